@@ -1,0 +1,222 @@
+//! The issuing CAs, as their records in the table describe them.
+
+use der::{Decode, Encode, asn1::ObjectIdentifier, pem};
+use p256::ecdsa::VerifyingKey;
+use serde::{Deserialize, Serialize};
+use spki::SubjectPublicKeyInfoRef;
+use x509_cert::{
+    Certificate,
+    ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier},
+    name::Name,
+};
+
+use crate::{
+    clock::Timestamp,
+    error::{AuthorityFault, Error, Result},
+    profile::{IssuedBy, Usage},
+    signed::Signed,
+};
+
+/// A subordinate CA as it is stored: what an operator set up and reviewed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityRecord {
+    /// Its name in the API's paths, such as `device`.
+    pub name: String,
+    /// ARN of its key in KMS.
+    pub key_arn: String,
+    /// Its certificate.
+    pub certificate_pem: String,
+    /// The root that signed it.
+    pub root_pem: String,
+    /// Where its CRL is found, for as long as its certificates live.
+    pub crl_url: Option<String>,
+    /// When it was set up.
+    pub created_at: Timestamp,
+}
+
+/// A CA certificate that can sign certificates: read and checked once.
+#[derive(Clone, Debug)]
+pub struct CaCertificate {
+    der: Vec<u8>,
+    pem: String,
+    subject: Name,
+    issuer: Name,
+    key: VerifyingKey,
+    key_identifier: Vec<u8>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    key_purposes: Option<Vec<ObjectIdentifier>>,
+}
+
+impl CaCertificate {
+    /// Reads a CA's certificate.
+    ///
+    /// # Errors
+    /// What keeps it from being one, in words for the operator.
+    pub fn from_pem(text: &str) -> Result<Self, String> {
+        let (label, der) = pem::decode_vec(text.as_bytes()).map_err(|e| format!("not PEM: {e}"))?;
+        if label != "CERTIFICATE" {
+            return Err(format!("PEM of a {label}, not of a CERTIFICATE"));
+        }
+        let read = Certificate::from_der(&der).map_err(|e| format!("not a certificate: {e}"))?;
+        let tbs = read.tbs_certificate();
+        let unreadable = |e: der::Error| format!("an extension is unreadable: {e}");
+
+        let constraints = tbs.get_extension::<BasicConstraints>().map_err(unreadable)?;
+        if !constraints.is_some_and(|(critical, it)| critical && it.ca) {
+            return Err("not a CA's: basicConstraints say so".into());
+        }
+        let usage = tbs.get_extension::<KeyUsage>().map_err(unreadable)?;
+        if !usage.is_some_and(|(_, it)| it.key_cert_sign() && it.crl_sign()) {
+            return Err("its keyUsage lacks keyCertSign or cRLSign".into());
+        }
+        let purposes = tbs.get_extension::<ExtendedKeyUsage>().map_err(unreadable)?;
+        let key_identifier = tbs.get_extension::<SubjectKeyIdentifier>().map_err(unreadable)?;
+        let key_identifier = key_identifier.ok_or("it has no subjectKeyIdentifier")?.1;
+        let key = tbs.subject_public_key_info().to_der().map_err(unreadable)?;
+        let key = SubjectPublicKeyInfoRef::from_der(&key).map_err(unreadable)?;
+
+        Ok(Self {
+            pem: text.to_owned(),
+            subject: tbs.subject().clone(),
+            issuer: tbs.issuer().clone(),
+            key: VerifyingKey::try_from(key).map_err(|_| "its key is not on P-256")?,
+            key_identifier: key_identifier.0.as_bytes().to_vec(),
+            not_before: tbs.validity().not_before.into(),
+            not_after: tbs.validity().not_after.into(),
+            key_purposes: purposes.map(|(_, it)| it.0),
+            der,
+        })
+    }
+
+    /// Its PEM.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn subject(&self) -> &Name {
+        &self.subject
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+
+    /// Its subject key identifier.
+    #[must_use]
+    pub fn key_identifier(&self) -> &[u8] {
+        &self.key_identifier
+    }
+
+    /// Begin of its validity.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// End of its validity.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// Whether `issuer` issued it: name and signature.
+    #[must_use]
+    pub fn is_issued_by(&self, issuer: &Self) -> bool {
+        self.issuer == issuer.subject
+            && Signed::parse(&self.der).is_ok_and(|signed| signed.is_by(&issuer.key))
+    }
+}
+
+/// A subordinate CA that can issue: its chain was verified up to the root.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    record: AuthorityRecord,
+    certificate: CaCertificate,
+    root: CaCertificate,
+}
+
+impl Authority {
+    /// The record it was made of.
+    #[must_use]
+    pub fn record(&self) -> &AuthorityRecord {
+        &self.record
+    }
+
+    /// Its name, such as `device`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.record.name
+    }
+
+    /// ARN of its key in KMS.
+    #[must_use]
+    pub fn key_arn(&self) -> &str {
+        &self.record.key_arn
+    }
+
+    /// Its certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &CaCertificate {
+        &self.certificate
+    }
+
+    /// The root above it.
+    #[must_use]
+    pub fn root(&self) -> &CaCertificate {
+        &self.root
+    }
+
+    /// What of it gets into the certificates it issues.
+    #[must_use]
+    pub fn issued_by(&self) -> IssuedBy<'_> {
+        IssuedBy::ca(&self.certificate, self.record.crl_url.as_deref())
+    }
+
+    /// An error about this CA.
+    #[must_use]
+    pub fn fault(&self, fault: AuthorityFault) -> Error {
+        Error::Authority { name: self.record.name.clone(), fault }
+    }
+
+    /// Whether it may issue for `usage` until `leaf_not_after`.
+    ///
+    /// # Errors
+    /// When it is for another usage, or would expire before what it issues.
+    pub fn check(&self, usage: Usage, leaf_not_after: Timestamp) -> Result<()> {
+        let ca_not_after = self.certificate.not_after.min(self.root.not_after);
+        if leaf_not_after > ca_not_after {
+            return Err(self.fault(AuthorityFault::TooShort { ca_not_after, leaf_not_after }));
+        }
+        match &self.certificate.key_purposes {
+            Some(purposes) if *purposes == [usage.key_purpose()] => Ok(()),
+            _ => Err(self.fault(AuthorityFault::Unusable("its extKeyUsage is another".into()))),
+        }
+    }
+}
+
+impl TryFrom<AuthorityRecord> for Authority {
+    type Error = Error;
+
+    fn try_from(record: AuthorityRecord) -> Result<Self> {
+        let unusable = |fault| Error::Authority {
+            name: record.name.clone(),
+            fault: AuthorityFault::Unusable(fault),
+        };
+        let certificate = CaCertificate::from_pem(&record.certificate_pem).map_err(unusable)?;
+        let root = CaCertificate::from_pem(&record.root_pem)
+            .map_err(|fault| unusable(format!("the root: {fault}")))?;
+        if !root.is_issued_by(&root) {
+            return Err(unusable("the root is not self-signed".into()));
+        }
+        if !certificate.is_issued_by(&root) {
+            return Err(unusable("it was not issued by its root".into()));
+        }
+        Ok(Self { certificate, root, record })
+    }
+}

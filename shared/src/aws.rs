@@ -1,0 +1,125 @@
+//! The SDK's clients, configured by hand: a function knows its region and its credentials from its
+//! environment, so that none of aws-config's chain is linked, nor run at cold start.
+
+use std::time::Duration;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::{
+    config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    error::SdkError,
+};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
+use aws_types::SdkConfig;
+
+pub use aws_credential_types::Credentials;
+
+use crate::error::{Error, Result, Service};
+
+/// The roots that AWS's endpoints chain to (https://www.amazontrust.com/repository/): five instead
+/// of the system's 140 save 3 ms of CPU at cold start, and trust nobody else.
+const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
+
+/// How to reach AWS.
+#[derive(Clone)]
+pub struct AwsConfig {
+    /// The region of the table and the keys.
+    pub region: String,
+    /// Whom to sign requests as.
+    pub credentials: Credentials,
+    /// Another endpoint for DynamoDB than AWS's own.
+    pub endpoint_dynamodb: Option<String>,
+    /// Another endpoint for KMS than AWS's own.
+    pub endpoint_kms: Option<String>,
+    /// Roots, in PEM, to trust instead of Amazon's.
+    pub ca_bundle: Option<Vec<u8>>,
+}
+
+/// One attempt is given up after this long, so that its retry still fits the operation's budget.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// Retries included; well under the functions' timeout, so that a device gets an answer.
+const OPERATION: Duration = Duration::from_secs(8);
+
+impl AwsConfig {
+    /// A client for DynamoDB.
+    ///
+    /// # Errors
+    /// When the CA bundle cannot be used.
+    pub fn dynamodb(&self) -> Result<aws_sdk_dynamodb::Client> {
+        Ok(aws_sdk_dynamodb::Client::new(&self.sdk(self.endpoint_dynamodb.as_deref())?))
+    }
+
+    /// A client for KMS.
+    ///
+    /// # Errors
+    /// When the CA bundle cannot be used.
+    pub fn kms(&self) -> Result<aws_sdk_kms::Client> {
+        Ok(aws_sdk_kms::Client::new(&self.sdk(self.endpoint_kms.as_deref())?))
+    }
+
+    fn sdk(&self, endpoint: Option<&str>) -> Result<SdkConfig> {
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts())
+            .http_client(self.http_client()?);
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        Ok(config.build())
+    }
+
+    fn http_client(&self) -> Result<SharedHttpClient> {
+        let roots = self.ca_bundle.as_deref().unwrap_or(AMAZON_ROOTS.as_bytes());
+        let trust = TrustStore::empty().with_pem_certificate(roots);
+        let context = TlsContext::builder().with_trust_store(trust).build();
+        // ring, not aws-lc: the latter seeds itself with 22 ms of CPU at the first handshake.
+        Ok(Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(context.map_err(|error| Error::CaBundle(error.to_string()))?)
+            .build_https())
+    }
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build()
+}
+
+/// What an SDK error that has no meaning of its own for us comes to: a slower pace, or later.
+pub(crate) fn outage<E>(service: Service, error: &SdkError<E>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    let cause = DisplayErrorContext(error).to_string();
+    match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+        Some(code) if is_throttling(code) => Error::Throttled { service, cause },
+        _ => Error::Unavailable { service, cause },
+    }
+}
+
+/// The codes that the SDK's own retries treat as throttling, and those in cancellation reasons.
+pub(crate) fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "Throttling"
+            | "ThrottlingException"
+            | "ThrottlingError"
+            | "ThrottledException"
+            | "RequestThrottledException"
+            | "TooManyRequestsException"
+            | "ProvisionedThroughputExceededException"
+            | "ProvisionedThroughputExceeded"
+            | "RequestLimitExceeded"
+            | "LimitExceededException"
+            | "RequestThrottled"
+            | "SlowDown"
+    )
+}

@@ -1,0 +1,175 @@
+//! What can go wrong, free of any transport. `problem` turns it into HTTP, in one place.
+//!
+//! `Display` is for the log: it may name causes, never secrets.
+
+use crate::{clock::Timestamp, config::ConfigError, lint::LintError, store::ItemError};
+
+/// A result whose error is [`Error`] unless said otherwise.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request got no answer, or an operation no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The enrollment token does not let anyone in.
+    #[error("enrollment token refused: {0}")]
+    EnrollmentToken(Rejection),
+    /// The device token does not authenticate a device.
+    #[error("device token refused: {0}")]
+    DeviceToken(Rejection),
+    /// The enrollment token is right, but paused.
+    #[error("enrollment token is paused")]
+    TokenPaused,
+    /// The enrollment token has enrolled as many devices as it may.
+    #[error("device cap of the enrollment token reached")]
+    DeviceCapReached,
+    /// The device was issued as many certificates as its project allows.
+    #[error("issuance limit of the device reached")]
+    IssuanceLimitReached,
+
+    /// The form is broken; the text says how and quotes nothing of it.
+    #[error("bad form: {0}")]
+    Form(&'static str),
+    /// The body is larger than this operation takes.
+    #[error("body over {limit} bytes")]
+    BodyTooLarge {
+        /// The most it takes, in bytes.
+        limit: usize,
+    },
+    /// The body is of a content type that this operation does not read.
+    #[error("content type not supported")]
+    UnsupportedMediaType,
+    /// No such path.
+    #[error("no such path")]
+    NotFound,
+    /// The path is there, but not for this method.
+    #[error("method not allowed")]
+    MethodNotAllowed {
+        /// The methods it has, as the `Allow` header lists them.
+        allow: &'static str,
+    },
+
+    /// AWS asks for a slower pace, after the SDK's own retries.
+    #[error("{service} throttles: {cause}")]
+    Throttled {
+        /// Which service.
+        service: Service,
+        /// The SDK's account of it.
+        cause: String,
+    },
+    /// AWS cannot be reached, or answers with an error of its own.
+    #[error("{service} is unavailable: {cause}")]
+    Unavailable {
+        /// Which service.
+        service: Service,
+        /// The SDK's account of it.
+        cause: String,
+    },
+    /// Other requests for the same item kept winning.
+    #[error("too many concurrent requests for one device")]
+    Contended,
+    /// The issuing CA cannot issue.
+    #[error("issuing CA {name}: {fault}")]
+    Authority {
+        /// Its name, such as `device`.
+        name: String,
+        /// What is wrong with it.
+        fault: AuthorityFault,
+    },
+
+    /// The signer's answer is not a signature by the CA over what was asked.
+    #[error("the signature does not verify with the issuing CA's key")]
+    WrongSignature,
+    /// The certificate about to be signed is not what its profile promises.
+    #[error("lint: {0}")]
+    Lint(#[from] LintError),
+    /// An item in the table is not what this version writes.
+    #[error("damaged item: {0}")]
+    Item(#[from] ItemError),
+    /// ASN.1 that could not be encoded or decoded.
+    #[error("ASN.1: {0}")]
+    Asn1(#[from] der::Error),
+    /// A function's environment cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The roots to trust AWS's endpoints by cannot be used.
+    #[error("CA bundle: {0}")]
+    CaBundle(String),
+    /// Lambda's runtime API cannot be reached.
+    #[error("Lambda runtime: {0}")]
+    Runtime(String),
+    /// A request to AWS lacks a part that it cannot do without.
+    #[error("incomplete request: {0}")]
+    Incomplete(String),
+    /// An operator asked for something that is not there.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// An operator asked to make something that is there already.
+    #[error("there is a {0} already")]
+    Exists(String),
+}
+
+/// Why a credential was refused. The one who sent it learns less: see `problem`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There was none.
+    #[error("missing")]
+    Missing,
+    /// There were several, or it was not sent as a bearer token.
+    #[error("sent in the wrong way")]
+    Misplaced,
+    /// It has not the form of a token, or its checksum is wrong.
+    #[error("malformed")]
+    Malformed,
+    /// No item has this id and this secret.
+    #[error("unknown")]
+    Unknown,
+    /// It was right until it was regenerated.
+    #[error("superseded")]
+    Superseded,
+    /// It was right until its expiry.
+    #[error("expired")]
+    Expired,
+    /// Its device is not active any more.
+    #[error("device not active")]
+    Inactive,
+}
+
+/// A service that this one stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Amazon DynamoDB, the store.
+    DynamoDb,
+    /// AWS KMS, the signer.
+    Kms,
+}
+
+impl std::fmt::Display for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::DynamoDb => "DynamoDB",
+            Self::Kms => "KMS",
+        })
+    }
+}
+
+/// Why a CA cannot issue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityFault {
+    /// It is not in the table.
+    #[error("not set up")]
+    Missing,
+    /// Its record holds something else than a usable chain; the text says what.
+    #[error("unusable: {0}")]
+    Unusable(String),
+    /// What it would issue would outlive it.
+    #[error("valid until {ca_not_after}, too short for a certificate until {leaf_not_after}")]
+    TooShort {
+        /// End of the CA's validity.
+        ca_not_after: Timestamp,
+        /// End of the validity asked for.
+        leaf_not_after: Timestamp,
+    },
+    /// KMS holds another key than the CA certificate certifies.
+    #[error("the key in KMS is not the one in its certificate")]
+    OtherKey,
+}

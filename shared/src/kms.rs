@@ -1,0 +1,94 @@
+//! The signer: a CA key that AWS KMS never lets go.
+
+use aws_sdk_kms::{
+    Client,
+    primitives::Blob,
+    types::{MessageType, SigningAlgorithmSpec},
+};
+use der::{Decode, referenced::OwnedToRef};
+use p256::ecdsa::{DerSignature, VerifyingKey};
+use spki::SubjectPublicKeyInfoOwned;
+
+use crate::{
+    authority::Authority,
+    aws::outage,
+    certificate::Unverified,
+    csr::UnsignedCsr,
+    error::{AuthorityFault, Error, Result, Service},
+    store::Recorded,
+};
+
+/// One key in KMS.
+#[derive(Clone)]
+pub struct Signer {
+    client: Client,
+    key_arn: String,
+}
+
+impl Signer {
+    /// The key `key_arn`.
+    #[must_use]
+    pub fn new(client: Client, key_arn: impl Into<String>) -> Self {
+        Self { client, key_arn: key_arn.into() }
+    }
+
+    /// The public half of the key.
+    ///
+    /// # Errors
+    /// When KMS does not answer with one.
+    pub async fn public_key(&self) -> Result<SubjectPublicKeyInfoOwned> {
+        let answer = self.client.get_public_key().key_id(&self.key_arn).send().await;
+        let answer = answer.map_err(|error| outage(Service::Kms, &error))?;
+        let der = answer.public_key.map(Blob::into_inner).unwrap_or_default();
+        Ok(SubjectPublicKeyInfoOwned::from_der(&der)?)
+    }
+
+    /// Checks that this key is the one that `authority`'s certificate certifies: a signer that is
+    /// not refuses to serve, rather than to hand out certificates that nobody can verify.
+    ///
+    /// # Errors
+    /// When it is another, or KMS does not say.
+    pub async fn check(&self, authority: &Authority) -> Result<()> {
+        let key = self.public_key().await?;
+        match VerifyingKey::try_from(key.owned_to_ref()) {
+            Ok(key) if key == *authority.certificate().key() => Ok(()),
+            _ => Err(authority.fault(AuthorityFault::OtherKey)),
+        }
+    }
+
+    /// Signs a certificate that is on the ledger. The result still has to be verified.
+    ///
+    /// # Errors
+    /// When KMS is throttled or away, or its answer is no ECDSA signature.
+    pub async fn sign(&self, recorded: Recorded) -> Result<Unverified> {
+        let tbs = recorded.into_tbs();
+        let signature = self.sign_digest(tbs.digest()).await?;
+        Ok(tbs.with_signature(&signature)?)
+    }
+
+    /// Signs a certification request for this very key; in PEM.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    pub async fn sign_request(&self, request: UnsignedCsr) -> Result<String> {
+        let signature = self.sign_digest(request.digest()).await?;
+        Ok(request.with_signature(&signature)?)
+    }
+
+    /// Over a digest, never over the message: the digest is what the ledger recorded, and a message
+    /// would be limited to 4096 bytes.
+    async fn sign_digest(&self, digest: &[u8; 32]) -> Result<DerSignature> {
+        let answer = self
+            .client
+            .sign()
+            .key_id(&self.key_arn)
+            .message_type(MessageType::Digest)
+            .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+            .message(Blob::new(digest.as_slice()))
+            .send()
+            .await
+            .map_err(|error| outage(Service::Kms, &error))?;
+        let der = answer.signature.map(Blob::into_inner).unwrap_or_default();
+        DerSignature::try_from(der.as_slice()).map_err(|_| Error::WrongSignature)
+    }
+}

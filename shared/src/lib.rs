@@ -1,0 +1,37 @@
+//! The domain of birthcert, a serverless certificate authority for devices.
+//!
+//! A device enrolls with an enrollment token ([`token`], [`store`]) and asks for its identity. The
+//! certificate is built from a [`profile`], checked by [`lint`], recorded on the ledger ([`store`]),
+//! signed by KMS ([`kms`]), verified ([`certificate`]) and only then released; [`issue`] is that
+//! path in one function.
+//!
+//! Everything here takes its clock and its randomness as values and reads no environment but in
+//! [`config`].
+
+pub mod audit;
+pub mod authority;
+pub mod aws;
+pub mod cache;
+pub mod certificate;
+pub mod clock;
+pub mod config;
+pub mod csr;
+pub mod error;
+pub mod id;
+mod issue;
+pub mod keypair;
+pub mod kms;
+pub mod label;
+#[cfg(feature = "lambda")]
+pub mod lambda;
+pub mod lint;
+pub mod name;
+#[cfg(feature = "lambda")]
+pub mod problem;
+pub mod profile;
+mod signed;
+pub mod store;
+pub mod token;
+
+pub use error::{Error, Result};
+pub use issue::{Issuer, issue};

@@ -1,0 +1,396 @@
+//! The check before the signature: a built certificate is read back from its bytes and held, field
+//! by field, against RFC 5280 and its profile.
+//!
+//! Only what passes becomes a [`LintedTbs`], and nothing else can be signed.
+
+use const_oid::{AssociatedOid, db::rfc5912::ID_EC_PUBLIC_KEY};
+use der::{Decode, Encode, asn1::ObjectIdentifier, referenced::OwnedToRef};
+use p256::ecdsa::{DerSignature, VerifyingKey};
+use sha2::{Digest, Sha256};
+use x509_cert::{
+    TbsCertificate,
+    certificate::Version,
+    ext::pkix::{
+        AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, ExtendedKeyUsage,
+        KeyUsage, SubjectAltName, SubjectKeyIdentifier,
+    },
+};
+
+use crate::{
+    certificate::Unverified,
+    clock::Timestamp,
+    profile::{self, Tbs},
+    signed,
+    token::hex,
+};
+
+/// A rule that a built certificate breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rule} ({source_text})")]
+pub struct LintError {
+    /// The rule, as it should be.
+    pub rule: &'static str,
+    /// Where it stands.
+    pub source_text: &'static str,
+}
+
+/// A certificate that was checked and may be signed, once: signing consumes it.
+#[derive(Debug)]
+pub struct LintedTbs {
+    der: Vec<u8>,
+    digest: [u8; 32],
+    serial_number: String,
+    key_fingerprint: String,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl LintedTbs {
+    /// SHA-256 of its bytes: what is signed.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Lower-case hex.
+    #[must_use]
+    pub fn serial_number(&self) -> &str {
+        &self.serial_number
+    }
+
+    /// SHA-256 of the subject public key info, in hex.
+    #[must_use]
+    pub fn key_fingerprint(&self) -> &str {
+        &self.key_fingerprint
+    }
+
+    /// Begin of validity.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// End of validity.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The certificate with what claims to be its signature.
+    ///
+    /// # Errors
+    /// When it cannot be encoded.
+    pub fn with_signature(self, signature: &DerSignature) -> der::Result<Unverified> {
+        let der = signed::assemble(&self.der, signature)?;
+        Ok(Unverified {
+            der,
+            tbs: self.der,
+            serial_number: self.serial_number,
+            not_before: self.not_before,
+            not_after: self.not_after,
+        })
+    }
+}
+
+/// Checks a built certificate against its profile.
+///
+/// # Errors
+/// The first rule it breaks.
+pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
+    let Tbs { der, profile, issued_by } = tbs;
+    let read = TbsCertificate::from_der(&der).ok();
+    let read = read.ok_or(broken("it decodes", "X.690"))?;
+    ensure(
+        read.to_der().is_ok_and(|again| again == der),
+        "its encoding is DER",
+        "X.690, clause 10",
+    )?;
+
+    ensure(read.version() == Version::V3, "version 3", "RFC 5280, 4.1.2.1")?;
+    let serial = read.serial_number().as_bytes();
+    ensure(
+        serial.len() == 16 && serial[0] & 0xc0 == 0x40,
+        "a positive serial number of 16 octets",
+        "RFC 5280, 4.1.2.2",
+    )?;
+    ensure(*read.signature() == signed::ALGORITHM, "ecdsa-with-SHA256", "RFC 5758, 3.2")?;
+    ensure(
+        !read.issuer().is_empty() && read.issuer() == issued_by.subject,
+        "the issuer is the CA's subject",
+        "RFC 5280, 4.1.2.4",
+    )?;
+    ensure(
+        read.issuer_unique_id().is_none() && read.subject_unique_id().is_none(),
+        "no unique identifiers",
+        "RFC 5280, 4.1.2.8",
+    )?;
+
+    let not_before = Timestamp::from(read.validity().not_before);
+    let not_after = Timestamp::from(read.validity().not_after);
+    ensure(not_before < not_after, "it is valid before it expires", "RFC 5280, 4.1.2.5")?;
+    ensure(
+        issued_by.not_before <= not_before && not_after <= issued_by.not_after,
+        "it is valid only while its CA is",
+        "certificate profile",
+    )?;
+    ensure(
+        profile.subject().is_ok_and(|subject| subject == *read.subject()),
+        "the subject is the profile's",
+        "certificate profile",
+    )?;
+
+    let key = read.subject_public_key_info();
+    ensure(
+        key.algorithm.oid == ID_EC_PUBLIC_KEY && VerifyingKey::try_from(key.owned_to_ref()).is_ok(),
+        "the key is a point on P-256",
+        "RFC 5480, 2.1.1",
+    )?;
+    if profile.is_root() {
+        ensure(
+            VerifyingKey::try_from(key.owned_to_ref()).is_ok_and(|key| key == *issued_by.key),
+            "a root certifies its own key",
+            "RFC 5280, 3.2",
+        )?;
+    }
+
+    let mut expected: Vec<(ObjectIdentifier, bool)> = Vec::with_capacity(8);
+    let mut expect = |oid, critical| expected.push((oid, critical));
+
+    expect(BasicConstraints::OID, true);
+    ensure(
+        holds(&read, |it: &BasicConstraints| *it == profile.basic_constraints()),
+        "basicConstraints are the profile's",
+        "RFC 5280, 4.2.1.9",
+    )?;
+    expect(KeyUsage::OID, true);
+    ensure(
+        holds(&read, |it: &KeyUsage| *it == profile.key_usage()),
+        "keyUsage is the profile's",
+        "RFC 5280, 4.2.1.3",
+    )?;
+    if let Some(usage) = profile.usage() {
+        expect(ExtendedKeyUsage::OID, false);
+        ensure(
+            holds(&read, |it: &ExtendedKeyUsage| it.0 == [usage.key_purpose()]),
+            "extKeyUsage is the profile's one purpose",
+            "RFC 5280, 4.2.1.12",
+        )?;
+    }
+    if let Some(names) = profile.alternative_names() {
+        expect(SubjectAltName::OID, false);
+        ensure(
+            !names.0.is_empty() && holds(&read, |it: &SubjectAltName| *it == names),
+            "subjectAltName has the profile's names, one at least",
+            "RFC 5280, 4.2.1.6",
+        )?;
+    }
+    expect(SubjectKeyIdentifier::OID, false);
+    ensure(
+        profile::key_identifier(key.owned_to_ref())
+            .is_ok_and(|id| holds(&read, |it: &SubjectKeyIdentifier| it.0.as_bytes() == id)),
+        "subjectKeyIdentifier is the key's",
+        "RFC 5280, 4.2.1.2",
+    )?;
+    if !profile.is_root() {
+        expect(AuthorityKeyIdentifier::OID, false);
+        ensure(
+            holds(&read, |it: &AuthorityKeyIdentifier| {
+                it.key_identifier.as_ref().map(|id| id.as_bytes()) == Some(issued_by.key_identifier)
+                    && it.authority_cert_issuer.is_none()
+                    && it.authority_cert_serial_number.is_none()
+            }),
+            "authorityKeyIdentifier is the CA's subjectKeyIdentifier",
+            "RFC 5280, 4.2.1.1",
+        )?;
+        if let Some(url) = issued_by.crl_url {
+            expect(CrlDistributionPoints::OID, false);
+            ensure(
+                profile::distribution_points(url)
+                    .is_ok_and(|points| holds(&read, |it: &CrlDistributionPoints| *it == points)),
+                "cRLDistributionPoints has the CA's one address",
+                "RFC 5280, 4.2.1.13",
+            )?;
+        }
+    }
+    let found = read.extensions().map(|all| all.iter().map(|e| (e.extn_id, e.critical)).collect());
+    ensure(
+        found == Some(expected),
+        "the profile's extensions, each once, each as critical as it should be, and no other",
+        "RFC 5280, 4.2",
+    )?;
+
+    let key_fingerprint =
+        profile::key_fingerprint(key).map_err(|_| broken("the key encodes", "X.690"))?;
+    Ok(LintedTbs {
+        digest: Sha256::digest(&der).into(),
+        serial_number: hex(serial),
+        key_fingerprint,
+        not_before,
+        not_after,
+        der,
+    })
+}
+
+/// Whether `check` likes the extension, whose own encoding must be DER too: the decoder would take a
+/// bit string with needless zero bits.
+fn holds<'a, E>(tbs: &'a TbsCertificate, check: impl FnOnce(&E) -> bool) -> bool
+where
+    E: Decode<'a> + Encode + AssociatedOid,
+{
+    let found = tbs.extensions().and_then(|all| all.iter().find(|e| e.extn_id == E::OID));
+    found.is_some_and(|extension| {
+        let bytes = extension.extn_value.as_bytes();
+        let read = E::from_der(bytes).ok();
+        read.is_some_and(|read| check(&read) && read.to_der().is_ok_and(|again| again == bytes))
+    })
+}
+
+fn ensure(holds: bool, rule: &'static str, source_text: &'static str) -> Result<(), LintError> {
+    if holds { Ok(()) } else { Err(broken(rule, source_text)) }
+}
+
+fn broken(rule: &'static str, source_text: &'static str) -> LintError {
+    LintError { rule, source_text }
+}
+
+#[cfg(test)]
+mod tests {
+    use getrandom::{SysRng, rand_core::UnwrapErr};
+    use p256::{ecdsa::SigningKey, elliptic_curve::Generate};
+    use x509_cert::{ext::pkix::name::GeneralName, name::Name};
+
+    use super::*;
+    use crate::{
+        id::DeviceId,
+        keypair::KeyPair,
+        name::distinguished,
+        profile::{IssuedBy, Profile, Usage, build},
+    };
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    const LATER: Timestamp = Timestamp::from_unix(1_900_000_000);
+
+    struct Ca {
+        subject: Name,
+        key: VerifyingKey,
+    }
+
+    impl Ca {
+        fn new() -> Self {
+            let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
+            Self { subject: distinguished("CA", None).unwrap(), key: *key.verifying_key() }
+        }
+
+        fn issued_by(&self) -> IssuedBy<'_> {
+            IssuedBy {
+                subject: &self.subject,
+                key: &self.key,
+                key_identifier: b"twenty octets of key",
+                not_before: Timestamp::from_unix(1_000_000_000),
+                not_after: Timestamp::from_unix(2_000_000_000),
+                crl_url: Some("http://example.com/device.crl"),
+            }
+        }
+
+        fn der(&self, profile: &Profile) -> Vec<u8> {
+            let rng = &mut UnwrapErr(SysRng);
+            let key = KeyPair::generate(rng).public_key().unwrap();
+            build(profile, self.issued_by(), key, NOW, LATER, rng).unwrap().der
+        }
+    }
+
+    fn device() -> Profile {
+        Profile::Device(DeviceId::generate(&mut UnwrapErr(SysRng)))
+    }
+
+    fn server() -> Profile {
+        let address = GeneralName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+        Profile::Server { common_name: "broker".into(), names: vec![address] }
+    }
+
+    fn subordinate(usage: Usage) -> Profile {
+        Profile::Subordinate { subject: distinguished("Sub", Some("Org")).unwrap(), usage }
+    }
+
+    #[test]
+    fn passes_what_the_profiles_build() {
+        let ca = Ca::new();
+        for profile in [device(), server(), subordinate(Usage::Device), subordinate(Usage::Server)]
+        {
+            let der = ca.der(&profile);
+            let digest: [u8; 32] = Sha256::digest(&der).into();
+            let linted = lint(Tbs { der, profile: &profile, issued_by: ca.issued_by() }).unwrap();
+            assert_eq!(*linted.digest(), digest);
+            assert_eq!(linted.serial_number().len(), 32);
+            assert_eq!((linted.not_before(), linted.not_after()), (NOW.minus(3600), LATER));
+        }
+    }
+
+    #[test]
+    fn a_bit_flipped_anywhere_but_in_free_fields_is_caught() {
+        let ca = Ca::new();
+        let profile = device();
+        let der = ca.der(&profile);
+        let original = TbsCertificate::from_der(&der).unwrap();
+        for bit in 0..der.len() * 8 {
+            let mut changed = der.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let read = TbsCertificate::from_der(&changed);
+            let passed = lint(Tbs { der: changed, profile: &profile, issued_by: ca.issued_by() });
+            if passed.is_ok() {
+                // Another serial number or other dates within the CA's are as good as these.
+                let read = read.unwrap();
+                assert!(
+                    read.serial_number() != original.serial_number()
+                        || read.validity() != original.validity(),
+                    "bit {bit} is not covered by any rule"
+                );
+            }
+        }
+    }
+
+    /// What one profile builds is never good for another.
+    #[test]
+    fn refuses_one_profile_for_another() {
+        let ca = Ca::new();
+        let profiles = [device(), device(), server(), subordinate(Usage::Device)];
+        for (i, built) in profiles.iter().enumerate() {
+            for (j, wanted) in profiles.iter().enumerate() {
+                let tbs = Tbs { der: ca.der(built), profile: wanted, issued_by: ca.issued_by() };
+                assert_eq!(lint(tbs).is_ok(), i == j, "{built:?} as {wanted:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_another_ca() {
+        let (ca, profile) = (Ca::new(), device());
+        let good = ca.issued_by();
+        let other = distinguished("Other", None).unwrap();
+        let broken = [
+            (IssuedBy { subject: &other, ..good }, "4.1.2.4"),
+            (IssuedBy { key_identifier: b"other", ..good }, "4.2.1.1"),
+            (IssuedBy { crl_url: Some("http://other"), ..good }, "4.2.1.13"),
+            (IssuedBy { crl_url: None, ..good }, "4.2"),
+            (IssuedBy { not_after: LATER.minus(1), ..good }, "certificate profile"),
+            (IssuedBy { not_before: NOW, ..good }, "certificate profile"),
+        ];
+        for (issued_by, clause) in broken {
+            let tbs = Tbs { der: ca.der(&profile), profile: &profile, issued_by };
+            let error = lint(tbs).unwrap_err();
+            assert!(error.source_text.ends_with(clause), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_root_certifies_its_own_key_only() {
+        let rng = &mut UnwrapErr(SysRng);
+        let ca = Ca::new();
+        let profile = Profile::Root { subject: ca.subject.clone() };
+        let key_identifier = [0; 20];
+        let itself = IssuedBy::itself(&ca.subject, &ca.key, &key_identifier);
+        let other = KeyPair::generate(rng).public_key().unwrap();
+        let tbs = build(&profile, itself, other, NOW, LATER, rng).unwrap();
+        assert_eq!(lint(tbs).unwrap_err().rule, "a root certifies its own key");
+    }
+}

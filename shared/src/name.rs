@@ -1,0 +1,55 @@
+//! Distinguished names, built attribute by attribute.
+//!
+//! Never from a formatted string: RFC 4514 text would let a comma in a name add attributes.
+
+use const_oid::db::rfc4519::{CN, O};
+use der::{Any, Decode, Encode, Tag, asn1::ObjectIdentifier, asn1::SetOfVec};
+use x509_cert::{
+    attr::AttributeTypeAndValue,
+    name::{Name, RdnSequence, RelativeDistinguishedName},
+};
+
+/// `CN=<common_name>` and, where there is one, `O=<organization>` before it.
+///
+/// # Errors
+/// When a value is empty or over 64 characters (`ub-common-name` and `ub-organization-name`,
+/// RFC 5280, appendix A.1).
+pub fn distinguished(common_name: &str, organization: Option<&str>) -> der::Result<Name> {
+    let mut sequence = RdnSequence::default();
+    if let Some(organization) = organization {
+        sequence.push(relative(O, organization)?);
+    }
+    sequence.push(relative(CN, common_name)?);
+    // The crate's other constructor is behind its `hazmat` feature; a name is made once per
+    // certificate, so that a round trip through DER costs nothing that shows.
+    Name::from_der(&sequence.to_der()?)
+}
+
+fn relative(oid: ObjectIdentifier, value: &str) -> der::Result<RelativeDistinguishedName> {
+    if value.is_empty() || value.chars().count() > 64 {
+        return Err(Tag::Utf8String.length_error().into());
+    }
+    let value = Any::new(Tag::Utf8String, value.as_bytes())?;
+    let attributes = SetOfVec::try_from([AttributeTypeAndValue { oid, value }])?;
+    Ok(RelativeDistinguishedName::from(attributes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_adds_no_attribute() {
+        let name = distinguished("dev_1,O=Evil+OU=x", None).unwrap();
+        assert_eq!(name.len(), 1);
+        assert_eq!(name.common_name().unwrap().unwrap().value(), "dev_1,O=Evil+OU=x");
+    }
+
+    #[test]
+    fn holds_the_upper_bounds() {
+        assert!(distinguished(&"é".repeat(64), None).is_ok());
+        assert!(distinguished(&"e".repeat(65), None).is_err());
+        assert!(distinguished("", None).is_err());
+        assert!(distinguished("x", Some("")).is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! Errors as the world sees them: `application/problem+json` (RFC 9457).
+//!
+//! The one place where an [`Error`] becomes HTTP. Details are static or made of numbers: nothing
+//! that was received, and nothing about the inside, is repeated in them.
+
+use http::{Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::error::{Error, Rejection};
+
+/// What goes before the fragment in a problem's `type`: the error catalogue of the documentation.
+pub const CATALOGUE: &str = "/docs/errors.md";
+
+/// A problem's constant part. The status is one of the constants below, never a 2xx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Fragment of the catalogue, stable for programs.
+    pub slug: &'static str,
+    /// The same for people.
+    pub title: &'static str,
+    status: StatusCode,
+}
+
+macro_rules! kinds {
+    ($($name:ident = $status:ident, $slug:literal, $title:literal;)+) => {
+        $(const $name: Kind = Kind { slug: $slug, title: $title, status: StatusCode::$status };)+
+        /// Every kind there is, for the catalogue's completeness test.
+        pub const ALL: &[Kind] = &[$($name),+];
+    };
+}
+
+kinds! {
+    INVALID_FORM = BAD_REQUEST, "invalid-form", "The form is not valid";
+    INVALID_ENROLLMENT_TOKEN = UNAUTHORIZED, "invalid-enrollment-token", "The enrollment token is not valid";
+    INVALID_DEVICE_TOKEN = UNAUTHORIZED, "invalid-device-token", "The device token is not valid";
+    TOKEN_PAUSED = FORBIDDEN, "enrollment-token-paused", "The enrollment token is paused";
+    DEVICE_CAP_REACHED = FORBIDDEN, "device-cap-reached", "The enrollment token has reached its device cap";
+    NOT_FOUND = NOT_FOUND, "not-found", "There is nothing at this path";
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take this method";
+    BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
+    UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not supported";
+    ISSUANCE_LIMIT_REACHED = TOO_MANY_REQUESTS, "issuance-limit-reached", "The device has reached its issuance limit";
+    INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal-error", "Something is wrong on our side";
+    BUSY = SERVICE_UNAVAILABLE, "busy", "Too busy just now";
+    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Not available just now";
+    CA_UNAVAILABLE = SERVICE_UNAVAILABLE, "ca-unavailable", "The issuing CA is not available";
+}
+
+/// What one error says to the outside.
+struct Problem {
+    kind: Kind,
+    detail: String,
+    /// One more header: how to authenticate, when to come back, what is allowed.
+    header: Option<(header::HeaderName, String)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let plain = |kind, detail: &str| Self { kind, detail: detail.into(), header: None };
+        let later = |kind, seconds: u32, detail: &str| Self {
+            kind,
+            detail: detail.into(),
+            header: Some((header::RETRY_AFTER, seconds.to_string())),
+        };
+        match error {
+            Error::EnrollmentToken(rejection) => Self {
+                kind: INVALID_ENROLLMENT_TOKEN,
+                detail: match rejection {
+                    Rejection::Missing => "Send the enrollment token in the header Thistle-Device-Enrollment-Token.",
+                    Rejection::Misplaced => "Send the header Thistle-Device-Enrollment-Token exactly once, with one token.",
+                    Rejection::Malformed => "This is no enrollment token, or it was mistyped: it begins with et_ and carries a checksum.",
+                    Rejection::Unknown | Rejection::Superseded | Rejection::Expired | Rejection::Inactive => {
+                        "This enrollment token is not valid, or not any more."
+                    }
+                }
+                .into(),
+                header: Some((header::WWW_AUTHENTICATE, "Thistle-Device-Enrollment-Token".into())),
+            },
+            Error::DeviceToken(rejection) => {
+                let (detail, code) = match rejection {
+                    Rejection::Missing => ("Send the device token as Authorization: Bearer <device_token>.", ""),
+                    Rejection::Misplaced => (
+                        "Send exactly one Authorization header, of the form Bearer <device_token>.",
+                        r#", error="invalid_request""#,
+                    ),
+                    Rejection::Malformed => (
+                        "This is no device token, or it was mistyped: it begins with dt_ and carries a checksum.",
+                        r#", error="invalid_token""#,
+                    ),
+                    Rejection::Unknown | Rejection::Superseded | Rejection::Expired | Rejection::Inactive => {
+                        ("This device token is not valid, or not any more.", r#", error="invalid_token""#)
+                    }
+                };
+                // RFC 6750, section 3: no error code where no credential was sent at all.
+                let challenge = format!(r#"Bearer realm="birthcert"{code}"#);
+                Self {
+                    kind: INVALID_DEVICE_TOKEN,
+                    detail: detail.into(),
+                    header: Some((header::WWW_AUTHENTICATE, challenge)),
+                }
+            }
+            Error::TokenPaused => plain(TOKEN_PAUSED, "An operator paused this enrollment token. It can be resumed."),
+            Error::DeviceCapReached => {
+                plain(DEVICE_CAP_REACHED, "This enrollment token has enrolled as many devices as it may.")
+            }
+            Error::IssuanceLimitReached => later(
+                ISSUANCE_LIMIT_REACHED,
+                24 * 60 * 60,
+                "This device was issued as many certificates as its project allows. An operator can lift the limit.",
+            ),
+            Error::Form(fault) => plain(INVALID_FORM, fault),
+            Error::BodyTooLarge { limit } => {
+                plain(BODY_TOO_LARGE, &format!("The body may have at most {limit} bytes."))
+            }
+            Error::UnsupportedMediaType => plain(
+                UNSUPPORTED_MEDIA_TYPE,
+                "Send application/x-www-form-urlencoded or multipart/form-data, or no body.",
+            ),
+            Error::NotFound => plain(NOT_FOUND, "The device API has POST /enroll and GET /identity."),
+            Error::MethodNotAllowed { allow } => Self {
+                kind: METHOD_NOT_ALLOWED,
+                detail: format!("This path takes {allow}."),
+                header: Some((header::ALLOW, (*allow).into())),
+            },
+            Error::Throttled { .. } | Error::Contended => {
+                later(BUSY, 2, "Nothing was released. Try again after a moment, then at growing intervals.")
+            }
+            Error::Unavailable { .. } => {
+                later(UNAVAILABLE, 10, "Nothing was released. Try again after a moment, then at growing intervals.")
+            }
+            Error::Authority { .. } => {
+                later(CA_UNAVAILABLE, 300, "The issuing CA cannot issue just now. An operator has to look at it.")
+            }
+            Error::WrongSignature
+            | Error::Lint(_)
+            | Error::Item(_)
+            | Error::Asn1(_)
+            | Error::Config(_)
+            | Error::CaBundle(_)
+            | Error::Runtime(_)
+            | Error::Incomplete(_)
+            | Error::Missing(_)
+            | Error::Exists(_) => {
+                plain(INTERNAL_ERROR, "Nothing was released. An operator can find the cause by the request id.")
+            }
+        }
+    }
+}
+
+/// The problem document of `error`, as an HTTP response without the headers that all responses have.
+#[must_use]
+pub fn response(error: &Error, request_id: &str) -> Response<String> {
+    let problem = Problem::from(error);
+    let document = Document {
+        r#type: format!("{CATALOGUE}#{}", problem.kind.slug),
+        title: problem.kind.title,
+        status: problem.kind.status.as_u16(),
+        detail: &problem.detail,
+        request_id,
+    };
+    // Strings and a number always serialize.
+    let mut response = Response::new(serde_json::to_string(&document).unwrap_or_default());
+    *response.status_mut() = problem.kind.status;
+    let headers = response.headers_mut();
+    headers
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+    if let Some((name, text)) = problem.header
+        && let Ok(value) = text.try_into()
+    {
+        headers.insert(name, value);
+    }
+    response
+}
+
+/// The name of an error's kind in the catalogue: what the log and the metrics count by.
+#[must_use]
+pub fn slug(error: &Error) -> &'static str {
+    Problem::from(error).kind.slug
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Service;
+
+    fn document(error: &Error) -> serde_json::Value {
+        serde_json::from_str(response(error, "r-1").body()).unwrap()
+    }
+
+    #[test]
+    fn every_kind_is_an_error_and_stands_in_the_catalogue() {
+        let catalogue = include_str!("../../docs/errors.md");
+        for kind in ALL {
+            assert!(kind.status.is_client_error() || kind.status.is_server_error());
+            assert!(
+                catalogue.contains(&format!("\n### {}\n", kind.slug)),
+                "docs/errors.md lacks {}",
+                kind.slug
+            );
+        }
+    }
+
+    #[test]
+    fn the_outside_cannot_tell_unknown_from_superseded() {
+        let of = |rejection| document(&Error::EnrollmentToken(rejection));
+        assert_eq!(of(Rejection::Unknown), of(Rejection::Superseded));
+        assert_eq!(of(Rejection::Unknown), of(Rejection::Expired));
+        let of = |rejection| document(&Error::DeviceToken(rejection));
+        assert_eq!(of(Rejection::Unknown), of(Rejection::Inactive));
+    }
+
+    #[test]
+    fn causes_stay_inside() {
+        let error =
+            Error::Unavailable { service: Service::Kms, cause: "arn:aws:kms:secret".into() };
+        assert!(!response(&error, "r-1").body().contains("arn:"));
+        assert_eq!(document(&error)["status"], 503);
+        assert_eq!(response(&error, "r-1").headers()["retry-after"], "10");
+    }
+
+    #[test]
+    fn a_bearer_challenge_has_an_error_code_only_with_a_token() {
+        let challenge = |rejection| {
+            response(&Error::DeviceToken(rejection), "r-1").headers()["www-authenticate"]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(challenge(Rejection::Missing), r#"Bearer realm="birthcert""#);
+        assert_eq!(
+            challenge(Rejection::Unknown),
+            r#"Bearer realm="birthcert", error="invalid_token""#
+        );
+    }
+}

@@ -1,0 +1,318 @@
+//! What the certificates of this authority look like: RFC 5280, as narrow as it goes.
+//!
+//! [`build`] makes the to-be-signed part of one; `lint` then reads it back and holds it against the
+//! same profile before anything may sign it.
+
+use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
+use der::{
+    Encode,
+    asn1::{Ia5String, ObjectIdentifier, OctetString},
+    flagset::FlagSet,
+};
+use p256::ecdsa::VerifyingKey;
+use rand_core::CryptoRng;
+use sha2::Digest;
+use signature::Keypair;
+use spki::{
+    AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned,
+    SubjectPublicKeyInfoRef,
+};
+use x509_cert::{
+    TbsCertificate,
+    builder::{self, Builder, CertificateBuilder, profile::BuilderProfile},
+    ext::{
+        Extension, ToExtension,
+        pkix::{
+            AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, ExtendedKeyUsage,
+            KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
+            crl::dp::DistributionPoint,
+            name::{DistributionPointName, GeneralName},
+        },
+    },
+    name::Name,
+    serial_number::SerialNumber,
+    time::Validity,
+};
+
+use crate::{
+    authority::CaCertificate, clock::Timestamp, error::Result, id::DeviceId, name, signed,
+};
+
+/// Device clocks may be slow: a certificate is valid from an hour before it was made.
+pub const BACKDATED_SECONDS: u64 = 60 * 60;
+
+/// What a subordinate CA may issue, through its extended key usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Identities of devices: TLS clients.
+    Device,
+    /// Identities of brokers and services: TLS servers.
+    Server,
+}
+
+impl Usage {
+    /// The one key purpose of its certificates (RFC 5280, section 4.2.1.12).
+    #[must_use]
+    pub fn key_purpose(self) -> ObjectIdentifier {
+        match self {
+            Self::Device => ID_KP_CLIENT_AUTH,
+            Self::Server => ID_KP_SERVER_AUTH,
+        }
+    }
+}
+
+/// What a certificate is for, and so everything in it that is not a number, a date or a key.
+#[derive(Clone, Debug)]
+pub enum Profile {
+    /// The self-signed root.
+    Root {
+        /// Its name.
+        subject: Name,
+    },
+    /// A CA below the root that issues leaves of one usage and no CA.
+    Subordinate {
+        /// Its name.
+        subject: Name,
+        /// Of what its leaves are.
+        usage: Usage,
+    },
+    /// A device's birth certificate.
+    Device(DeviceId),
+    /// The certificate of a broker or another TLS server.
+    Server {
+        /// Its common name, for people.
+        common_name: String,
+        /// What clients check: DNS names and IP addresses.
+        names: Vec<GeneralName>,
+    },
+}
+
+impl Profile {
+    pub(crate) fn subject(&self) -> der::Result<Name> {
+        match self {
+            Self::Root { subject } | Self::Subordinate { subject, .. } => Ok(subject.clone()),
+            Self::Device(id) => name::distinguished(&id.to_string(), None),
+            Self::Server { common_name, .. } => name::distinguished(common_name, None),
+        }
+    }
+
+    /// RFC 5280, section 4.2.1.9: a subordinate of ours has no CA below it.
+    pub(crate) fn basic_constraints(&self) -> BasicConstraints {
+        let (ca, path_len_constraint) = match self {
+            Self::Root { .. } => (true, None),
+            Self::Subordinate { .. } => (true, Some(0)),
+            Self::Device(_) | Self::Server { .. } => (false, None),
+        };
+        BasicConstraints { ca, path_len_constraint }
+    }
+
+    /// RFC 5280, section 4.2.1.3. A P-256 key in TLS 1.2 and 1.3 only ever signs.
+    pub(crate) fn key_usage(&self) -> KeyUsage {
+        KeyUsage(match self {
+            Self::Root { .. } | Self::Subordinate { .. } => {
+                KeyUsages::KeyCertSign | KeyUsages::CRLSign
+            }
+            Self::Device(_) | Self::Server { .. } => FlagSet::from(KeyUsages::DigitalSignature),
+        })
+    }
+
+    /// RFC 5280, section 4.2.1.12. In a subordinate it constrains the leaves below: a broker that
+    /// trusts only the root still refuses a "device" that the server CA made.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Root { .. } => None,
+            Self::Subordinate { usage, .. } => Some(*usage),
+            Self::Device(_) => Some(Usage::Device),
+            Self::Server { .. } => Some(Usage::Server),
+        }
+    }
+
+    /// RFC 5280, section 4.2.1.6. Never in a device's certificate: with a DNS name it could pose as
+    /// a broker to clients that do not check the extended key usage.
+    pub(crate) fn alternative_names(&self) -> Option<SubjectAltName> {
+        match self {
+            Self::Server { names, .. } => Some(SubjectAltName(names.clone())),
+            Self::Root { .. } | Self::Subordinate { .. } | Self::Device(_) => None,
+        }
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        matches!(self, Self::Root { .. })
+    }
+}
+
+/// What of the issuing CA gets into the certificates it issues.
+#[derive(Clone, Copy)]
+pub struct IssuedBy<'a> {
+    pub(crate) subject: &'a Name,
+    pub(crate) key: &'a VerifyingKey,
+    pub(crate) key_identifier: &'a [u8],
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+    pub(crate) crl_url: Option<&'a str>,
+}
+
+impl<'a> IssuedBy<'a> {
+    /// The CA of `certificate`, whose CRL will be found at `crl_url`.
+    #[must_use]
+    pub fn ca(certificate: &'a CaCertificate, crl_url: Option<&'a str>) -> Self {
+        Self {
+            subject: certificate.subject(),
+            key: certificate.key(),
+            key_identifier: certificate.key_identifier(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+            crl_url,
+        }
+    }
+
+    /// A root, which issues itself.
+    #[must_use]
+    pub fn itself(subject: &'a Name, key: &'a VerifyingKey, key_identifier: &'a [u8]) -> Self {
+        Self {
+            subject,
+            key,
+            key_identifier,
+            not_before: Timestamp::from_unix(0),
+            not_after: Timestamp::NEVER,
+            crl_url: None,
+        }
+    }
+}
+
+/// RFC 5280, section 4.2.1.2, method 1: SHA-1 of the subject public key's bits. It names a key and
+/// protects nothing.
+///
+/// # Errors
+/// When the key cannot be encoded.
+pub fn key_identifier(key: SubjectPublicKeyInfoRef<'_>) -> der::Result<Vec<u8>> {
+    Ok(SubjectKeyIdentifier::try_from(key)?.0.into_bytes().into_vec())
+}
+
+/// A built certificate that nobody checked yet. Only `lint` takes it.
+pub struct Tbs<'a> {
+    pub(crate) der: Vec<u8>,
+    pub(crate) profile: &'a Profile,
+    pub(crate) issued_by: IssuedBy<'a>,
+}
+
+/// Builds the to-be-signed part of a certificate for `key`, valid from an hour before `now` (or from
+/// when its CA is) until `not_after`.
+///
+/// # Errors
+/// When a name does not fit RFC 5280's bounds or a date is beyond the year 9999.
+pub fn build<'a>(
+    profile: &'a Profile,
+    issued_by: IssuedBy<'a>,
+    key: SubjectPublicKeyInfoOwned,
+    now: Timestamp,
+    not_after: Timestamp,
+    rng: &mut (impl CryptoRng + ?Sized),
+) -> Result<Tbs<'a>> {
+    let not_before = now.minus(BACKDATED_SECONDS).max(issued_by.not_before);
+    let validity = Validity::new(not_before.x509()?, not_after.x509()?);
+    let extensions = Extensions { profile, issued_by, subject: profile.subject()? };
+    let mut builder =
+        CertificateBuilder::new(extensions, random_serial(rng)?, validity, key).map_err(asn1)?;
+    let der = builder.finalize(&PublicSigner(issued_by.key)).map_err(asn1)?;
+    Ok(Tbs { der, profile, issued_by })
+}
+
+/// 16 octets, positive and without a leading zero: 126 random bits, where RFC 5280 (section
+/// 4.1.2.2) takes up to 20 octets and the CA/Browser Forum asks for 64 random bits.
+fn random_serial(rng: &mut (impl CryptoRng + ?Sized)) -> der::Result<SerialNumber> {
+    let mut octets = [0u8; 16];
+    rng.fill_bytes(&mut octets);
+    octets[0] = octets[0] & 0x7f | 0x40;
+    SerialNumber::new(&octets)
+}
+
+fn asn1(error: builder::Error) -> der::Error {
+    match error {
+        builder::Error::Asn1(error) => error,
+        _ => der::ErrorKind::Failed.into(),
+    }
+}
+
+struct Extensions<'a> {
+    profile: &'a Profile,
+    issued_by: IssuedBy<'a>,
+    subject: Name,
+}
+
+impl BuilderProfile for Extensions<'_> {
+    fn get_issuer(&self, _subject: &Name) -> Name {
+        self.issued_by.subject.clone()
+    }
+
+    fn get_subject(&self) -> Name {
+        self.subject.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        key: SubjectPublicKeyInfoRef<'_>,
+        _issuer_key: SubjectPublicKeyInfoRef<'_>,
+        tbs: &TbsCertificate,
+    ) -> builder::Result<Vec<Extension>> {
+        let mut extensions = Vec::with_capacity(8);
+        let mut add = |extension: der::Result<Extension>| extension.map(|e| extensions.push(e));
+        let subject = tbs.subject();
+
+        add(self.profile.basic_constraints().to_extension(subject, &[]))?;
+        add(self.profile.key_usage().to_extension(subject, &[]))?;
+        if let Some(usage) = self.profile.usage() {
+            add(ExtendedKeyUsage(vec![usage.key_purpose()]).to_extension(subject, &[]))?;
+        }
+        if let Some(names) = self.profile.alternative_names() {
+            add(names.to_extension(subject, &[]))?;
+        }
+        // RFC 5280, section 4.2.1.2.
+        add(SubjectKeyIdentifier::try_from(key)?.to_extension(subject, &[]))?;
+        if !self.profile.is_root() {
+            // RFC 5280, section 4.2.1.1: the issuer's own subject key identifier, which in an
+            // imported CA need not be the hash of its key.
+            let issuer = AuthorityKeyIdentifier {
+                key_identifier: Some(OctetString::new(self.issued_by.key_identifier)?),
+                ..AuthorityKeyIdentifier::default()
+            };
+            add(issuer.to_extension(subject, &[]))?;
+            if let Some(url) = self.issued_by.crl_url {
+                add(distribution_points(url)?.to_extension(subject, &[]))?;
+            }
+        }
+        Ok(extensions)
+    }
+}
+
+/// RFC 5280, section 4.2.1.13: one full CRL, at one address.
+pub(crate) fn distribution_points(url: &str) -> der::Result<CrlDistributionPoints> {
+    let address = GeneralName::UniformResourceIdentifier(Ia5String::new(url)?);
+    Ok(CrlDistributionPoints(vec![DistributionPoint {
+        distribution_point: Some(DistributionPointName::FullName(vec![address])),
+        reasons: None,
+        crl_issuer: None,
+    }]))
+}
+
+/// The builder wants a signer to name the algorithm and the key; signing itself happens in KMS.
+struct PublicSigner<'a>(&'a VerifyingKey);
+
+impl Keypair for PublicSigner<'_> {
+    type VerifyingKey = VerifyingKey;
+
+    fn verifying_key(&self) -> VerifyingKey {
+        *self.0
+    }
+}
+
+impl DynSignatureAlgorithmIdentifier for PublicSigner<'_> {
+    fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
+        Ok(signed::ALGORITHM)
+    }
+}
+
+/// SHA-256 of a key's DER, in hex: how the ledger names keys.
+pub(crate) fn key_fingerprint(key: &SubjectPublicKeyInfoOwned) -> der::Result<String> {
+    Ok(crate::token::hex(&sha2::Sha256::digest(key.to_der()?)))
+}

@@ -1,0 +1,100 @@
+//! The shape that certificates, certification requests and CRLs share: X.509's `SIGNED{}`, what is
+//! signed, by which algorithm, and the signature.
+
+use const_oid::db::rfc5912::ECDSA_WITH_SHA_256;
+use der::{
+    Decode, Encode, Reader, Sequence, SliceReader,
+    asn1::{AnyRef, BitStringRef},
+};
+use p256::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier};
+use sha2::{Digest, Sha256};
+use spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
+
+/// ecdsa-with-SHA256, whose parameters are absent (RFC 5758, section 3.2).
+pub(crate) const ALGORITHM: AlgorithmIdentifierOwned =
+    AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA_256, parameters: None };
+
+/// A signed structure, with the signed part as the very bytes that were received: a signature is
+/// over those, not over what another encoder would make of them.
+pub(crate) struct Signed<'a> {
+    pub(crate) tbs: &'a [u8],
+    algorithm: AlgorithmIdentifierRef<'a>,
+    signature: BitStringRef<'a>,
+}
+
+impl<'a> Signed<'a> {
+    pub(crate) fn parse(der: &'a [u8]) -> der::Result<Self> {
+        let mut outer = SliceReader::new(der)?;
+        let signed = outer.sequence(|inner| {
+            Ok::<_, der::Error>(Self {
+                tbs: inner.tlv_bytes()?,
+                algorithm: AlgorithmIdentifierRef::decode(inner)?,
+                signature: BitStringRef::decode(inner)?,
+            })
+        })?;
+        outer.finish()?;
+        Ok(signed)
+    }
+
+    /// Whether the signature is ecdsa-with-SHA256 by `key` over the signed part.
+    pub(crate) fn is_by(&self, key: &VerifyingKey) -> bool {
+        self.algorithm.oid == ALGORITHM.oid
+            && self.algorithm.parameters.is_none()
+            && self
+                .signature
+                .as_bytes()
+                .and_then(|signature| DerSignature::try_from(signature).ok())
+                .is_some_and(|signature| {
+                    key.verify_prehash(&Sha256::digest(self.tbs), &signature).is_ok()
+                })
+    }
+}
+
+/// The signed structure of `tbs`, byte for byte, and a signature over it.
+pub(crate) fn assemble(tbs: &[u8], signature: &DerSignature) -> der::Result<Vec<u8>> {
+    #[derive(Sequence)]
+    struct Parts<'a> {
+        tbs: AnyRef<'a>,
+        algorithm: AlgorithmIdentifierOwned,
+        signature: BitStringRef<'a>,
+    }
+    Parts {
+        tbs: AnyRef::from_der(tbs)?,
+        algorithm: ALGORITHM,
+        signature: BitStringRef::from_bytes(signature.as_bytes())?,
+    }
+    .to_der()
+}
+
+#[cfg(test)]
+mod tests {
+    use getrandom::{SysRng, rand_core::UnwrapErr};
+    use p256::{
+        ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner},
+        elliptic_curve::Generate,
+    };
+
+    use super::*;
+
+    #[test]
+    fn takes_its_own_signature_and_no_other() {
+        let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
+        let other = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
+        let tbs = [0x30, 0x03, 0x02, 0x01, 0x05];
+        let signature: Signature = key.sign_prehash(&Sha256::digest(tbs)).unwrap();
+        let der = assemble(&tbs, &signature.to_der()).unwrap();
+
+        let signed = Signed::parse(&der).unwrap();
+        assert_eq!(signed.tbs, tbs);
+        assert!(signed.is_by(key.verifying_key()));
+        assert!(!signed.is_by(other.verifying_key()));
+
+        for place in 0..der.len() {
+            let mut changed = der.clone();
+            changed[place] ^= 1;
+            let accepted = Signed::parse(&changed).is_ok_and(|s| s.is_by(key.verifying_key()));
+            assert!(!accepted, "byte {place} changed and still accepted");
+        }
+        assert!(Signed::parse(&[der, vec![0]].concat()).is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! The store: one DynamoDB table.
+//!
+//! | item | `PK` | `SK` |
+//! |---|---|---|
+//! | project | `PROJECT#<id>` | `META` |
+//! | enrollment token | `PROJECT#<id>` | `TOKEN#<id>` |
+//! | device | `DEVICE#<id>` | `META` |
+//! | certificate (the ledger) | `DEVICE#<id>` or `SERVER#<name>` | `CERT#<serial>` |
+//! | authority | `CA#<name>` | `META` |
+//!
+//! The index `inventory` lists projects (`PROJECTS`) and a project's devices (`DEVICES#<project>`)
+//! by the time they were made.
+//!
+//! Every condition that protects something is in the write itself. Nothing expires by TTL: DynamoDB
+//! deletes late, so that code checks expiry.
+
+mod authority;
+mod device;
+mod enrollment;
+mod ledger;
+mod project;
+mod table;
+
+use std::{collections::HashMap, fmt::Display};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::{BuildError, SdkError},
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, ConditionCheck, Put, TransactWriteItem},
+};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    aws::outage,
+    error::{Error, Result, Service},
+};
+
+pub use device::{DeviceRecord, DeviceStatus};
+pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenStatus};
+pub use ledger::{EntryKey, Holder, LedgerEntry, Recorded};
+pub use project::{Policy, PolicyError, ProjectRecord};
+
+type Item = HashMap<String, AttributeValue>;
+
+const META: &str = "META";
+const INVENTORY: &str = "inventory";
+
+/// The table.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+/// An item that does not hold what it should.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ItemError(#[from] serde_dynamo::Error);
+
+impl Store {
+    /// The table `table`.
+    #[must_use]
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn table_name(&self) -> &str {
+        &self.table
+    }
+
+    /// One item, read consistently.
+    async fn get<T: DeserializeOwned>(&self, pk: String, sk: String) -> Result<Option<T>> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(pk, sk)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unavailable(&error))?;
+        answer.item.map(record).transpose()
+    }
+
+    /// Puts an item that must not be there yet; `what` names it in the error.
+    async fn create(&self, item: Item, what: String) -> Result<()> {
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(PK)")
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if is_condition_failure(&error) => Err(Error::Exists(what)),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// Puts an item that must not be there yet, beside one that must: in one transaction.
+    async fn create_beside(
+        &self,
+        parent: Item,
+        parent_name: String,
+        item: Item,
+        what: String,
+    ) -> Result<()> {
+        let parent = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(parent))
+            .condition_expression("attribute_exists(PK)")
+            .build()
+            .map_err(incomplete)?;
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(PK)")
+            .build()
+            .map_err(incomplete)?;
+        let answer = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().condition_check(parent).build())
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .send()
+            .await;
+        let Err(error) = answer else {
+            return Ok(());
+        };
+        let failed = |place: usize| match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(it)) => it
+                .cancellation_reasons()
+                .get(place)
+                .is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed")),
+            _ => false,
+        };
+        match () {
+            () if failed(0) => Err(Error::Missing(parent_name)),
+            () if failed(1) => Err(Error::Exists(what)),
+            () => Err(unavailable(&error)),
+        }
+    }
+
+    /// All items that the index `inventory` has under `partition`, oldest first.
+    async fn inventory<T: DeserializeOwned>(
+        &self,
+        partition: String,
+        limit: Option<usize>,
+    ) -> Result<Vec<T>> {
+        let mut records = Vec::new();
+        let mut start = None;
+        loop {
+            let wanted = limit.map(|limit| limit.saturating_sub(records.len()).min(1000) as i32);
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(INVENTORY)
+                .key_condition_expression("inventory = :partition")
+                .expression_attribute_values(":partition", string(&partition))
+                .set_limit(wanted)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| unavailable(&error))?;
+            for item in page.items.unwrap_or_default() {
+                records.push(record(item)?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() || limit.is_some_and(|limit| records.len() >= limit) {
+                return Ok(records);
+            }
+        }
+    }
+}
+
+fn key(pk: String, sk: String) -> Item {
+    Item::from([("PK".into(), AttributeValue::S(pk)), ("SK".into(), AttributeValue::S(sk))])
+}
+
+/// `record` as the item under these keys.
+fn item(pk: String, sk: String, record: &impl Serialize) -> Result<Item> {
+    let mut item: Item = serde_dynamo::to_item(record).map_err(ItemError)?;
+    item.extend(key(pk, sk));
+    Ok(item)
+}
+
+fn record<T: DeserializeOwned>(item: Item) -> Result<T> {
+    Ok(serde_dynamo::from_item(item).map_err(ItemError)?)
+}
+
+fn string(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+fn number(number: impl Display) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn unavailable<E>(error: &SdkError<E>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    outage(Service::DynamoDb, error)
+}
+
+/// The SDK's builders want what they cannot do without; ours all have it.
+fn incomplete(error: BuildError) -> Error {
+    Error::Incomplete(error.to_string())
+}
+
+fn is_condition_failure<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    code == Some("ConditionalCheckFailedException")
+}
