@@ -1,0 +1,163 @@
+//! The form that a device may send with its enrollment: at most one `label`.
+
+use birthcert::{
+    Error, Result,
+    label::{InvalidLabel, Label},
+};
+use futures_util::stream;
+use http::header::CONTENT_TYPE;
+use lambda_http::Request;
+use percent_encoding::percent_decode;
+
+/// The most bytes a body may have.
+pub(crate) const MAX_BYTES: usize = 8 * 1024;
+
+const FIELD: &str = "label";
+const UNKNOWN_FIELD: &str = "the form may only have the field label";
+const REPEATED: &str = "the form has more than one label";
+const NOT_UTF8: &str = "the form is not UTF-8";
+
+/// The label in a request's form, if it has one.
+///
+/// # Errors
+/// When the body is too large, of another content type, or no such form.
+pub(crate) async fn label(request: &Request) -> Result<Option<Label>> {
+    let body: &[u8] = request.body().as_ref();
+    if body.len() > MAX_BYTES {
+        return Err(Error::BodyTooLarge { limit: MAX_BYTES });
+    }
+    let Some(content_type) = request.headers().get(CONTENT_TYPE) else {
+        return Ok(None);
+    };
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let content_type = content_type.to_str().map_err(|_| Error::UnsupportedMediaType)?;
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let text = if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        urlencoded(body)?
+    } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
+        multipart(body, content_type).await?
+    } else {
+        return Err(Error::UnsupportedMediaType);
+    };
+    let label = text.map(|text| Label::try_from(text.as_str())).transpose();
+    label.map_err(|invalid: InvalidLabel| Error::Form(invalid.text()))
+}
+
+/// The crate form_urlencoded would replace bytes that are no UTF-8 instead of refusing them.
+fn urlencoded(body: &[u8]) -> Result<Option<String>> {
+    let decode = |text: &[u8]| {
+        let spaced: Vec<u8> = text.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+        let decoded = percent_decode(&spaced).decode_utf8().map(String::from);
+        decoded.map_err(|_| Error::Form(NOT_UTF8))
+    };
+    let mut label = None;
+    for pair in body.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
+        let mut halves = pair.splitn(2, |&byte| byte == b'=');
+        let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        if decode(name)? != FIELD {
+            return Err(Error::Form(UNKNOWN_FIELD));
+        }
+        if label.replace(decode(value)?).is_some() {
+            return Err(Error::Form(REPEATED));
+        }
+    }
+    Ok(label)
+}
+
+async fn multipart(body: &[u8], content_type: &str) -> Result<Option<String>> {
+    let boundary = multer::parse_boundary(content_type)
+        .map_err(|_| Error::Form("the content type names no boundary"))?;
+    let whole = stream::iter([Ok::<_, std::convert::Infallible>(body.to_vec())]);
+    let mut parts = multer::Multipart::new(whole, boundary);
+    let broken = |_| Error::Form("the multipart form is broken");
+    let mut label = None;
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
+        if part.name() != Some(FIELD) {
+            return Err(Error::Form(UNKNOWN_FIELD));
+        }
+        let value = part.bytes().await.map_err(broken)?;
+        let value = String::from_utf8(value.into()).map_err(|_| Error::Form(NOT_UTF8))?;
+        if label.replace(value).is_some() {
+            return Err(Error::Form(REPEATED));
+        }
+    }
+    Ok(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(content_type: &str, body: &[u8]) -> Result<Option<String>> {
+        let request = http::Request::builder()
+            .header(CONTENT_TYPE, content_type)
+            .body(body.to_vec().into())
+            .unwrap();
+        Ok(label(&request).await?.map(|label| label.as_str().to_owned()))
+    }
+
+    async fn fault(content_type: &str, body: &[u8]) -> String {
+        read(content_type, body).await.unwrap_err().to_string()
+    }
+
+    const URLENCODED: &str = "application/x-www-form-urlencoded";
+    const MULTIPART: &str = "multipart/form-data; boundary=XX";
+
+    fn part(disposition: &str, value: &[u8]) -> Vec<u8> {
+        let head = format!("--XX\r\nContent-Disposition: form-data; {disposition}\r\n\r\n");
+        [head.as_bytes(), value, b"\r\n"].concat()
+    }
+
+    #[tokio::test]
+    async fn reads_both_kinds_of_form() {
+        let urlencoded = read(URLENCODED, b"label=pump+7%C3%A9").await.unwrap();
+        assert_eq!(urlencoded.as_deref(), Some("pump 7é"));
+        let charset = "application/X-WWW-form-urlencoded; charset=utf-8";
+        assert_eq!(read(charset, b"label=x").await.unwrap().as_deref(), Some("x"));
+
+        let body = [part("name=\"label\"", "pump 7é".as_bytes()), b"--XX--\r\n".to_vec()].concat();
+        assert_eq!(read(MULTIPART, &body).await.unwrap().as_deref(), Some("pump 7é"));
+    }
+
+    #[tokio::test]
+    async fn no_form_is_no_label() {
+        assert_eq!(read(URLENCODED, b"").await.unwrap(), None);
+        assert_eq!(read("text/plain", b"").await.unwrap(), None);
+        assert_eq!(read(MULTIPART, b"--XX--\r\n").await.unwrap(), None);
+        let untyped = http::Request::new(lambda_http::Body::from("label=x"));
+        assert!(label(&untyped).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn refuses_what_is_no_such_form() {
+        assert!(fault(URLENCODED, b"label=a&label=b").await.contains("more than one"));
+        assert!(fault(URLENCODED, b"lable=a").await.contains("only have the field label"));
+        assert!(fault(URLENCODED, b"label=%FF").await.contains("UTF-8"));
+        assert!(fault(URLENCODED, b"label=\xff").await.contains("UTF-8"));
+        assert!(fault(URLENCODED, b"label").await.contains("empty"));
+        assert!(fault(URLENCODED, b"label=a%0Ab").await.contains("control"));
+        assert!(matches!(read("text/plain", b"label=x").await, Err(Error::UnsupportedMediaType)));
+        assert!(matches!(
+            read(URLENCODED, &[b'x'; MAX_BYTES + 1]).await,
+            Err(Error::BodyTooLarge { limit: MAX_BYTES })
+        ));
+    }
+
+    #[tokio::test]
+    async fn refuses_broken_multipart() {
+        let label = part("name=\"label\"", b"a");
+        let end = b"--XX--\r\n".to_vec();
+        let whole = |parts: &[&[u8]]| parts.concat();
+
+        assert!(fault("multipart/form-data", &label).await.contains("boundary"));
+        assert!(fault(MULTIPART, b"nothing").await.contains("broken"));
+        assert!(fault(MULTIPART, &label).await.contains("broken"), "no closing boundary");
+        assert!(fault(MULTIPART, &whole(&[&label, &label, &end])).await.contains("more than one"));
+        let other = part("name=\"other\"", b"a");
+        assert!(fault(MULTIPART, &whole(&[&other, &end])).await.contains("only have"));
+        let binary = part("name=\"label\"", b"\xff\xfe");
+        assert!(fault(MULTIPART, &whole(&[&binary, &end])).await.contains("UTF-8"));
+    }
+}

@@ -1,0 +1,93 @@
+//! `POST /enroll`: an enrollment token in, a device with a token of its own out.
+//!
+//! Two round trips to DynamoDB and no KMS: a conditional update counts the use of the enrollment
+//! token, then a put adds the device. Not in one transaction, which would make the parallel
+//! enrollments on one token conflict; a crash between the two costs one use and nothing else.
+
+mod form;
+
+use birthcert::{
+    Error, Result,
+    audit::Event,
+    clock::{Clock, Timestamp},
+    config::Config,
+    error::Rejection,
+    id::{DeviceId, ProjectId},
+    lambda,
+    store::{DeviceRecord, DeviceStatus, Store},
+    token::{DeviceToken, EnrollmentToken},
+};
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use http::{HeaderName, Method};
+use lambda_http::{Body, Request, Response};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+const PATH: &str = "/enroll";
+const TOKEN: HeaderName = HeaderName::from_static("thistle-device-enrollment-token");
+
+/// The function.
+pub struct Enroll {
+    store: Store,
+    clock: Clock,
+}
+
+#[derive(Serialize)]
+struct Enrolled {
+    device_id: DeviceId,
+    device_token: Zeroizing<String>,
+    project_id: ProjectId,
+    timestamp: Timestamp,
+}
+
+impl Enroll {
+    /// The function as `config` describes it.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn start(config: &Config, clock: Clock) -> Result<Self> {
+        Ok(Self { store: Store::new(config.aws.dynamodb()?, &config.table_name), clock })
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let now = (self.clock)();
+        let id = lambda::request_id(&request);
+        let outcome = self.enroll(&request, now, &id).await;
+        lambda::respond(&id, now, outcome)
+    }
+
+    async fn enroll(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<Enrolled> {
+        lambda::expect_route(request, &Method::POST, PATH)?;
+        let token = enrollment_token(request).map_err(Error::EnrollmentToken)?;
+        let label = form::label(request).await?;
+
+        self.store.admit(&token, now).await?;
+
+        let rng = &mut UnwrapErr(SysRng);
+        let device_token = DeviceToken::generate(token.project(), DeviceId::generate(rng), rng);
+        let device = DeviceRecord {
+            device_id: device_token.subject(),
+            project_id: token.project(),
+            label,
+            status: DeviceStatus::Active,
+            token_id: token.subject(),
+            created_at: now,
+        };
+        self.store.create_device(&device, &device_token).await?;
+
+        let DeviceRecord { device_id, project_id, token_id, .. } = device;
+        Event::Enrolled { project_id, device_id, token_id }.log(now, Some(request_id));
+        Ok(Enrolled { device_id, device_token: device_token.expose(), project_id, timestamp: now })
+    }
+}
+
+fn enrollment_token(request: &Request) -> Result<EnrollmentToken, Rejection> {
+    let text = lambda::single_header(request, &TOKEN)?;
+    EnrollmentToken::parse(text).map_err(|_| Rejection::Malformed)
+}

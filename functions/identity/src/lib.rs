@@ -1,0 +1,186 @@
+//! `GET /identity`: a device token in, a new key pair and its certificate out.
+//!
+//! A first identity costs two round trips in sequence: one to DynamoDB, one to KMS. Project policies
+//! and the CA's record are cached for a minute and loaded before the first request.
+
+use std::sync::Arc;
+
+use birthcert::{
+    Error, Issuer, Result,
+    audit::Event,
+    authority::Authority,
+    cache::Cache,
+    certificate::Certificate,
+    clock::{Clock, Timestamp},
+    config::Config,
+    error::{AuthorityFault, Rejection},
+    id::{DeviceId, ProjectId},
+    issue,
+    keypair::KeyPair,
+    kms::Signer,
+    lambda,
+    store::{Holder, Policy, Store},
+    token::DeviceToken,
+};
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use http::{Method, header::AUTHORIZATION};
+use lambda_http::{Body, Request, Response};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+const PATH: &str = "/identity";
+/// How many projects' policies are loaded before the first request: one page of the index.
+const PRELOADED_PROJECTS: usize = 1000;
+
+/// The function.
+pub struct Identity {
+    store: Store,
+    kms: aws_sdk_kms::Client,
+    ca_name: String,
+    clock: Clock,
+    authorities: Cache<(), Arc<IssuingCa>>,
+    policies: Cache<ProjectId, Policy>,
+}
+
+/// A CA and its key, known to belong together.
+struct IssuingCa {
+    authority: Authority,
+    signer: Signer,
+}
+
+#[derive(Serialize)]
+struct Released {
+    device_id: DeviceId,
+    device_certificate_pem: String,
+    device_private_key_pem: Zeroizing<String>,
+    certificate_chain_pem: String,
+    ca_certificate_pem: String,
+    serial_number: String,
+    not_before: String,
+    not_after: String,
+}
+
+impl Identity {
+    /// The function as `config` describes it. It checks that the CA is there and that KMS holds its
+    /// key, which warms both connections; so does loading the policies.
+    ///
+    /// # Errors
+    /// When the configuration, the CA or its key cannot be used.
+    pub async fn start(config: &Config, clock: Clock) -> Result<Self> {
+        let identity = Self {
+            store: Store::new(config.aws.dynamodb()?, &config.table_name),
+            kms: config.aws.kms()?,
+            ca_name: config.device_ca.clone(),
+            clock,
+            authorities: Cache::new(),
+            policies: Cache::new(),
+        };
+        let now = clock();
+        let (ca, projects) = tokio::join!(
+            identity.issuing_ca(now),
+            identity.store.projects(Some(PRELOADED_PROJECTS))
+        );
+        ca?;
+        for project in projects? {
+            identity.policies.put(project.project_id, project.policy, now);
+        }
+        Ok(identity)
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let now = (self.clock)();
+        let id = lambda::request_id(&request);
+        let outcome = self.identify(&request, now, &id).await;
+        lambda::respond(&id, now, outcome)
+    }
+
+    async fn identify(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        request_id: &str,
+    ) -> Result<Released> {
+        lambda::expect_route(request, &Method::GET, PATH)?;
+        let token = device_token(request).map_err(Error::DeviceToken)?;
+        let ca = self.issuing_ca(now).await?;
+        let policy = self.policy(token.project(), now).await?;
+
+        let rng = &mut UnwrapErr(SysRng);
+        let key_pair = KeyPair::generate(rng);
+        let issuer = Issuer { authority: &ca.authority, signer: &ca.signer, store: &self.store };
+        let holder = Holder::Device { token: &token, policy: &policy };
+        let certificate = issue(issuer, holder, key_pair.public_key()?, now, rng).await?;
+
+        let (project_id, device_id) = (token.project(), token.subject());
+        let serial_number = certificate.serial_number();
+        let not_after = certificate.not_after();
+        Event::Issued { project_id, device_id, serial_number, not_after }
+            .log(now, Some(request_id));
+        release(device_id, &key_pair, &certificate, &ca.authority)
+    }
+
+    async fn policy(&self, project: ProjectId, now: Timestamp) -> Result<Policy> {
+        if let Some(policy) = self.policies.fresh(&project, now) {
+            return Ok(policy);
+        }
+        // Nobody authenticated yet: a project that is not there is a token that is not right.
+        let record = self.store.project(project).await?;
+        let record = record.ok_or(Error::DeviceToken(Rejection::Unknown))?;
+        self.policies.put(project, record.policy.clone(), now);
+        Ok(record.policy)
+    }
+
+    /// The CA, as its record was within the last minute. Chain and key are checked when the record
+    /// is new to us, not every minute.
+    async fn issuing_ca(&self, now: Timestamp) -> Result<Arc<IssuingCa>> {
+        if let Some(ca) = self.authorities.fresh(&(), now) {
+            return Ok(ca);
+        }
+        let record = self.store.authority(&self.ca_name).await?;
+        let record = record.ok_or_else(|| Error::Authority {
+            name: self.ca_name.clone(),
+            fault: AuthorityFault::Missing,
+        })?;
+        let ca = match self.authorities.last(&()) {
+            Some(known) if *known.authority.record() == record => known,
+            _ => {
+                let authority = Authority::try_from(record)?;
+                let signer = Signer::new(self.kms.clone(), authority.key_arn());
+                signer.check(&authority).await?;
+                Arc::new(IssuingCa { authority, signer })
+            }
+        };
+        self.authorities.put((), ca.clone(), now);
+        Ok(ca)
+    }
+}
+
+fn device_token(request: &Request) -> Result<DeviceToken, Rejection> {
+    let credentials = lambda::single_header(request, &AUTHORIZATION)?;
+    let (scheme, token) = credentials.split_once(' ').ok_or(Rejection::Misplaced)?;
+    // RFC 9110, section 11.1: the scheme's case does not matter.
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(Rejection::Misplaced);
+    }
+    DeviceToken::parse(token.trim_start()).map_err(|_| Rejection::Malformed)
+}
+
+fn release(
+    device_id: DeviceId,
+    key_pair: &KeyPair,
+    certificate: &Certificate,
+    authority: &Authority,
+) -> Result<Released> {
+    let leaf = certificate.pem()?;
+    Ok(Released {
+        device_id,
+        certificate_chain_pem: format!("{leaf}{}", authority.certificate().pem()),
+        device_certificate_pem: leaf,
+        device_private_key_pem: key_pair.private_key_pem()?,
+        ca_certificate_pem: authority.root().pem().to_owned(),
+        serial_number: certificate.serial_number().to_owned(),
+        not_before: certificate.not_before().to_string(),
+        not_after: certificate.not_after().to_string(),
+    })
+}
