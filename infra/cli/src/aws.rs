@@ -1,0 +1,20 @@
+//! The clients of an operator: unlike a function's, they find region, credentials and endpoints
+//! wherever the AWS CLI does.
+
+use anyhow::Context;
+use aws_config::BehaviorVersion;
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+
+pub(crate) async fn clients() -> anyhow::Result<(aws_sdk_dynamodb::Client, aws_sdk_kms::Client)> {
+    // ring, as in the functions: one TLS stack in the workspace.
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+    config.region().context(
+        "no AWS region: set AWS_REGION or a profile, or for a stack on this machine \
+         run eval \"$(birthcert-local env --data DIR)\"",
+    )?;
+    Ok((aws_sdk_dynamodb::Client::new(&config), aws_sdk_kms::Client::new(&config)))
+}

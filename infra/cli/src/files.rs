@@ -1,0 +1,52 @@
+//! Files that must not be overwritten, and files that only their owner may read.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+
+/// Writes a file that must not exist yet.
+///
+/// # Errors
+/// When it does, or cannot be written.
+pub fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    create(path, text, 0o644)
+}
+
+/// Writes a file that must not exist yet and that only its owner may read.
+///
+/// # Errors
+/// When it does, or cannot be written.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    create(path, text, 0o600)
+}
+
+/// Makes a directory that only its owner may enter, unless it is there.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn ensure_private_directory(path: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+fn create(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+    let name = path.display();
+    let mut file: File = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+    {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("{name} exists already and is never overwritten")
+        }
+        other => other.with_context(|| format!("cannot create {name}"))?,
+    };
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("cannot write {name}"))
+}

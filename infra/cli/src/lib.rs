@@ -1,0 +1,91 @@
+//! The operator's side of birthcert: the ceremony, projects, enrollment tokens, devices, brokers.
+//!
+//! The command `birthcert` is a thin shell around this library; the local stack and the tests hold
+//! their ceremonies with the same code.
+
+mod aws;
+mod broker;
+mod ca;
+pub mod ceremony;
+mod device;
+mod files;
+mod output;
+mod passphrase;
+mod project;
+pub mod root;
+mod token;
+
+pub use files::{ensure_private_directory, write_new, write_private};
+
+use birthcert::{clock::Timestamp, store::Store};
+use clap::{Parser, Subcommand};
+use output::Format;
+
+/// A certificate authority for devices: what its operators do.
+#[derive(Parser)]
+#[command(name = "birthcert", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+AWS is reached as the AWS CLI reaches it: region, credentials and endpoints come from the environment \
+and from ~/.aws. For a stack on this machine: eval \"$(birthcert-local env --data DIR)\"")]
+pub struct Arguments {
+    /// The DynamoDB table.
+    #[arg(long, global = true, env = "BIRTHCERT_TABLE", default_value = "birthcert")]
+    table: String,
+    /// Text for people or JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The root and the subordinate CAs.
+    #[command(subcommand)]
+    Ca(ca::Command),
+    /// Projects: a fleet and the policy for its certificates.
+    #[command(subcommand)]
+    Project(project::Command),
+    /// Enrollment tokens: what lets devices into a project.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Devices.
+    #[command(subcommand)]
+    Device(device::Command),
+    /// Certificates for brokers.
+    #[command(subcommand)]
+    Broker(broker::Command),
+}
+
+/// What a command works with.
+struct Context {
+    store: Store,
+    kms: aws_sdk_kms::Client,
+    output: Format,
+    now: Timestamp,
+}
+
+/// Carries out a command.
+///
+/// # Errors
+/// What went wrong, for the operator.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { table, output, command } = arguments;
+    let now = Timestamp::now();
+    // The root's part of the ceremony happens on a machine without network: no AWS is touched.
+    if let Command::Ca(ca::Command::Root(command)) = command {
+        return command.run(output, now);
+    }
+    if let Command::Ca(ca::Command::Certify(command)) = command {
+        return command.run(output, now);
+    }
+    let (dynamodb, kms) = aws::clients().await?;
+    let context = Context { store: Store::new(dynamodb, table), kms, output, now };
+    match command {
+        Command::Ca(command) => command.run(&context).await,
+        Command::Project(command) => command.run(&context).await,
+        Command::Token(command) => command.run(&context).await,
+        Command::Device(command) => command.run(&context).await,
+        Command::Broker(command) => command.run(&context).await,
+    }
+}
