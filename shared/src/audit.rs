@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     error::Error,
     id::{DeviceId, ProjectId, TokenId},
+    world::World,
 };
 
 /// Something that happened.
@@ -78,16 +79,16 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Writes it to standard output, which Lambda sends to CloudWatch.
-    pub fn log(&self, now: Timestamp, request_id: Option<&str>) {
+    /// Writes it to the log.
+    pub fn log(&self, world: World, request_id: Option<&str>) {
         let level = match self {
             Self::Enrolled { .. } | Self::Issued { .. } => "INFO",
             Self::Refused { .. } => "WARN",
             Self::Failed { .. } | Self::Unable { .. } => "ERROR",
         };
-        let line = Line { time: now.to_string(), level, request_id, event: self };
+        let line = Line { time: world.now().to_string(), level, request_id, event: self };
         if let Ok(line) = serde_json::to_string(&line) {
-            println!("{line}");
+            (world.log)(&line);
         }
     }
 }

@@ -66,7 +66,7 @@ impl AwsConfig {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
-            .retry_config(RetryConfig::standard())
+            .retry_config(retries())
             .timeout_config(timeouts())
             .http_client(self.http_client()?);
         config.set_endpoint_url(endpoint.map(str::to_owned));
@@ -83,6 +83,14 @@ impl AwsConfig {
             .tls_context(context.map_err(|error| Error::CaBundle(error.to_string()))?)
             .build_https())
     }
+}
+
+/// Three attempts. The SDK's own backoff begins with a second, more than a device should wait for a
+/// throttle that is over in a tenth of it.
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_initial_backoff(Duration::from_millis(100))
+        .with_max_backoff(Duration::from_secs(1))
 }
 
 fn timeouts() -> TimeoutConfig {

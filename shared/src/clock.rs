@@ -10,9 +10,6 @@ use der::DateTime;
 use serde::{Deserialize, Serialize};
 use x509_cert::time::Time;
 
-/// Where the time comes from. `Timestamp::now` everywhere but in tests.
-pub type Clock = fn() -> Timestamp;
-
 /// Seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -53,7 +53,7 @@ impl KeyPair {
             parameters: Some((&NistP256::OID).into()),
         };
         let info = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(&key)?);
-        Ok(SecretDocument::encode_msg(&info)?.to_pem("PRIVATE KEY", LineEnding::LF)?)
+        SecretDocument::encode_msg(&info)?.to_pem("PRIVATE KEY", LineEnding::LF)
     }
 }
 

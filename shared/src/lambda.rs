@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::{
     audit::Event,
-    clock::Timestamp,
     error::{Error, Rejection, Result},
     problem,
+    world::World,
 };
 
 /// Runs a function's `serve`; what keeps it from serving becomes one line in the log.
@@ -23,7 +23,7 @@ pub async fn main(serve: impl Future<Output = Result<()>>) -> ExitCode {
     match serve.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            Event::Unable { cause: error.to_string() }.log(Timestamp::now(), None);
+            Event::Unable { cause: error.to_string() }.log(World::REAL, None);
             ExitCode::FAILURE
         }
     }
@@ -34,13 +34,13 @@ pub async fn main(serve: impl Future<Output = Result<()>>) -> ExitCode {
 ///
 /// # Errors
 /// When the runtime's API cannot be reached.
-pub async fn run<H, F>(handler: H) -> Result<()>
+pub async fn run<H, F>(world: World, handler: H) -> Result<()>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Response<Body>> + Send,
 {
     let handler = &handler;
-    lambda_runtime::run(lambda_runtime::service_fn(move |event| answer(event, handler)))
+    lambda_runtime::run(lambda_runtime::service_fn(move |event| answer(event, world, handler)))
         .await
         .map_err(|error| Error::Runtime(error.to_string()))
 }
@@ -51,6 +51,7 @@ where
 /// Never; the runtime wants the type.
 pub async fn answer<H, F>(
     mut event: LambdaEvent<LambdaRequest>,
+    world: World,
     handler: H,
 ) -> std::result::Result<impl Serialize + use<H, F>, lambda_runtime::Error>
 where
@@ -61,7 +62,7 @@ where
     let service = lambda_runtime::service_fn(move |request: Request| {
         let answer = match unreadable.take() {
             None => Ok(handler(request)),
-            Some(error) => Err(failure(&error, &request_id(&request), Timestamp::now())),
+            Some(error) => Err(failure(&error, &request_id(&request), world)),
         };
         async move {
             Ok::<_, lambda_runtime::Error>(match answer {
@@ -156,11 +157,7 @@ pub fn single_header<'a>(
 }
 
 /// The response to a request: JSON, or a problem document, which is logged.
-pub fn respond(
-    request_id: &str,
-    now: Timestamp,
-    outcome: Result<impl Serialize>,
-) -> Response<Body> {
+pub fn respond(request_id: &str, world: World, outcome: Result<impl Serialize>) -> Response<Body> {
     match outcome.and_then(|answer| {
         serde_json::to_string(&answer).map_err(|error| Error::Incomplete(error.to_string()))
     }) {
@@ -170,14 +167,14 @@ pub fn respond(
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
             complete(response, request_id)
         }
-        Err(error) => failure(&error, request_id, now),
+        Err(error) => failure(&error, request_id, world),
     }
 }
 
-fn failure(error: &Error, request_id: &str, now: Timestamp) -> Response<Body> {
+fn failure(error: &Error, request_id: &str, world: World) -> Response<Body> {
     let response = problem::response(error, request_id);
     let is_server_error = response.status().is_server_error();
-    Event::of_error(error, problem::slug(error), is_server_error).log(now, Some(request_id));
+    Event::of_error(error, problem::slug(error), is_server_error).log(world, Some(request_id));
     complete(response.map(Body::from), request_id)
 }
 
@@ -200,6 +197,7 @@ mod tests {
     use super::*;
 
     const TOKEN: HeaderName = HeaderName::from_static("thistle-device-enrollment-token");
+    const QUIET: World = World { log: |_| {}, ..World::REAL };
 
     fn event(name: &str) -> Value {
         let events = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
@@ -214,14 +212,14 @@ mod tests {
         F: Future<Output = Response<Body>> + Send,
     {
         let payload = serde_json::from_str(&event.to_string()).unwrap();
-        let answered = answer(LambdaEvent::new(payload, Context::default()), handler).await;
+        let answered = answer(LambdaEvent::new(payload, Context::default()), QUIET, handler).await;
         let answer = serde_json::to_value(answered.unwrap()).unwrap();
         let body = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
         (answer["statusCode"].as_u64().unwrap(), body)
     }
 
     fn outcome(request: &Request, outcome: Result<impl Serialize>) -> Response<Body> {
-        respond(&request_id(request), Timestamp::from_unix(0), outcome)
+        respond(&request_id(request), QUIET, outcome)
     }
 
     #[tokio::test]

@@ -32,6 +32,7 @@ pub mod profile;
 mod signed;
 pub mod store;
 pub mod token;
+pub mod world;
 
 pub use error::{Error, Result};
 pub use issue::{Issuer, issue};

@@ -9,13 +9,14 @@ mod form;
 use birthcert::{
     Error, Result,
     audit::Event,
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     config::Config,
     error::Rejection,
     id::{DeviceId, ProjectId},
     lambda,
     store::{DeviceRecord, DeviceStatus, Store},
     token::{DeviceToken, EnrollmentToken},
+    world::World,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use http::{HeaderName, Method};
@@ -29,7 +30,7 @@ const TOKEN: HeaderName = HeaderName::from_static("thistle-device-enrollment-tok
 /// The function.
 pub struct Enroll {
     store: Store,
-    clock: Clock,
+    world: World,
 }
 
 #[derive(Serialize)]
@@ -45,16 +46,16 @@ impl Enroll {
     ///
     /// # Errors
     /// When the configuration cannot be used.
-    pub fn start(config: &Config, clock: Clock) -> Result<Self> {
-        Ok(Self { store: Store::new(config.aws.dynamodb()?, &config.table_name), clock })
+    pub fn start(config: &Config, world: World) -> Result<Self> {
+        Ok(Self { store: Store::new(config.aws.dynamodb()?, &config.table_name), world })
     }
 
     /// Answers one request.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let now = (self.clock)();
+        let now = self.world.now();
         let id = lambda::request_id(&request);
         let outcome = self.enroll(&request, now, &id).await;
-        lambda::respond(&id, now, outcome)
+        lambda::respond(&id, self.world, outcome)
     }
 
     async fn enroll(
@@ -82,7 +83,7 @@ impl Enroll {
         self.store.create_device(&device, &device_token).await?;
 
         let DeviceRecord { device_id, project_id, token_id, .. } = device;
-        Event::Enrolled { project_id, device_id, token_id }.log(now, Some(request_id));
+        Event::Enrolled { project_id, device_id, token_id }.log(self.world, Some(request_id));
         Ok(Enrolled { device_id, device_token: device_token.expose(), project_id, timestamp: now })
     }
 }

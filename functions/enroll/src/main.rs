@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use birthcert::{clock::Timestamp, config::Config, lambda};
+use birthcert::{config::Config, lambda, world::World};
 use enroll::Enroll;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     lambda::main(async {
         let config = Config::from_env()?;
-        let function = Enroll::start(&config, Timestamp::now)?;
-        lambda::run(|request| function.handle(request)).await
+        let function = Enroll::start(&config, World::REAL)?;
+        lambda::run(World::REAL, |request| function.handle(request)).await
     })
     .await
 }

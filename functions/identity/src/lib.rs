@@ -11,7 +11,7 @@ use birthcert::{
     authority::Authority,
     cache::Cache,
     certificate::Certificate,
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     config::Config,
     error::{AuthorityFault, Rejection},
     id::{DeviceId, ProjectId},
@@ -21,6 +21,7 @@ use birthcert::{
     lambda,
     store::{Holder, Policy, Store},
     token::DeviceToken,
+    world::World,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use http::{Method, header::AUTHORIZATION};
@@ -37,7 +38,7 @@ pub struct Identity {
     store: Store,
     kms: aws_sdk_kms::Client,
     ca_name: String,
-    clock: Clock,
+    world: World,
     authorities: Cache<(), Arc<IssuingCa>>,
     policies: Cache<ProjectId, Policy>,
 }
@@ -66,16 +67,16 @@ impl Identity {
     ///
     /// # Errors
     /// When the configuration, the CA or its key cannot be used.
-    pub async fn start(config: &Config, clock: Clock) -> Result<Self> {
+    pub async fn start(config: &Config, world: World) -> Result<Self> {
         let identity = Self {
             store: Store::new(config.aws.dynamodb()?, &config.table_name),
             kms: config.aws.kms()?,
             ca_name: config.device_ca.clone(),
-            clock,
+            world,
             authorities: Cache::new(),
             policies: Cache::new(),
         };
-        let now = clock();
+        let now = world.now();
         let (ca, projects) = tokio::join!(
             identity.issuing_ca(now),
             identity.store.projects(Some(PRELOADED_PROJECTS))
@@ -89,10 +90,10 @@ impl Identity {
 
     /// Answers one request.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let now = (self.clock)();
+        let now = self.world.now();
         let id = lambda::request_id(&request);
         let outcome = self.identify(&request, now, &id).await;
-        lambda::respond(&id, now, outcome)
+        lambda::respond(&id, self.world, outcome)
     }
 
     async fn identify(
@@ -116,7 +117,7 @@ impl Identity {
         let serial_number = certificate.serial_number();
         let not_after = certificate.not_after();
         Event::Issued { project_id, device_id, serial_number, not_after }
-            .log(now, Some(request_id));
+            .log(self.world, Some(request_id));
         release(device_id, &key_pair, &certificate, &ca.authority)
     }
 

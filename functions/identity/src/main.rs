@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use birthcert::{clock::Timestamp, config::Config, lambda};
+use birthcert::{config::Config, lambda, world::World};
 use identity::Identity;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     lambda::main(async {
         let config = Config::from_env()?;
-        let function = Identity::start(&config, Timestamp::now).await?;
-        lambda::run(|request| function.handle(request)).await
+        let function = Identity::start(&config, World::REAL).await?;
+        lambda::run(World::REAL, |request| function.handle(request)).await
     })
     .await
 }

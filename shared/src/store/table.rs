@@ -1,6 +1,9 @@
 //! The table itself, for where no template makes it: the local stack and the tests.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
+    client::Waiters,
     operation::create_table::CreateTableError,
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
@@ -9,7 +12,10 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{INVENTORY, Store, incomplete, unavailable};
-use crate::error::Result;
+use crate::error::{Error, Result, Service};
+
+/// On AWS a table is there within some ten seconds.
+const CREATION: Duration = Duration::from_secs(120);
 
 /// What lists of devices and projects show; counters stay out of it, so that issuing a certificate
 /// writes nothing to the index.
@@ -17,7 +23,7 @@ const LISTED: [&str; 7] =
     ["project_id", "name", "policy", "device_id", "label", "status", "token_id"];
 
 impl Store {
-    /// Creates the table unless it is there.
+    /// Creates the table unless it is there, and waits until it can be used.
     ///
     /// # Errors
     /// When DynamoDB refuses or is away.
@@ -53,12 +59,17 @@ impl Store {
                 .global_secondary_indexes(index))
         };
         let request = build().map_err(incomplete)?;
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(CreateTableError::ResourceInUseException(_)) => Ok(()),
-                _ => Err(unavailable(&error)),
-            },
+        if let Err(error) = request.send().await {
+            match error.as_service_error() {
+                Some(CreateTableError::ResourceInUseException(_)) => {}
+                _ => return Err(unavailable(&error)),
+            }
         }
+        // A table that is being created takes no items yet.
+        let active = self.client.wait_until_table_exists().table_name(&self.table);
+        active.wait(CREATION).await.map(drop).map_err(|error| Error::Unavailable {
+            service: Service::DynamoDb,
+            cause: error.to_string(),
+        })
     }
 }

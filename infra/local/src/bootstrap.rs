@@ -1,0 +1,138 @@
+//! The first start: a ceremony, a demo project, an enrollment token. Each step looks whether it was
+//! done before, so that a start that was interrupted is finished by the next.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use birthcert::{
+    authority::AuthorityRecord,
+    clock::Timestamp,
+    csr::VerifiedCsr,
+    id::{ProjectId, TokenId},
+    profile::Usage,
+    store::{NewToken, Policy, ProjectRecord, Store},
+    token::{EnrollmentToken, hex},
+};
+use birthcert_cli::{
+    ceremony, ensure_private_directory,
+    root::{CERTIFICATE_FILE, Root, Subordinate},
+    write_private,
+};
+use getrandom::{SysRng, rand_core::UnwrapErr};
+
+use crate::state::{State, TABLE};
+
+const PASSPHRASE_FILE: &str = "passphrase";
+/// Long enough for leaves of thirty years for as long.
+const SUBORDINATE_SECONDS: u64 = 60 * 31_556_952;
+
+/// What the stack has after its first start.
+pub(crate) struct Ready {
+    pub(crate) project_id: ProjectId,
+    pub(crate) enrollment_token: String,
+    pub(crate) root_certificate: PathBuf,
+}
+
+pub(crate) async fn bootstrap(
+    data: &Path,
+    store: &Store,
+    kms: &aws_sdk_kms::Client,
+    now: Timestamp,
+) -> anyhow::Result<Ready> {
+    store.create_table().await?;
+    let directory = data.join("ca");
+    let root = open_root(&directory, now)?;
+    for (name, usage) in [("device", Usage::Device), ("server", Usage::Server)] {
+        if store.authority(name).await?.is_none() {
+            create_subordinate(store, kms, &root, name, usage, now).await?;
+        }
+    }
+    let (project_id, enrollment_token) = demo_project(data, store, now).await?;
+    let root_certificate = fs::canonicalize(directory.join(CERTIFICATE_FILE))?;
+    Ok(Ready { project_id, enrollment_token, root_certificate })
+}
+
+/// The root, made at the first start in a directory that gets its name only when it is whole.
+fn open_root(directory: &Path, now: Timestamp) -> anyhow::Result<Root> {
+    if !directory.exists() {
+        let unfinished = directory.with_extension("unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)?;
+        }
+        ensure_private_directory(&unfinished)?;
+        let passphrase = random_passphrase()?;
+        write_private(&unfinished.join(PASSPHRASE_FILE), &passphrase)?;
+        Root::create(&unfinished, "birthcert local root", None, &passphrase, now)?;
+        fs::rename(&unfinished, directory)?;
+    }
+    let passphrase = fs::read_to_string(directory.join(PASSPHRASE_FILE))
+        .context("the passphrase of the local root is lost")?;
+    Root::open(directory, &passphrase)
+}
+
+fn random_passphrase() -> anyhow::Result<String> {
+    let mut random = [0u8; 32];
+    getrandom::fill(&mut random)?;
+    Ok(hex(&random))
+}
+
+async fn create_subordinate(
+    store: &Store,
+    kms: &aws_sdk_kms::Client,
+    root: &Root,
+    name: &str,
+    usage: Usage,
+    now: Timestamp,
+) -> anyhow::Result<()> {
+    let key_arn = ceremony::ensure_key(kms, &format!("alias/birthcert-{TABLE}-{name}")).await?;
+    let common_name = format!("birthcert local {name} CA");
+    let request = ceremony::request(kms, key_arn, &common_name, None).await?;
+    let csr = VerifiedCsr::from_pem(&request.csr_pem).map_err(anyhow::Error::msg)?;
+    let subordinate = Subordinate {
+        common_name: &common_name,
+        organization: None,
+        usage,
+        not_after: now.plus(SUBORDINATE_SECONDS),
+        root_crl_url: None,
+    };
+    let record = AuthorityRecord {
+        name: name.into(),
+        key_arn: request.key_arn,
+        certificate_pem: root.certify(&csr, &subordinate, now)?,
+        root_pem: root.certificate().pem().to_owned(),
+        // A name that means nothing anywhere: these certificates are for this machine.
+        crl_url: Some(format!("http://birthcert.invalid/crl/{name}.crl")),
+        created_at: now,
+    };
+    ceremony::activate(store, kms, record).await
+}
+
+/// The project and the token that the last start left in `local.json`, as long as the table has
+/// them; else new ones.
+async fn demo_project(
+    data: &Path,
+    store: &Store,
+    now: Timestamp,
+) -> anyhow::Result<(ProjectId, String)> {
+    let rng = &mut UnwrapErr(SysRng);
+    if let Ok(last) = State::read(data)
+        && let Ok(token) = EnrollmentToken::parse(&last.enrollment_token)
+        && store.project(token.project()).await?.is_some()
+    {
+        return Ok((token.project(), last.enrollment_token));
+    }
+    let project = ProjectRecord {
+        project_id: ProjectId::generate(rng),
+        name: "demo".into(),
+        policy: Policy::default(),
+        created_at: now,
+    };
+    store.create_project(&project).await?;
+    let token = EnrollmentToken::generate(project.project_id, TokenId::generate(rng), rng);
+    let new = NewToken { batch_label: Some("demo".into()), ..NewToken::default() };
+    store.create_token(&token, new, now).await?;
+    Ok((project.project_id, token.expose().to_string()))
+}

@@ -1,0 +1,132 @@
+//! Everything together: what `birthcert-local serve` runs.
+
+use std::{
+    env,
+    fs::{self, File, TryLockError},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow, bail};
+use birthcert::{
+    aws::{AwsConfig, Credentials},
+    clock::Timestamp,
+    config::Config,
+    store::Store,
+    world::World,
+};
+use birthcert_cli::ensure_private_directory;
+use dynoxide::Database;
+use enroll::Enroll;
+use identity::Identity;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::{
+    bootstrap::{Ready, bootstrap},
+    gateway::{self, Functions},
+    kms_process::KmsProcess,
+    state::{CREDENTIAL, REGION, State, TABLE},
+};
+
+/// How long requests may take to finish once the stack is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the stack in `data` until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When a part of it cannot start, or ends by itself.
+pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
+    // First, so that a signal during the ceremony is not lost.
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    ensure_private_directory(data)?;
+    let data = &fs::canonicalize(data)?;
+    let _lock = lock(data)?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}; --listen 127.0.0.1:0 takes a free port")
+    })?;
+    eprintln!("birthcert-local is for development: its CA keys are files in {}", data.display());
+    if !listen.ip().is_loopback() {
+        eprintln!("WARNING: {listen} is no loopback address, others on the network can enroll");
+    }
+
+    let (stop, stopped) = watch::channel(());
+    let stopping = |mut stopped: watch::Receiver<()>| async move {
+        let _ = stopped.changed().await;
+    };
+
+    let database = data.join("dynamodb.sqlite");
+    let database = database.to_str().context("the path of the data is not UTF-8")?;
+    let database = Database::new(database).map_err(|error| anyhow!("{error}"))?;
+    let dynamodb = TcpListener::bind("127.0.0.1:0").await?;
+    let aws_endpoint_url_dynamodb = format!("http://{}", dynamodb.local_addr()?);
+    let until = stopping(stopped.clone());
+    let dynamodb = tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, until));
+
+    let mut kms = KmsProcess::start(&env::current_exe()?, &data.join("kms"), REGION).await?;
+
+    let config = Config {
+        aws: AwsConfig {
+            region: REGION.into(),
+            credentials: Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "birthcert-local"),
+            endpoint_dynamodb: Some(aws_endpoint_url_dynamodb.clone()),
+            endpoint_kms: Some(kms.url()),
+            ca_bundle: None,
+        },
+        table_name: TABLE.into(),
+        device_ca: "device".into(),
+    };
+    let store = Store::new(config.aws.dynamodb()?, TABLE);
+    let ready = bootstrap(data, &store, &config.aws.kms()?, Timestamp::now()).await?;
+    let functions = Arc::new(Functions {
+        world: World::REAL,
+        enroll: Enroll::start(&config, World::REAL)?,
+        identity: Identity::start(&config, World::REAL).await?,
+    });
+
+    let Ready { project_id, enrollment_token, root_certificate } = ready;
+    let state = State {
+        api_url: format!("http://{}", listener.local_addr()?),
+        project_id: project_id.to_string(),
+        enrollment_token,
+        root_certificate,
+        table_name: TABLE.into(),
+        region: REGION.into(),
+        aws_endpoint_url_dynamodb,
+        aws_endpoint_url_kms: kms.url(),
+    };
+    state.write(data)?;
+    eprintln!("{} is ready; {}", state.api_url, data.join("local.json").display());
+
+    let api = tokio::spawn(gateway::serve(listener, functions, stopping(stopped)));
+    let outcome = tokio::select! {
+        _ = interrupted.recv() => Ok(()),
+        _ = terminated.recv() => Ok(()),
+        () = kms.ended() => Err(anyhow!("the KMS stand-in ended by itself")),
+    };
+    // In the order of who calls whom, so that what is under way can finish.
+    let _ = stop.send(());
+    let _ = timeout(GRACE, api).await;
+    let _ = timeout(GRACE, dynamodb).await;
+    kms.stop().await;
+    outcome
+}
+
+/// Two stacks in one directory would tear each other's files.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let file = File::create(data.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another birthcert-local runs in {}", data.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
