@@ -1,0 +1,69 @@
+//! The events of `events/`, which `sam local` uses too, through the handlers.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use birthcert::lambda;
+use birthcert::world::World;
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::env::Env;
+use enroll::Enroll;
+use identity::Identity;
+use lambda_http::{Context, LambdaEvent};
+use serde_json::Value;
+
+pub(crate) fn tests() -> Vec<crate::Paired> {
+    crate::paired![every_event_is_answered]
+}
+
+const QUIET: World = World { log: |_| {}, ..World::REAL };
+
+async fn every_event_is_answered(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let enroll = Enroll::start(&env.config, QUIET)?;
+    let identity = Identity::start(&env.config, QUIET).await?;
+    let device = env.api.enrolled(&env.token).await?;
+
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../events"));
+    let mut labels = Vec::new();
+    let mut identities = 0;
+    for file in folder.read_dir()? {
+        let path = file?.path();
+        let event = std::fs::read_to_string(&path)?
+            .replace("ENROLLMENT_TOKEN", &env.token.expose())
+            .replace("DEVICE_TOKEN", &device.device_token);
+        let event = LambdaEvent::new(serde_json::from_str(&event)?, Context::default());
+        let name = path.file_stem().and_then(|it| it.to_str()).context("a name")?;
+        let answer = if name.contains("identity") {
+            let answer = lambda::answer(event, QUIET, |request| identity.handle(request)).await;
+            serde_json::to_value(answer.map_err(anyhow::Error::from_boxed)?)?
+        } else {
+            let answer = lambda::answer(event, QUIET, |request| enroll.handle(request)).await;
+            serde_json::to_value(answer.map_err(anyhow::Error::from_boxed)?)?
+        };
+        ensure!(answer["statusCode"] == 200, "{name}: {answer}");
+        let body: Value = serde_json::from_str(answer["body"].as_str().context("a body")?)?;
+        if name.contains("identity") {
+            ensure!(body["device_id"] == device.device_id.to_string(), "{name}");
+            identities += 1;
+        } else {
+            let devices = env.store.devices(env.project, None).await?;
+            let listed =
+                devices.into_iter().find(|it| body["device_id"] == it.device_id.to_string());
+            labels.push((name.to_owned(), listed.context("listed")?.label.is_some()));
+        }
+    }
+    labels.sort();
+    let expected = [
+        ("enroll", true),
+        ("enroll-multipart", true),
+        ("enroll-without-label", false),
+        ("rest-enroll", true),
+    ];
+    ensure!(labels == expected.map(|(name, has)| (name.to_owned(), has)), "{labels:?}");
+    ensure!(identities == 2);
+    env.account(&[device]).await
+}

@@ -1,0 +1,250 @@
+//! Faults of what the functions stand on: each gives its status, releases nothing, signs nothing
+//! that is not on the ledger, and leaves a device that works once the fault is over.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, ensure};
+use birthcert::Error;
+use birthcert::clock::Timestamp;
+use birthcert::error::AuthorityFault;
+use birthcert::store::Policy;
+use birthcert::world::World;
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::env::{Env, Setup, YEAR};
+use birthcert_tests::proxy::Fault;
+use identity::Identity;
+
+pub(crate) fn tests() -> Vec<crate::Paired> {
+    crate::paired![
+        kms_fails_and_takes_no_issuance_with_it,
+        kms_signs_wrongly,
+        kms_has_another_key_at_cold_start,
+        dynamodb_fails_while_a_device_enrolls,
+        dynamodb_fails_before_the_signature,
+        a_record_whose_acknowledgement_was_lost,
+        an_enrollment_whose_acknowledgement_was_lost,
+        the_ca_is_missing,
+        the_ca_expires_before_the_leaf,
+        the_table_is_missing,
+    ]
+}
+
+const QUIET: World = World { log: |_| {}, ..World::REAL };
+
+/// One issuance, so that one that a fault took would be missed.
+async fn frugal(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<Env> {
+    let setup = Setup { policy: Policy::new(365, 24, 1)?, ..Setup::default() };
+    Env::with(counterparties, pair, setup).await
+}
+
+async fn kms_fails_and_takes_no_issuance_with_it(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = frugal(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let faults = [
+        (Fault::Throttled, "busy"),
+        (Fault::ServerError, "unavailable"),
+        (Fault::Away, "unavailable"),
+        (Fault::AnswerLost, "unavailable"),
+    ];
+    for (fault, slug) in faults {
+        env.kms.fail("Sign", fault);
+        let answer = env.api.identity(&device.device_token).await?;
+        env.kms.mend();
+        answer.problem(503, slug, &[&device.device_token]).with_context(|| format!("{fault:?}"))?;
+    }
+    let identity = env.api.released(&device).await?;
+
+    let entries = env.store.device_certificates(device.device_id).await?;
+    ensure!(entries.len() == faults.len() + 1);
+    for entry in &entries {
+        let released = entry.serial_number == identity.serial_number;
+        ensure!(entry.withdrawn_at.is_none() == released, "{entry:?}");
+        // Whatever KMS signed and nobody got is superseded like any other.
+        ensure!(entry.superseded_at.is_none() == released, "{entry:?}");
+    }
+    // The one issuance is used up now.
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(429, "issuance-limit-reached", &[])?;
+    env.account(&[device]).await
+}
+
+async fn kms_signs_wrongly(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
+    let env = frugal(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.kms.fail("Sign", Fault::WrongSignature);
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(500, "internal-error", &[&device.device_token])?;
+    ensure!(!answer.text.contains("BEGIN"), "released");
+    env.kms.mend();
+    env.api.released(&device).await?;
+    env.account(&[device]).await
+}
+
+async fn kms_has_another_key_at_cold_start(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    env.kms.fail("GetPublicKey", Fault::OtherKey);
+    let started = Identity::start(&env.config, QUIET).await;
+    let fault = authority_fault(started.err())?;
+    ensure!(fault == AuthorityFault::OtherKey, "{fault}");
+    env.kms.mend();
+    ensure!(Identity::start(&env.config, QUIET).await.is_ok());
+    Ok(())
+}
+
+async fn dynamodb_fails_while_a_device_enrolls(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let token = env.token.expose();
+    for operation in ["UpdateItem", "PutItem"] {
+        for (fault, slug) in [
+            (Fault::Throttled, "busy"),
+            (Fault::ServerError, "unavailable"),
+            (Fault::Away, "unavailable"),
+        ] {
+            env.dynamodb.fail(operation, fault);
+            let answer = env.api.enroll(&token).await?;
+            env.dynamodb.mend();
+            let case = || format!("{operation} {fault:?}");
+            answer.problem(503, slug, &[&token]).with_context(case)?;
+        }
+    }
+    ensure!(env.store.devices(env.project, None).await?.is_empty());
+    env.api.enrolled(&env.token).await?;
+    Ok(())
+}
+
+async fn dynamodb_fails_before_the_signature(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = frugal(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    for (fault, slug) in [
+        (Fault::Throttled, "busy"),
+        (Fault::Conflict, "busy"),
+        (Fault::ServerError, "unavailable"),
+        (Fault::Away, "unavailable"),
+    ] {
+        env.dynamodb.fail("TransactWriteItems", fault);
+        let answer = env.api.identity(&device.device_token).await?;
+        env.dynamodb.mend();
+        answer.problem(503, slug, &[&device.device_token]).with_context(|| format!("{fault:?}"))?;
+    }
+    ensure!(env.kms.take().is_empty(), "KMS was asked without a record");
+    ensure!(env.store.device_certificates(device.device_id).await?.is_empty());
+    env.api.released(&device).await?;
+    env.account(&[device]).await
+}
+
+async fn a_record_whose_acknowledgement_was_lost(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.dynamodb.fail("TransactWriteItems", Fault::AnswerLost);
+    let answer = env.api.identity(&device.device_token).await?;
+    env.dynamodb.mend();
+    answer.problem(503, "unavailable", &[&device.device_token])?;
+    ensure!(env.kms.take().is_empty(), "KMS was asked without a record");
+
+    // The ledger has an entry that no certificate came of, once, whatever the retries.
+    let entries = env.store.device_certificates(device.device_id).await?;
+    ensure!(entries.len() == 1, "{} entries", entries.len());
+    let identity = env.api.released(&device).await?;
+    let entries = env.store.device_certificates(device.device_id).await?;
+    let live: Vec<_> = entries.iter().filter(|it| it.superseded_at.is_none()).collect();
+    ensure!(live.len() == 1 && live[0].serial_number == identity.serial_number);
+    env.account(&[device]).await
+}
+
+async fn an_enrollment_whose_acknowledgement_was_lost(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    env.dynamodb.fail_once("PutItem", Fault::AnswerLost);
+    // The SDK tries again, and finds what it wrote itself.
+    let device = env.api.enrolled(&env.token).await?;
+    ensure!(env.store.devices(env.project, None).await?.len() == 1);
+    env.api.released(&device).await?;
+    env.account(&[device]).await
+}
+
+/// Seconds that this suite's clock is ahead; it only grows.
+static AHEAD: AtomicU64 = AtomicU64::new(0);
+
+fn ahead() -> Timestamp {
+    Timestamp::now().plus(AHEAD.load(Ordering::SeqCst))
+}
+
+async fn the_ca_is_missing(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
+    let setup = Setup { clock: ahead, ..Setup::default() };
+    let env = Env::with(counterparties, pair, setup).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.api.released(&device).await?;
+
+    let record = env.store.authority("device").await?.context("it is there")?;
+    let delete = env.config.aws.dynamodb()?.delete_item().table_name(&env.config.table_name);
+    let key = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
+    delete.key("PK", key("CA#device")).key("SK", key("META")).send().await?;
+
+    // A function that starts now says what is missing, and does not serve.
+    let started = Identity::start(&env.config, QUIET).await;
+    ensure!(authority_fault(started.err())? == AuthorityFault::Missing);
+    // One that runs notices within a minute.
+    AHEAD.fetch_add(birthcert::cache::LIFETIME_SECONDS + 1, Ordering::SeqCst);
+    env.kms.take();
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(503, "ca-unavailable", &[&device.device_token])?;
+    ensure!(env.kms.take().is_empty(), "KMS was asked");
+
+    env.store.create_authority(&record).await?;
+    env.api.released(&device).await?;
+    env.account(&[device]).await
+}
+
+async fn the_ca_expires_before_the_leaf(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let setup = Setup { device_ca_seconds: 29 * YEAR, ..Setup::default() };
+    let env = Env::with(counterparties, pair, setup).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(503, "ca-unavailable", &[&device.device_token])?;
+    ensure!(env.kms.take().is_empty(), "KMS was asked");
+    ensure!(env.store.device_certificates(device.device_id).await?.is_empty());
+    Ok(())
+}
+
+async fn the_table_is_missing(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let dynamodb = env.config.aws.dynamodb()?;
+    dynamodb.delete_table().table_name(&env.config.table_name).send().await?;
+
+    let token = env.token.expose();
+    env.api.enroll(&token).await?.problem(503, "unavailable", &[&token])?;
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(503, "unavailable", &[&device.device_token])?;
+    ensure!(env.kms.take().is_empty(), "KMS was asked");
+    ensure!(Identity::start(&env.config, QUIET).await.is_err());
+    Ok(())
+}
+
+fn authority_fault(error: Option<Error>) -> anyhow::Result<AuthorityFault> {
+    match error {
+        Some(Error::Authority { fault, .. }) => Ok(fault),
+        Some(error) => Err(error.into()),
+        None => anyhow::bail!("the function started"),
+    }
+}

@@ -1,0 +1,100 @@
+//! The end-to-end tests. Each suite that takes an [`Env`] runs against every pair of counterparties:
+//! `cargo test -p birthcert-tests --test e2e -- ministack` runs one pair, `… -- races` one suite.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says where"
+)]
+
+mod bad_input;
+mod broker;
+mod contract;
+mod events;
+mod faults;
+mod races;
+mod round_trips;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use futures_util::future::LocalBoxFuture;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test that runs against every pair.
+pub(crate) struct Paired {
+    name: &'static str,
+    run: fn(Arc<Counterparties>, Pair) -> LocalBoxFuture<'static, anyhow::Result<()>>,
+}
+
+/// A test that starts what it needs by itself.
+pub(crate) struct Alone {
+    name: &'static str,
+    run: fn() -> LocalBoxFuture<'static, anyhow::Result<()>>,
+}
+
+/// Lists tests of the form `async fn name(counterparties: &Counterparties, pair: Pair)`.
+macro_rules! paired {
+    ($($test:ident),+ $(,)?) => {
+        vec![$(crate::Paired {
+            name: stringify!($test),
+            run: |counterparties, pair| Box::pin(async move { $test(&counterparties, pair).await }),
+        }),+]
+    };
+}
+pub(crate) use paired;
+
+/// Lists tests of the form `async fn name()`.
+macro_rules! alone {
+    ($($test:ident),+ $(,)?) => {
+        vec![$(crate::Alone { name: stringify!($test), run: || Box::pin($test()) }),+]
+    };
+}
+pub(crate) use alone;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let counterparties = Arc::new(Counterparties::default());
+    let mut trials = Vec::new();
+
+    let paired = [
+        ("contract", contract::tests()),
+        ("bad_input", bad_input::tests()),
+        ("broker", broker::tests()),
+        ("events", events::tests()),
+        ("faults", faults::tests()),
+        ("races", races::tests()),
+        ("round_trips", round_trips::tests()),
+    ];
+    for (suite, tests) in paired {
+        for Paired { name, run } in tests {
+            for pair in Pair::ALL {
+                let (handle, counterparties) = (runtime.handle().clone(), counterparties.clone());
+                trials.push(Trial::test(format!("{suite}::{name}::{}", pair.name()), move || {
+                    handle.block_on(run(counterparties, pair)).map_err(failed)
+                }));
+            }
+        }
+    }
+    let alone: [(&str, Vec<Alone>); 0] = [];
+    for (suite, tests) in alone {
+        for Alone { name, run } in tests {
+            let handle = runtime.handle().clone();
+            trials.push(Trial::test(format!("{suite}::{name}"), move || {
+                handle.block_on(run()).map_err(failed)
+            }));
+        }
+    }
+
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Before the exit, which would drop nothing: this stops what was started.
+    drop(counterparties);
+    drop(runtime);
+    conclusion.exit_code()
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}

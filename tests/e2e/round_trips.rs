@@ -1,0 +1,40 @@
+//! What a request costs in calls to AWS, counted on the wire.
+
+use anyhow::ensure;
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::env::Env;
+use birthcert_tests::proxy::Call;
+
+pub(crate) fn tests() -> Vec<crate::Paired> {
+    crate::paired![two_each_for_a_new_device]
+}
+
+async fn two_each_for_a_new_device(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    ensure!(operations(&env) == ["UpdateItem", "PutItem"]);
+
+    // The function has not seen this project before this request, but for what it loaded at start.
+    env.api.released(&device).await?;
+    ensure!(operations(&env) == ["TransactWriteItems", "Sign"]);
+
+    // The first guess fails, with the device's item in hand.
+    env.api.released(&device).await?;
+    ensure!(operations(&env) == ["TransactWriteItems", "TransactWriteItems", "Sign"]);
+
+    let unknown = device.device_token.replace("dt_", "et_");
+    env.api.enroll(&unknown).await?;
+    ensure!(operations(&env).is_empty(), "a mistyped token costs nothing");
+    Ok(())
+}
+
+/// The calls since last asked, in order; each must have ended before the next began.
+fn operations(env: &Env) -> Vec<String> {
+    let mut calls: Vec<Call> = [env.dynamodb.take(), env.kms.take()].concat();
+    calls.sort_by_key(|call| call.started);
+    assert!(calls.windows(2).all(|pair| pair[0].ended <= pair[1].started), "not in sequence");
+    calls.into_iter().map(|call| call.operation).collect()
+}

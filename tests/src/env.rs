@@ -1,0 +1,240 @@
+//! One test's own authority: a table, two CAs and the API in front of them, on a pair of
+//! counterparties that it shares with others.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, ensure};
+use birthcert::authority::AuthorityRecord;
+use birthcert::aws::{AwsConfig, Credentials};
+use birthcert::clock::Timestamp;
+use birthcert::config::Config;
+use birthcert::csr::VerifiedCsr;
+use birthcert::id::{ProjectId, TokenId};
+use birthcert::profile::Usage;
+use birthcert::store::{NewToken, Policy, ProjectRecord, Store};
+use birthcert::token::EnrollmentToken;
+use birthcert::world::World;
+use birthcert_cli::ceremony;
+use birthcert_cli::root::{Root, Subordinate};
+use birthcert_local::gateway::{self, Functions};
+use birthcert_local::state::{CREDENTIAL, REGION};
+use enroll::Enroll;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use identity::Identity;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::api::Api;
+use crate::counterparties::{Counterparties, Pair};
+use crate::proxy::Proxy;
+
+/// A year.
+pub const YEAR: u64 = 31_556_952;
+
+/// How an authority differs from the usual one.
+#[derive(Clone)]
+pub struct Setup {
+    /// The time that the functions see.
+    pub clock: fn() -> Timestamp,
+    /// The project's policy.
+    pub policy: Policy,
+    /// How long the device CA is valid, in seconds from now.
+    pub device_ca_seconds: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { clock: Timestamp::now, policy: Policy::default(), device_ca_seconds: 60 * YEAR }
+    }
+}
+
+/// The authority. Its servers end when it is dropped; its table is left to the emulator.
+pub struct Env {
+    /// What it runs on.
+    pub pair: Pair,
+    /// In front of DynamoDB.
+    pub dynamodb: Proxy,
+    /// In front of KMS.
+    pub kms: Proxy,
+    /// The table.
+    pub store: Store,
+    /// What its functions are configured with.
+    pub config: Config,
+    /// The root, in PEM.
+    pub root_pem: String,
+    /// The API.
+    pub api: Api,
+    /// A project.
+    pub project: ProjectId,
+    /// A token that enrolls devices into it.
+    pub token: EnrollmentToken,
+    /// A folder for the test's files.
+    pub scratch: TempDir,
+    gateway: JoinHandle<std::io::Result<()>>,
+}
+
+/// Every line that any test's functions logged: secrets are looked for in all of it.
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+fn log(line: &str) {
+    let mut log = LOG.lock().unwrap();
+    log.push_str(line);
+    log.push('\n');
+}
+
+impl Env {
+    /// An authority with the usual setup.
+    ///
+    /// # Errors
+    /// A counterparty does not start, or the ceremony fails.
+    pub async fn start(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<Self> {
+        Self::with(counterparties, pair, Setup::default()).await
+    }
+
+    /// An authority with another setup.
+    ///
+    /// # Errors
+    /// As [`Env::start`].
+    pub async fn with(
+        counterparties: &Counterparties,
+        pair: Pair,
+        setup: Setup,
+    ) -> anyhow::Result<Self> {
+        let (dynamodb, kms) = counterparties.endpoints(pair).await?;
+        let (dynamodb, kms) = (Proxy::start(&dynamodb).await?, Proxy::start(&kms).await?);
+        let rng = &mut UnwrapErr(SysRng);
+        let project = ProjectId::generate(rng);
+        let config = Config {
+            aws: AwsConfig {
+                region: REGION.into(),
+                credentials: Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "tests"),
+                endpoint_dynamodb: Some(dynamodb.endpoint().to_owned()),
+                endpoint_kms: Some(kms.endpoint().to_owned()),
+                ca_bundle: None,
+            },
+            table_name: format!("birthcert-{project}"),
+            device_ca: "device".into(),
+        };
+        let store = Store::new(config.aws.dynamodb()?, &config.table_name);
+        store.create_table().await?;
+
+        let now = Timestamp::now();
+        let scratch = TempDir::new()?;
+        let passphrase = "a passphrase for tests";
+        let root = Root::create(&scratch.path().join("ca"), "Test root", None, passphrase, now)?;
+        let authorities = [
+            ("device", Usage::Device, setup.device_ca_seconds),
+            ("server", Usage::Server, 60 * YEAR),
+        ];
+        for (name, usage, seconds) in authorities {
+            let record = subordinate(&config, &root, name, usage, now, seconds).await?;
+            ceremony::activate(&store, &config.aws.kms()?, record).await?;
+        }
+        let record = ProjectRecord {
+            project_id: project,
+            name: "test".into(),
+            policy: setup.policy,
+            created_at: now,
+        };
+        store.create_project(&record).await?;
+        let token = EnrollmentToken::generate(project, TokenId::generate(rng), rng);
+        store.create_token(&token, NewToken::default(), now).await?;
+
+        let world = World { clock: setup.clock, log };
+        let functions = Arc::new(Functions {
+            world,
+            enroll: Enroll::start(&config, world)?,
+            identity: Identity::start(&config, world).await?,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let api = Api::new(format!("http://{}", listener.local_addr()?));
+        let gateway = tokio::spawn(gateway::serve(listener, functions, std::future::pending()));
+        let root_pem = root.certificate().pem().to_owned();
+        // What the ceremony called is not the test's concern.
+        dynamodb.take();
+        kms.take();
+        Ok(Self {
+            pair,
+            dynamodb,
+            kms,
+            store,
+            config,
+            root_pem,
+            api,
+            project,
+            token,
+            scratch,
+            gateway,
+        })
+    }
+
+    /// Checks that every signature that KMS gave since the last `take` is on the ledger of one of
+    /// these devices, and that nothing secret of theirs was logged.
+    ///
+    /// # Errors
+    /// A signature that is not, or a secret that was.
+    pub async fn account(&self, devices: &[crate::api::Enrolled]) -> anyhow::Result<()> {
+        let mut digests = Vec::new();
+        for device in devices {
+            let entries = self.store.device_certificates(device.device_id).await?;
+            digests.extend(entries.into_iter().map(|entry| entry.tbs_digest));
+        }
+        for call in self.kms.take() {
+            if let Some(digest) = call.signed_digest() {
+                ensure!(digests.contains(&digest), "{digest} was signed and is not on the ledger");
+            }
+        }
+        let log = LOG.lock().unwrap();
+        let tokens = devices.iter().map(|device| device.device_token.as_str());
+        for token in tokens.chain([self.token.expose().as_str()]) {
+            // The secret alone gives it away as much as the whole token does.
+            let secret = token.get(47..90).context("no token")?;
+            ensure!(!log.contains(secret), "a token was logged");
+        }
+        ensure!(!log.contains("PRIVATE KEY"), "a private key was logged");
+        Ok(())
+    }
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        self.gateway.abort();
+    }
+}
+
+/// A subordinate, certified and not yet put to use.
+///
+/// # Errors
+/// KMS or the root refuses.
+pub async fn subordinate(
+    config: &Config,
+    root: &Root,
+    name: &str,
+    usage: Usage,
+    now: Timestamp,
+    seconds: u64,
+) -> anyhow::Result<AuthorityRecord> {
+    let kms = config.aws.kms()?;
+    let key_arn =
+        ceremony::ensure_key(&kms, &format!("alias/{}-{name}", config.table_name)).await?;
+    let common_name = format!("Test {name} CA");
+    let request = ceremony::request(&kms, key_arn, &common_name, None).await?;
+    let csr = VerifiedCsr::from_pem(&request.csr_pem).map_err(anyhow::Error::msg)?;
+    let subordinate = Subordinate {
+        common_name: &common_name,
+        organization: None,
+        usage,
+        not_after: now.plus(seconds),
+        root_crl_url: None,
+    };
+    Ok(AuthorityRecord {
+        name: name.into(),
+        key_arn: request.key_arn,
+        certificate_pem: root.certify(&csr, &subordinate, now)?,
+        root_pem: root.certificate().pem().to_owned(),
+        crl_url: Some(format!("http://crl.example.com/{name}.crl")),
+        created_at: now,
+    })
+}

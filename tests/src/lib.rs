@@ -1,0 +1,24 @@
+//! What the end-to-end tests run against: servers, clients and verifiers that others wrote, so that
+//! no mistake of ours is checked by the same mistake.
+//!
+//! A tool that is missing fails the test and names the line that installs it; nothing is skipped.
+//! Servers listen on loopback alone and end with the process that started them, however it ends.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says where"
+)]
+
+pub mod api;
+pub mod counterparties;
+pub mod dynamodb_local;
+pub mod env;
+pub mod ministack;
+pub mod mosquitto;
+pub mod mqtt_client;
+pub mod openssl;
+pub mod pkilint;
+pub mod process;
+pub mod proxy;
+pub mod tool;

@@ -1,0 +1,42 @@
+//! An independent KMS and DynamoDB: ministack, in Python, which shares no line with ours.
+
+use crate::process::{Process, free_port};
+use crate::tool;
+
+/// A running ministack, empty at the start.
+#[derive(Debug)]
+pub struct Ministack {
+    _process: Process,
+    endpoint: String,
+}
+
+impl Ministack {
+    /// Starts it on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// It is not installed, or does not start.
+    pub async fn start() -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let process = Process::start(&tool::find("ministack")?, port, |ministack, scratch| {
+            ministack
+                .env_clear()
+                .env("HOME", scratch)
+                .env("TMPDIR", scratch)
+                // Its default is every interface.
+                .env("BIND_HOST", "127.0.0.1")
+                .env("GATEWAY_PORT", port.to_string())
+                .env("SERVICES", "dynamodb,kms")
+                // On by default, whatever SERVICES says: an MQTT broker on 8883.
+                .env("IOT_MTLS_ENABLED", "0")
+                // It would look for containers of its own to remove.
+                .env("DOCKER_HOST", "unix:///nonexistent");
+        })
+        .await?;
+        Ok(Self { _process: process, endpoint: format!("http://127.0.0.1:{port}") })
+    }
+
+    /// The URL for `AWS_ENDPOINT_URL_KMS` and `AWS_ENDPOINT_URL_DYNAMODB`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+}

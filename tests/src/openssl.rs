@@ -1,0 +1,73 @@
+//! OpenSSL's opinion of a certificate.
+
+use std::ffi::OsStr;
+
+use anyhow::{bail, ensure};
+
+use crate::tool::{file, run};
+
+/// What a leaf is to be used for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// TLS client authentication.
+    Client,
+    /// TLS server authentication.
+    Server,
+}
+
+/// What OpenSSL thinks of a chain.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It verifies.
+    Accepted,
+    /// It does not, for the reason that OpenSSL gives.
+    Rejected(String),
+}
+
+/// Verifies a chain of PEM certificates strictly, trusting nothing but `root`.
+///
+/// # Errors
+/// OpenSSL is missing, or came to no verdict.
+pub async fn verify(
+    leaf: &str,
+    subordinate: &str,
+    root: &str,
+    purpose: Purpose,
+) -> anyhow::Result<Verdict> {
+    let (leaf, subordinate, root) = (file(leaf)?, file(subordinate)?, file(root)?);
+    let purpose = match purpose {
+        Purpose::Client => "sslclient",
+        Purpose::Server => "sslserver",
+    };
+    // Without the two `-no-…` options the machine's own trust store counts too.
+    let options = ["verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-purpose", purpose];
+    let files = [
+        OsStr::new("-CAfile"),
+        root.path().as_os_str(),
+        OsStr::new("-untrusted"),
+        subordinate.path().as_os_str(),
+        leaf.path().as_os_str(),
+    ];
+    let finished = run("openssl", options.map(OsStr::new).into_iter().chain(files)).await?;
+    if finished.status.success() {
+        return Ok(Verdict::Accepted);
+    }
+    // The exit status alone does not tell a bad chain from a file that is no certificate.
+    match finished.output.lines().find(|line| line.contains(" depth lookup: ")) {
+        Some(reason) => Ok(Verdict::Rejected(reason.to_owned())),
+        None => bail!("openssl verify: {}", finished.output),
+    }
+}
+
+/// A PEM certificate as `openssl x509 -text` prints it.
+///
+/// # Errors
+/// OpenSSL is missing, or cannot read the certificate.
+pub async fn text(certificate: &str) -> anyhow::Result<String> {
+    let certificate = file(certificate)?;
+    let options = ["x509", "-noout", "-text", "-in"].map(OsStr::new);
+    let args = options.into_iter().chain([certificate.path().as_os_str()]);
+    let finished = run("openssl", args).await?;
+    ensure!(finished.status.success(), "openssl x509: {}", finished.output);
+    Ok(finished.output)
+}

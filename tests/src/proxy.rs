@@ -1,0 +1,260 @@
+//! A proxy between the AWS SDK and an emulator: it records every call, and can make one fail as AWS
+//! fails, so that round trips are counted and faults are injected on the wire.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::CONTENT_LENGTH;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::elliptic_curve::Generate as _;
+use p256::pkcs8::EncodePublicKey as _;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// AWS asks for a slower pace.
+    Throttled,
+    /// DynamoDB cancels a transaction because another one is at the same item.
+    Conflict,
+    /// AWS answers with an error of its own.
+    ServerError,
+    /// The connection breaks before the call arrives.
+    Away,
+    /// The call arrives and is carried out, but the connection breaks before the answer.
+    AnswerLost,
+    /// KMS signs, but with another key.
+    WrongSignature,
+    /// KMS answers with another public key.
+    OtherKey,
+}
+
+/// One call that arrived.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The operation, such as `Sign`.
+    pub operation: String,
+    /// When it came.
+    pub started: Instant,
+    /// When its answer left.
+    pub ended: Instant,
+    request: Value,
+    /// Whether the emulator carried it out.
+    carried_out: bool,
+}
+
+/// The proxy; it ends when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    endpoint: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    upstream: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    calls: Mutex<Vec<Call>>,
+    /// Operation, fault, and whether it is over after one call.
+    faults: Mutex<Vec<(&'static str, Fault, bool)>>,
+}
+
+impl Proxy {
+    /// Starts a proxy to `upstream` on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn start(upstream: &str) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        let shared = Arc::new(Shared {
+            upstream: upstream.to_owned(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            calls: Mutex::default(),
+            faults: Mutex::default(),
+        });
+        let server = tokio::spawn(serve(listener, shared.clone()));
+        Ok(Self { endpoint, shared, server })
+    }
+
+    /// The URL for `AWS_ENDPOINT_URL_*`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// From now on every call of `operation` fails like this, until [`Proxy::mend`].
+    pub fn fail(&self, operation: &'static str, fault: Fault) {
+        self.shared.faults.lock().unwrap().push((operation, fault, false));
+    }
+
+    /// The next call of `operation` fails like this.
+    pub fn fail_once(&self, operation: &'static str, fault: Fault) {
+        self.shared.faults.lock().unwrap().push((operation, fault, true));
+    }
+
+    /// From now on nothing fails.
+    pub fn mend(&self) {
+        self.shared.faults.lock().unwrap().clear();
+    }
+
+    /// The calls since the last time this was asked, in the order in which they came.
+    pub fn take(&self) -> Vec<Call> {
+        let mut calls = std::mem::take(&mut *self.shared.calls.lock().unwrap());
+        calls.sort_by_key(|call| call.started);
+        calls
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Call {
+    /// The digest that this call had signed, in hex; whether or not its answer arrived.
+    pub fn signed_digest(&self) -> Option<String> {
+        let signed = self.operation == "Sign" && self.carried_out;
+        signed.then(|| {
+            assert_eq!(self.request["MessageType"], "DIGEST");
+            assert_eq!(self.request["SigningAlgorithm"], "ECDSA_SHA_256");
+            birthcert::token::hex(
+                &STANDARD.decode(self.request["Message"].as_str().unwrap()).unwrap(),
+            )
+        })
+    }
+}
+
+impl Shared {
+    fn fault(&self, operation: &str) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let place = faults.iter().position(|(failing, ..)| *failing == operation)?;
+        let (_, fault, once) = faults[place];
+        if once {
+            faults.remove(place);
+        }
+        Some(fault)
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = shared.clone();
+        let answer = service_fn(move |request| answer(shared.clone(), request));
+        let connection = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), answer);
+        tokio::spawn(async move {
+            // A broken connection is what some faults are.
+            let _ = connection.await;
+        });
+    }
+}
+
+/// An error of this breaks the connection: hyper closes it without an answer.
+async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let started = Instant::now();
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+    let operation =
+        target.and_then(|target| target.split_once('.')).unwrap_or_default().1.to_owned();
+    let (mut parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+
+    let fault = shared.fault(&operation);
+    let carried_out = !matches!(
+        fault,
+        Some(Fault::Throttled | Fault::Conflict | Fault::ServerError | Fault::Away)
+    );
+    let outcome = if carried_out {
+        parts.uri = format!("{}{}", shared.upstream, parts.uri.path()).parse()?;
+        let forwarded = Request::from_parts(parts, Full::new(body.clone()));
+        let response = shared.client.request(forwarded).await.context("the emulator is away")?;
+        let (mut parts, body) = response.into_parts();
+        // A forged answer has another length; hyper sets the right one.
+        parts.headers.remove(CONTENT_LENGTH);
+        Some((parts, body.collect().await?.to_bytes()))
+    } else {
+        None
+    };
+    let succeeded = outcome.as_ref().is_some_and(|(parts, _)| parts.status.is_success());
+    shared.calls.lock().unwrap().push(Call {
+        operation,
+        started,
+        ended: Instant::now(),
+        request: serde_json::from_slice(&body).unwrap_or_default(),
+        carried_out: succeeded,
+    });
+
+    match (fault, outcome) {
+        (Some(Fault::Throttled), _) => {
+            Ok(aws_error(StatusCode::BAD_REQUEST, "ThrottlingException"))
+        }
+        (Some(Fault::Conflict), _) => {
+            Ok(aws_error(StatusCode::BAD_REQUEST, "TransactionCanceledException"))
+        }
+        (Some(Fault::ServerError), _) => {
+            Ok(aws_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"))
+        }
+        (Some(Fault::Away | Fault::AnswerLost), _) | (_, None) => {
+            anyhow::bail!("broken on purpose")
+        }
+        (Some(Fault::WrongSignature), Some((parts, answer))) => {
+            Ok(Response::from_parts(parts, forge(&answer, "Signature", signature(&body)?)?))
+        }
+        (Some(Fault::OtherKey), Some((parts, answer))) => {
+            Ok(Response::from_parts(parts, forge(&answer, "PublicKey", public_key()?)?))
+        }
+        (None, Some((parts, answer))) => Ok(Response::from_parts(parts, Full::new(answer))),
+    }
+}
+
+fn aws_error(status: StatusCode, code: &str) -> Response<Full<Bytes>> {
+    let body = json!({
+        "__type": code,
+        "message": "injected by a test",
+        // Of a cancelled transaction; other errors have none.
+        "CancellationReasons": [{ "Code": "TransactionConflict" }, { "Code": "None" }],
+    });
+    let body = body.to_string();
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response
+}
+
+fn forge(answer: &[u8], field: &str, value: Vec<u8>) -> anyhow::Result<Full<Bytes>> {
+    let mut answer: Value = serde_json::from_slice(answer)?;
+    answer[field] = STANDARD.encode(value).into();
+    Ok(Full::new(Bytes::from(answer.to_string())))
+}
+
+fn other_key() -> SigningKey {
+    SigningKey::try_generate_from_rng(&mut getrandom::SysRng).unwrap()
+}
+
+/// What another key makes of the digest that `request` asks to sign.
+fn signature(request: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let request: Value = serde_json::from_slice(request)?;
+    let digest = STANDARD.decode(request["Message"].as_str().context("no message")?)?;
+    let signature: Signature = other_key().sign_prehash(&digest)?;
+    Ok(signature.to_der().as_bytes().to_vec())
+}
+
+fn public_key() -> anyhow::Result<Vec<u8>> {
+    Ok(other_key().verifying_key().to_public_key_der()?.into_vec())
+}

@@ -1,0 +1,98 @@
+//! The tools that others wrote: where they are, and one run of one of them.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::NamedTempFile;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+const RUN_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a tool that ran to its end said.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output, then its standard error.
+    pub output: String,
+}
+
+/// Finds a program: of the pinned ones first, so that no other version on `PATH` takes their place.
+///
+/// # Errors
+/// It is not there; the message is the line that installs it.
+pub fn find(name: &str) -> anyhow::Result<PathBuf> {
+    let pinned = folder().map(|folder| folder.join("venv/bin")).ok();
+    let path = env::var_os("PATH").unwrap_or_default();
+    pinned
+        .into_iter()
+        .chain(env::split_paths(&path))
+        // Debian's place for servers, which is on root's PATH only.
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+        .with_context(|| missing(name))
+}
+
+/// The folder that `tests/install-tools` fills, beside the build's own in cargo's target folder.
+///
+/// # Errors
+/// It is not there; the message is the line that makes it.
+pub fn folder() -> anyhow::Result<PathBuf> {
+    // Found from the test binary: that holds however the target folder was set.
+    let binary = env::current_exe()?;
+    let found = binary.ancestors().map(|dir| dir.join("test-tools")).find(|dir| dir.is_dir());
+    found.with_context(|| missing("target/test-tools"))
+}
+
+/// Runs a tool to its end, without input.
+///
+/// # Errors
+/// The tool is missing or does not end. Its exit status is for the caller to judge.
+pub async fn run(
+    name: &str,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> anyhow::Result<Finished> {
+    let mut command = Command::new(find(name)?);
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let ended = timeout(RUN_LIMIT, command.output())
+        .await
+        .with_context(|| format!("{name} did not end within {RUN_LIMIT:?}"))?
+        .with_context(|| format!("starting {name}"))?;
+    let output = [ended.stdout, ended.stderr].concat();
+    Ok(Finished {
+        status: ended.status,
+        output: String::from_utf8_lossy(&output).trim_end().to_owned(),
+    })
+}
+
+/// A file for a tool that reads nothing else; removed when dropped.
+///
+/// # Errors
+/// It cannot be written.
+pub fn file(contents: &str) -> anyhow::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(contents.as_bytes())?;
+    Ok(file)
+}
+
+fn missing(what: &str) -> String {
+    format!("{what} is not here; install it with: tests/install-tools")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_tool_names_the_line_that_installs_it() {
+        let error = find("no-such-tool").unwrap_err().to_string();
+        assert_eq!(error, "no-such-tool is not here; install it with: tests/install-tools");
+    }
+}
