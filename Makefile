@@ -1,0 +1,30 @@
+# `make demo` shows everything at work; `make test` runs every check there is.
+# Both install what they need: Debian packages by name, the rest below target/.
+
+# CI and new checkouts build from nothing, where incremental compilation only costs.
+export CARGO_INCREMENTAL ?= 0
+
+.PHONY: demo test check build functions clean
+
+## The whole stack on this machine, and one device from enrollment to MQTT.
+demo:
+	infra/install-packages curl:curl openssl:openssl jq:jq
+	cargo build -p birthcert-local -p birthcert-cli
+	infra/local/demo
+
+## Format, lints, unit tests, and the end-to-end tests.
+test: check
+	tests/install-tools
+	cargo build --workspace --all-targets
+	cargo test --workspace --quiet
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+## The functions as they ship, for this machine's architecture.
+functions:
+	cargo build --release -p enroll -p identity
+
+clean:
+	cargo clean
