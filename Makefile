@@ -4,7 +4,7 @@
 # CI and new checkouts build from nothing, where incremental compilation only costs.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: demo test check build functions clean
+.PHONY: demo test check functions bench clean
 
 ## The whole stack on this machine, and one device from enrollment to MQTT.
 demo:
@@ -25,6 +25,12 @@ check:
 ## The functions as they ship, for this machine's architecture.
 functions:
 	cargo build --release -p enroll -p identity
+
+## Cold starts of the functions beside a hello-world, and their sizes.
+bench: functions
+	cargo build --release -p birthcert --features lambda --example hello_world
+	cargo build -p birthcert-local
+	cargo run -p birthcert-tests --bin cold_start
 
 clean:
 	cargo clean

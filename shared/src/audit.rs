@@ -50,6 +50,11 @@ pub enum Event<'a> {
         /// Why.
         cause: String,
     },
+    /// A function starts without something that it will need.
+    Delayed {
+        /// What, and why.
+        cause: String,
+    },
     /// A function cannot start.
     Unable {
         /// Why.
@@ -83,7 +88,7 @@ impl<'a> Event<'a> {
     pub fn log(&self, world: World, request_id: Option<&str>) {
         let level = match self {
             Self::Enrolled { .. } | Self::Issued { .. } => "INFO",
-            Self::Refused { .. } => "WARN",
+            Self::Refused { .. } | Self::Delayed { .. } => "WARN",
             Self::Failed { .. } | Self::Unable { .. } => "ERROR",
         };
         let line = Line { time: world.now().to_string(), level, request_id, event: self };

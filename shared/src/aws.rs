@@ -101,14 +101,17 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// What an SDK error that has no meaning of its own for us comes to: a slower pace, or later.
+/// What an SDK error that has no meaning of its own for us comes to.
 pub(crate) fn outage<E>(service: Service, error: &SdkError<E>) -> Error
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     let cause = DisplayErrorContext(error).to_string();
-    match error.as_service_error().and_then(ProvideErrorMetadata::code) {
-        Some(code) if is_throttling(code) => Error::Throttled { service, cause },
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let status = error.raw_response().map(|response| response.status());
+    match (code, status) {
+        (Some(code), _) if is_throttling(code) => Error::Throttled { service, cause },
+        (Some(_), Some(status)) if status.is_client_error() => Error::Refused { service, cause },
         _ => Error::Unavailable { service, cause },
     }
 }

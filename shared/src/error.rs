@@ -56,6 +56,14 @@ pub enum Error {
         /// The SDK's account of it.
         cause: String,
     },
+    /// AWS understood and refuses: a permission, a table or a key is missing. No retry helps.
+    #[error("{service} refuses: {cause}")]
+    Refused {
+        /// Which service.
+        service: Service,
+        /// The SDK's account of it.
+        cause: String,
+    },
     /// AWS cannot be reached, or answers with an error of its own.
     #[error("{service} is unavailable: {cause}")]
     Unavailable {
@@ -106,6 +114,14 @@ pub enum Error {
     /// An operator asked to make something that is there already.
     #[error("there is a {0} already")]
     Exists(String),
+}
+
+impl Error {
+    /// Whether it may be over by itself in a moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. } | Self::Contended)
+    }
 }
 
 /// Why a credential was refused. The one who sent it learns less: see `problem`.

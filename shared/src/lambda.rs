@@ -29,6 +29,22 @@ pub async fn main(serve: impl Future<Output = Result<()>>) -> ExitCode {
     }
 }
 
+/// What a start may go on without: an error that may be over in a moment is logged, and the first
+/// request tries again.
+///
+/// # Errors
+/// The ones that will not be over by themselves.
+pub fn unless_transient<T>(outcome: Result<T>, world: World) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_transient() => {
+            Event::Delayed { cause: error.to_string() }.log(world, None);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Serves API Gateway's events, of HTTP APIs and REST APIs alike, with `handler`, until Lambda ends
 /// the process.
 ///

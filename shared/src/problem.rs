@@ -134,7 +134,7 @@ impl From<&Error> for Problem {
             Error::Throttled { .. } | Error::Contended => {
                 later(BUSY, 2, "Nothing was released. Try again after a moment, then at growing intervals.")
             }
-            Error::Unavailable { .. } => {
+            Error::Unavailable { .. } | Error::Refused { .. } => {
                 later(UNAVAILABLE, 10, "Nothing was released. Try again after a moment, then at growing intervals.")
             }
             Error::Authority { .. } => {

@@ -23,7 +23,7 @@ async fn every_event_is_answered(
     pair: Pair,
 ) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
-    let enroll = Enroll::start(&env.config, QUIET)?;
+    let enroll = Enroll::start(&env.config, QUIET).await?;
     let identity = Identity::start(&env.config, QUIET).await?;
     let device = env.api.enrolled(&env.token).await?;
 

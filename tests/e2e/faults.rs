@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, ensure};
 use birthcert::Error;
 use birthcert::clock::Timestamp;
-use birthcert::error::AuthorityFault;
+use birthcert::error::{AuthorityFault, Service};
 use birthcert::store::Policy;
 use birthcert::world::World;
 use birthcert_tests::counterparties::{Counterparties, Pair};
@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         dynamodb_fails_before_the_signature,
         a_record_whose_acknowledgement_was_lost,
         an_enrollment_whose_acknowledgement_was_lost,
+        a_cold_start_while_aws_is_away,
         the_ca_is_missing,
         the_ca_expires_before_the_leaf,
         the_table_is_missing,
@@ -179,6 +180,43 @@ async fn an_enrollment_whose_acknowledgement_was_lost(
     env.account(&[device]).await
 }
 
+/// A function that starts in the middle of an outage answers, and recovers by itself.
+async fn a_cold_start_while_aws_is_away(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let identity = |function: Identity, token: String| async move {
+        let request = http::Request::builder()
+            .header("authorization", format!("Bearer {token}"))
+            .uri("/identity")
+            .body(lambda_http::Body::Empty)?;
+        let request = lambda_http::RequestExt::with_raw_http_path(request, "/identity");
+        let answer = function.handle(request).await;
+        anyhow::Ok((function, answer.status().as_u16()))
+    };
+    for (proxy, operation) in
+        [(&env.kms, "GetPublicKey"), (&env.dynamodb, "GetItem"), (&env.dynamodb, "Query")]
+    {
+        for fault in [Fault::Away, Fault::Throttled, Fault::ServerError] {
+            proxy.fail(operation, fault);
+            let function = Identity::start(&env.config, QUIET).await?;
+            let function = if operation == "Query" {
+                function
+            } else {
+                let (function, status) = identity(function, device.device_token.clone()).await?;
+                ensure!(status == 503, "{operation} {fault:?}: {status}");
+                function
+            };
+            proxy.mend();
+            let (_, status) = identity(function, device.device_token.clone()).await?;
+            ensure!(status == 200, "{operation} {fault:?}, mended: {status}");
+        }
+    }
+    env.account(&[device]).await
+}
+
 /// Seconds that this suite's clock is ahead; it only grows.
 static AHEAD: AtomicU64 = AtomicU64::new(0);
 
@@ -237,7 +275,11 @@ async fn the_table_is_missing(counterparties: &Counterparties, pair: Pair) -> an
     let answer = env.api.identity(&device.device_token).await?;
     answer.problem(503, "unavailable", &[&device.device_token])?;
     ensure!(env.kms.take().is_empty(), "KMS was asked");
-    ensure!(Identity::start(&env.config, QUIET).await.is_err());
+    ensure!(matches!(
+        Identity::start(&env.config, QUIET).await.err(),
+        Some(Error::Refused { service: Service::DynamoDb, .. })
+    ));
+    ensure!(enroll::Enroll::start(&env.config, QUIET).await.is_err());
     Ok(())
 }
 

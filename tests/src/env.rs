@@ -145,7 +145,7 @@ impl Env {
         let world = World { clock: setup.clock, log };
         let functions = Arc::new(Functions {
             world,
-            enroll: Enroll::start(&config, world)?,
+            enroll: Enroll::start(&config, world).await?,
             identity: Identity::start(&config, world).await?,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -42,12 +42,16 @@ struct Enrolled {
 }
 
 impl Enroll {
-    /// The function as `config` describes it.
+    /// The function as `config` describes it. It checks that the table is there, which warms the
+    /// connection to it.
     ///
     /// # Errors
-    /// When the configuration cannot be used.
-    pub fn start(config: &Config, world: World) -> Result<Self> {
-        Ok(Self { store: Store::new(config.aws.dynamodb()?, &config.table_name), world })
+    /// When the configuration or the table cannot be used. A DynamoDB that is only away is no
+    /// reason not to start: requests are told so in their own words.
+    pub async fn start(config: &Config, world: World) -> Result<Self> {
+        let store = Store::new(config.aws.dynamodb()?, &config.table_name);
+        lambda::unless_transient(store.check().await, world)?;
+        Ok(Self { store, world })
     }
 
     /// Answers one request.

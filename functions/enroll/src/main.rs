@@ -9,7 +9,7 @@ use enroll::Enroll;
 async fn main() -> ExitCode {
     lambda::main(async {
         let config = Config::from_env()?;
-        let function = Enroll::start(&config, World::REAL)?;
+        let function = Enroll::start(&config, World::REAL).await?;
         lambda::run(World::REAL, |request| function.handle(request)).await
     })
     .await

@@ -87,7 +87,7 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     let ready = bootstrap(data, &store, &config.aws.kms()?, Timestamp::now()).await?;
     let functions = Arc::new(Functions {
         world: World::REAL,
-        enroll: Enroll::start(&config, World::REAL)?,
+        enroll: Enroll::start(&config, World::REAL).await?,
         identity: Identity::start(&config, World::REAL).await?,
     });
 

@@ -72,6 +72,15 @@ impl Store {
         &self.table
     }
 
+    /// Checks that the table is there, which warms the connection too.
+    ///
+    /// # Errors
+    /// When it is not, or the store is away.
+    pub async fn check(&self) -> Result<()> {
+        // No item has this key: what matters is that the table answers.
+        self.get::<serde::de::IgnoredAny>("CHECK".into(), META.into()).await.map(drop)
+    }
+
     /// One item, read consistently.
     async fn get<T: DeserializeOwned>(&self, pk: String, sk: String) -> Result<Option<T>> {
         let answer = self
