@@ -31,6 +31,7 @@ bench: functions
 	cargo build --release -p birthcert --features lambda --example hello_world
 	cargo build -p birthcert-local
 	cargo run -p birthcert-tests --bin cold_start
+	cargo run -p birthcert-tests --bin warm
 
 clean:
 	cargo clean

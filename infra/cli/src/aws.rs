@@ -1,17 +1,27 @@
 //! The clients of an operator: unlike a function's, they find region, credentials and endpoints
 //! wherever the AWS CLI does.
 
+use std::time::Duration;
+
 use anyhow::Context;
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
+/// One attempt may take this long. By default the SDK waits forever for an answer.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
 pub(crate) async fn clients() -> anyhow::Result<(aws_sdk_dynamodb::Client, aws_sdk_kms::Client)> {
     // ring, as in the functions: one TLS stack in the workspace.
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .load()
+        .await;
     config.region().context(
         "no AWS region: set AWS_REGION or a profile, or for a stack on this machine \
          run eval \"$(birthcert-local env --data DIR)\"",

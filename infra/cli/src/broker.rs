@@ -114,6 +114,9 @@ impl IssueCommand {
         let mut names = Vec::new();
         for name in &self.dns_names {
             ensure!(is_dns_name(name), "{name:?} is no DNS name");
+            // Clients look for it among the addresses.
+            let is_address = name.parse::<IpAddr>().is_ok();
+            ensure!(!is_address, "{name:?} is no DNS name but an address: use --ip");
             names.push(GeneralName::DnsName(Ia5String::new(name)?));
         }
         names.extend(self.ip_addresses.iter().copied().map(GeneralName::from));

@@ -4,7 +4,7 @@ use std::{fmt, fs, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use birthcert::{
-    authority::{AuthorityRecord, CaCertificate},
+    authority::{Authority, AuthorityRecord},
     clock::Timestamp,
     csr::VerifiedCsr,
     profile::Usage,
@@ -82,7 +82,7 @@ pub(crate) struct Certification {
     #[arg(long, default_value_t = 60.0, value_name = "YEARS")]
     valid_years: f64,
     /// Where the root's CRL will be found.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     root_crl_url: Option<String>,
     #[command(flatten)]
     passphrase: Passphrase,
@@ -92,7 +92,7 @@ pub(crate) struct Certification {
 pub(crate) struct Distribution {
     /// Where the subordinate's CRL will be found for as long as its certificates live: a name that
     /// you own.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     crl_url: Option<String>,
 }
 
@@ -316,7 +316,7 @@ impl Command {
                     crl_url: command.distribution.crl_url,
                     created_at: context.now,
                 };
-                activate(context, record).await
+                activate(context, command.usage, record).await
             }
             Self::Subordinate(command) => {
                 let SubordinateCommand { naming, key, certification, distribution } = command;
@@ -331,7 +331,7 @@ impl Command {
                     crl_url: distribution.crl_url,
                     created_at: context.now,
                 };
-                activate(context, record).await
+                activate(context, naming.usage, record).await
             }
         }
     }
@@ -347,9 +347,15 @@ async fn make_request(
     ceremony::request(&context.kms, key_arn, &naming.common_name(), organization).await
 }
 
-async fn activate(context: &Context, record: AuthorityRecord) -> anyhow::Result<()> {
-    let certificate =
-        CaCertificate::from_pem(&record.certificate_pem).map_err(anyhow::Error::msg)?;
+async fn activate(
+    context: &Context,
+    usage: UsageName,
+    record: AuthorityRecord,
+) -> anyhow::Result<()> {
+    let authority = Authority::try_from(record.clone())?;
+    // A CA that could issue nothing would keep its name from one that can.
+    authority.check(usage.usage(), context.now)?;
+    let certificate = authority.certificate();
     ceremony::activate(&context.store, &context.kms, record.clone()).await?;
     context.output.print(&Activated {
         name: record.name,
@@ -357,6 +363,14 @@ async fn activate(context: &Context, record: AuthorityRecord) -> anyhow::Result<
         subject: certificate.subject().to_string(),
         not_after: certificate.not_after().to_string(),
     })
+}
+
+/// RFC 5280, section 4.2.1.13, wants a URI, in an IA5String. It stays in certificates for decades, so
+/// that a mistake should not get there.
+fn http_url(text: &str) -> Result<String, &'static str> {
+    let is_url = text.bytes().all(|byte| byte.is_ascii_graphic())
+        && (text.starts_with("http://") || text.starts_with("https://"));
+    is_url.then(|| text.to_owned()).ok_or("it should be a URL with http:// or https://")
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<String> {

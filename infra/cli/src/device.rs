@@ -1,6 +1,6 @@
 //! `birthcert device`.
 
-use std::fmt;
+use std::{fmt, num::NonZeroUsize};
 
 use birthcert::{id::ProjectId, label::Label, store::DeviceRecord};
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub(crate) struct ListCommand {
     project: ProjectId,
     /// At most so many.
     #[arg(long)]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +51,8 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::List(ListCommand { project, limit }) => {
+                context.expect_project(project).await?;
+                let limit = limit.map(NonZeroUsize::get);
                 let devices = context.store.devices(project, limit).await?;
                 context.output.print(&Devices(devices))
             }

@@ -17,7 +17,7 @@ mod token;
 
 pub use files::{ensure_private_directory, write_new, write_private};
 
-use birthcert::{clock::Timestamp, store::Store};
+use birthcert::{Error, clock::Timestamp, id::ProjectId, store::Store};
 use clap::{Parser, Subcommand};
 use output::Format;
 
@@ -63,6 +63,14 @@ struct Context {
     kms: aws_sdk_kms::Client,
     output: Format,
     now: Timestamp,
+}
+
+impl Context {
+    /// An empty list of a project that does not exist would hide a mistyped id.
+    async fn expect_project(&self, id: ProjectId) -> birthcert::Result<()> {
+        let project = self.store.project(id).await?;
+        project.map(drop).ok_or_else(|| Error::Missing(format!("project {id}")))
+    }
 }
 
 /// Carries out a command.

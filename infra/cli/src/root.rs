@@ -72,10 +72,13 @@ impl Root {
         let certificate = sign(&key, lint(tbs)?)?.verify(key.verifying_key())?.pem()?;
 
         ensure_private_directory(directory)?;
+        // A key written beside another root's certificate would look like that root's.
+        let place = directory.join(CERTIFICATE_FILE);
+        ensure!(!place.exists(), "{} exists already and is never overwritten", place.display());
         // The key first: a certificate without its key would look like a root that was lost.
         let encrypted = key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF)?;
         write_private(&directory.join(KEY_FILE), &encrypted)?;
-        write_new(&directory.join(CERTIFICATE_FILE), &certificate)?;
+        write_new(&place, &certificate)?;
         let certificate = CaCertificate::from_pem(&certificate).map_err(anyhow::Error::msg)?;
         Ok(Self { key, certificate })
     }

@@ -164,6 +164,7 @@ impl Command {
             Self::Pause(named) => set_status(context, named, TokenStatus::Paused).await,
             Self::Resume(named) => set_status(context, named, TokenStatus::Active).await,
             Self::List(of) => {
+                context.expect_project(of.project).await?;
                 let tokens = store.tokens(of.project).await?;
                 output.print(&Rows(tokens.into_iter().map(Row::from).collect()))
             }

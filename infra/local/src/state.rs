@@ -78,6 +78,8 @@ impl State {
             ("AWS_ACCESS_KEY_ID", CREDENTIAL),
             ("AWS_SECRET_ACCESS_KEY", CREDENTIAL),
             ("AWS_REGION", &self.region),
+            // Version 1 of the AWS CLI knows only this one.
+            ("AWS_DEFAULT_REGION", &self.region),
             ("AWS_ENDPOINT_URL_DYNAMODB", &self.aws_endpoint_url_dynamodb),
             ("AWS_ENDPOINT_URL_KMS", &self.aws_endpoint_url_kms),
             ("BIRTHCERT_TABLE", &self.table_name),

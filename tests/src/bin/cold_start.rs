@@ -70,7 +70,9 @@ async fn until_next(program: &Path, env: &Env) -> anyhow::Result<Duration> {
         .env("AWS_ENDPOINT_URL_DYNAMODB", aws.endpoint_dynamodb.as_deref().context("set")?)
         .env("AWS_ENDPOINT_URL_KMS", aws.endpoint_kms.as_deref().context("set")?)
         .env("TABLE_NAME", &env.config.table_name)
-        .stdout(Stdio::inherit())
+        // What a function says when it is killed at work is no news.
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("{}: build it with make functions", program.display()))?;
