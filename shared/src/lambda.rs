@@ -3,9 +3,10 @@
 use std::{future::Future, process::ExitCode};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use lambda_http::{
     Adapter, Body, LambdaEvent, Request, RequestExt, Response,
+    aws_lambda_events::query_map::QueryMap,
     request::{LambdaRequest, RequestContext},
 };
 use lambda_runtime::tower::ServiceExt;
@@ -90,25 +91,46 @@ where
     Adapter::from(service).oneshot(event).await
 }
 
-/// Mends two things in an event before lambda_http reads it: it panics on a body that is said to be
-/// base64 and is not, and in REST events it forgets all but the last of a repeated header.
+/// Mends an event before lambda_http reads it. That panics on a body that is said to be base64 and is
+/// not, and on a URL that it cannot build from path, query, `Host` and `X-Forwarded-Proto`, of which
+/// only the path means anything here; and in REST events it forgets all but the last of a repeated
+/// header.
 fn sanitize(event: &mut LambdaRequest) -> Result<()> {
-    let (body, is_base64) = match event {
+    let (path, body, is_base64) = match event {
         LambdaRequest::ApiGatewayV1(event) => {
-            if !event.multi_value_headers.is_empty() {
+            if event.multi_value_headers.is_empty() {
+                without_origin(&mut event.headers);
+            } else {
                 event.headers.clear();
+                without_origin(&mut event.multi_value_headers);
             }
-            (&mut event.body, &mut event.is_base64_encoded)
+            event.request_context.domain_name = None;
+            event.query_string_parameters = QueryMap::default();
+            event.multi_value_query_string_parameters = QueryMap::default();
+            (&mut event.path, &mut event.body, &mut event.is_base64_encoded)
         }
-        LambdaRequest::ApiGatewayV2(event) => (&mut event.body, &mut event.is_base64_encoded),
+        LambdaRequest::ApiGatewayV2(event) => {
+            without_origin(&mut event.headers);
+            event.request_context.domain_name = None;
+            event.raw_query_string = None;
+            (&mut event.raw_path, &mut event.body, &mut event.is_base64_encoded)
+        }
         _ => return Ok(()),
     };
+    if !path.as_ref().is_some_and(|path| path.starts_with('/')) {
+        *path = Some("/".into());
+    }
     if *is_base64 && body.as_ref().is_some_and(|body| STANDARD.decode(body).is_err()) {
         *body = None;
         *is_base64 = false;
         return Err(Error::Form("the event's body is not base64"));
     }
     Ok(())
+}
+
+fn without_origin(headers: &mut HeaderMap) {
+    headers.remove(header::HOST);
+    headers.remove("x-forwarded-proto");
 }
 
 /// The id that API Gateway gave the request, which its access log has too; else Lambda's own.
@@ -281,6 +303,39 @@ mod tests {
             event["isBase64Encoded"] = true.into();
             let (status, body) = ask(&event, |_| async { panic!("the handler was called") }).await;
             assert_eq!((status, &body["type"]), (400, &json!("/docs/errors.md#invalid-form")));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_url_that_cannot_be_built_is_no_panic() {
+        for (path, query, host, scheme) in [
+            ("/a b\"<>", "", "example.com", "https"),
+            ("", "", "example.com", "https"),
+            ("no-slash:99999", "", "example.com", "https"),
+            ("//@:x", "", "example.com", "https"),
+            ("/\u{0}\u{7f}é", "", "example.com", "https"),
+            ("/x", "a b\"é", "example.com", "https"),
+            ("/x", "", "a b", "https"),
+            ("/x", "", ":::", "https"),
+            ("/x", "", "example.com", "a b"),
+            ("/x", "", "example.com", ""),
+        ] {
+            let mut http_api = event("identity");
+            http_api["rawPath"] = path.into();
+            http_api["rawQueryString"] = query.into();
+            http_api["headers"]["host"] = host.into();
+            http_api["headers"]["x-forwarded-proto"] = scheme.into();
+            let mut rest_api = event("rest-identity");
+            rest_api["path"] = path.into();
+            rest_api["queryStringParameters"] = json!({ query: query });
+            rest_api["multiValueHeaders"]["Host"] = json!([host]);
+            rest_api["multiValueHeaders"]["X-Forwarded-Proto"] = json!([scheme]);
+            for event in [http_api, rest_api] {
+                let handler = |request: Request| async move {
+                    outcome(&request, expect_route(&request, &Method::GET, "/identity"))
+                };
+                assert_eq!(ask(&event, handler).await.0, 404, "{path} {query} {host} {scheme}");
+            }
         }
     }
 
