@@ -1,7 +1,7 @@
 //! The SDK's clients, configured by hand: a function knows its region and its credentials from its
 //! environment, so that none of aws-config's chain is linked, nor run at cold start.
 
-use std::time::Duration;
+use std::{iter::successors, time::Duration};
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::{
@@ -13,7 +13,7 @@ use aws_smithy_http_client::{
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
 
 pub use aws_credential_types::Credentials;
@@ -106,7 +106,9 @@ pub(crate) fn outage<E>(service: Service, error: &SdkError<E>) -> Error
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    let cause = DisplayErrorContext(error).to_string();
+    // Not the SDK's DisplayErrorContext, which adds a dump of the whole response.
+    let sources = successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let cause = sources.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     let status = error.raw_response().map(|response| response.status());
     match (code, status) {

@@ -1,11 +1,13 @@
-//! What a device calls itself, for people.
+//! Labels, for people: what a device calls itself, what an operator calls a project or a batch.
+
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 /// The most characters a label has.
 pub const MAX_CHARACTERS: usize = 128;
 
-/// A device's label: 1 to 128 characters, trimmed, none of them a control character.
+/// A label: 1 to 128 characters, trimmed, none of them a control character.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Label(String);
@@ -56,6 +58,20 @@ impl TryFrom<&str> for Label {
             n if n > MAX_CHARACTERS => Err(InvalidLabel::TooLong),
             _ => Ok(Self(text.to_owned())),
         }
+    }
+}
+
+impl FromStr for Label {
+    type Err = InvalidLabel;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLabel> {
+        Self::try_from(text)
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

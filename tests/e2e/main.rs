@@ -9,9 +9,11 @@
 
 mod bad_input;
 mod broker;
+mod cli;
 mod contract;
 mod events;
 mod faults;
+mod local_stack;
 mod races;
 mod round_trips;
 
@@ -78,7 +80,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    let alone: [(&str, Vec<Alone>); 0] = [];
+    let alone = [("cli", cli::tests()), ("local_stack", local_stack::tests())];
     for (suite, tests) in alone {
         for Alone { name, run } in tests {
             let handle = runtime.handle().clone();

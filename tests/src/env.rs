@@ -134,7 +134,7 @@ impl Env {
         }
         let record = ProjectRecord {
             project_id: project,
-            name: "test".into(),
+            name: "test".parse()?,
             policy: setup.policy,
             created_at: now,
         };

@@ -10,13 +10,18 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-/// One attempt may take this long. By default the SDK waits forever for an answer.
+/// By default the SDK waits for an answer as long as the connection lives.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// Retries included.
+const OPERATION: Duration = Duration::from_secs(10);
 
 pub(crate) async fn clients() -> anyhow::Result<(aws_sdk_dynamodb::Client, aws_sdk_kms::Client)> {
     // ring, as in the functions: one TLS stack in the workspace.
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build();
     let config = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .timeout_config(timeouts)

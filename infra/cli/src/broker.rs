@@ -120,6 +120,9 @@ impl IssueCommand {
             names.push(GeneralName::DnsName(Ia5String::new(name)?));
         }
         names.extend(self.ip_addresses.iter().copied().map(GeneralName::from));
+        for (place, name) in names.iter().enumerate() {
+            ensure!(!names[..place].contains(name), "a name or an address is given twice");
+        }
         Ok(names)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use birthcert::{
     id::ProjectId,
+    label::Label,
     store::{Policy, ProjectRecord},
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -23,7 +24,7 @@ pub(crate) enum Command {
 pub(crate) struct CreateCommand {
     /// For people.
     #[arg(long)]
-    name: String,
+    name: Label,
     /// Days that a device's certificate is valid.
     #[arg(long, default_value_t = Policy::DEFAULT_VALIDITY_DAYS)]
     validity_days: u32,
@@ -52,7 +53,7 @@ struct Projects(Vec<ProjectRecord>);
 impl fmt::Display for Projects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |it: &ProjectRecord| {
-            [it.project_id.to_string(), it.created_at.to_string(), it.name.clone()]
+            [it.project_id.to_string(), it.created_at.to_string(), it.name.to_string()]
         };
         Table {
             header: ["PROJECT", "CREATED", "NAME"],

@@ -5,6 +5,7 @@ use std::fmt;
 use birthcert::{
     clock::Timestamp,
     id::{ProjectId, TokenId},
+    label::Label,
     store::{EnrollmentTokenRecord, NewToken, TokenStatus},
     token::EnrollmentToken,
 };
@@ -49,12 +50,12 @@ pub(crate) struct CreateCommand {
     of: Of,
     /// For people: the batch of devices it is meant for.
     #[arg(long)]
-    batch_label: Option<String>,
+    batch_label: Option<Label>,
     /// When it stops enrolling devices, as in 2027-01-31T12:00:00Z.
     #[arg(long, value_name = "TIME")]
     expires_at: Option<Timestamp>,
     /// How many devices it may enroll.
-    #[arg(long, value_name = "DEVICES")]
+    #[arg(long, value_name = "DEVICES", value_parser = clap::value_parser!(u64).range(1..))]
     device_cap: Option<u64>,
 }
 
@@ -84,7 +85,7 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     regenerated_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    batch_label: Option<String>,
+    batch_label: Option<Label>,
 }
 
 impl From<EnrollmentTokenRecord> for Row {
@@ -116,7 +117,7 @@ impl fmt::Display for Rows {
                 format!("{} of {cap}", it.uses),
                 it.expires_at.map_or_else(|| "never".into(), |time| time.to_string()),
                 it.created_at.to_string(),
-                it.batch_label.clone().unwrap_or_default(),
+                it.batch_label.as_ref().map(Label::to_string).unwrap_or_default(),
             ]
         };
         Table {

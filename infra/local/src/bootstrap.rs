@@ -126,13 +126,13 @@ async fn demo_project(
     }
     let project = ProjectRecord {
         project_id: ProjectId::generate(rng),
-        name: "demo".into(),
+        name: "demo".parse()?,
         policy: Policy::default(),
         created_at: now,
     };
     store.create_project(&project).await?;
     let token = EnrollmentToken::generate(project.project_id, TokenId::generate(rng), rng);
-    let new = NewToken { batch_label: Some("demo".into()), ..NewToken::default() };
+    let new = NewToken { batch_label: Some("demo".parse()?), ..NewToken::default() };
     store.create_token(&token, new, now).await?;
     Ok((project.project_id, token.expose().to_string()))
 }

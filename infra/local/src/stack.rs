@@ -2,8 +2,9 @@
 
 use std::{
     env,
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -63,6 +64,8 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     };
 
     let database = data.join("dynamodb.sqlite");
+    // Before SQLite would make it as everyone's to read; its other files take after this one.
+    OpenOptions::new().append(true).create(true).mode(0o600).open(&database)?;
     let database = database.to_str().context("the path of the data is not UTF-8")?;
     let database = Database::new(database).map_err(|error| anyhow!("{error}"))?;
     let dynamodb = TcpListener::bind("127.0.0.1:0").await?;

@@ -13,6 +13,7 @@ use crate::{
     clock::Timestamp,
     error::{Error, Rejection, Result},
     id::{ProjectId, TokenId},
+    label::Label,
     token::{EnrollmentToken, SecretHash},
 };
 
@@ -33,7 +34,7 @@ pub struct EnrollmentTokenRecord {
     pub status: TokenStatus,
     /// For people: the batch of devices it is meant for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch_label: Option<String>,
+    pub batch_label: Option<Label>,
     /// When it stops letting anyone in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -78,7 +79,7 @@ impl TokenStatus {
 #[derive(Clone, Debug, Default)]
 pub struct NewToken {
     /// For people: the batch of devices it is meant for.
-    pub batch_label: Option<String>,
+    pub batch_label: Option<Label>,
     /// When it stops letting anyone in.
     pub expires_at: Option<Timestamp>,
     /// How many devices it may enroll.

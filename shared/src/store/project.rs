@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{META, Store, item};
-use crate::{clock::Timestamp, error::Result, id::ProjectId};
+use crate::{clock::Timestamp, error::Result, id::ProjectId, label::Label};
 
 pub(super) fn partition(id: ProjectId) -> String {
     format!("PROJECT#{id}")
@@ -15,7 +15,7 @@ pub struct ProjectRecord {
     /// Its id.
     pub project_id: ProjectId,
     /// For people.
-    pub name: String,
+    pub name: Label,
     /// For its devices' certificates.
     pub policy: Policy,
     /// When it was made.

@@ -38,7 +38,9 @@ async fn main() -> anyhow::Result<()> {
         enrollments.push(enroll.clone());
     }
 
-    println!("CPU of a warm function, {REQUESTS} requests one after another, plain HTTP to loopback");
+    println!(
+        "CPU of a warm function, {REQUESTS} requests one after another, plain HTTP to loopback"
+    );
     for (name, events) in [("enroll", enrollments), ("identity", identities)] {
         let milliseconds = cpu_per_request(&release.join(name), &env, &events).await?;
         println!("{name:<10} {milliseconds:.2} ms a request");
