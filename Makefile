@@ -16,7 +16,8 @@ demo:
 test: check
 	tests/install-tools
 	cargo build --workspace --all-targets
-	cargo test --workspace --quiet
+	cargo test --workspace --lib
+	cargo test --workspace --test e2e
 
 check:
 	cargo fmt --all --check
