@@ -40,9 +40,11 @@ pub struct AwsConfig {
 }
 
 /// One attempt is given up after this long, so that its retry still fits the operation's budget.
-const ATTEMPT: Duration = Duration::from_secs(3);
-/// Retries included; well under the functions' timeout, so that a device gets an answer.
-const OPERATION: Duration = Duration::from_secs(8);
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// Retries included. A request makes three operations in sequence at the most before it fails
+/// (record, sign, withdraw), which together stay under the functions' timeout: the device gets an
+/// answer, and the issuance is given back.
+const OPERATION: Duration = Duration::from_secs(5);
 
 impl AwsConfig {
     /// A client for DynamoDB.

@@ -30,8 +30,9 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 const PATH: &str = "/identity";
-/// How many projects' policies are loaded before the first request: one page of the index.
-const PRELOADED_PROJECTS: usize = 1000;
+/// How many projects' policies are loaded before the first request. A few kilobytes of the index; the
+/// policy of another project costs its first request a round trip.
+const PRELOADED_PROJECTS: usize = 100;
 
 /// The function.
 pub struct Identity {
