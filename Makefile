@@ -12,8 +12,9 @@ demo:
 	cargo build -p birthcert-local -p birthcert-cli
 	infra/local/demo
 
-## Format, lints, unit tests, and the end-to-end tests.
+## Format, lints, the template, unit tests, and the end-to-end tests.
 test: check
+	infra/template-checks
 	tests/install-tools
 	cargo build --workspace --all-targets
 	cargo test --workspace --lib

@@ -73,3 +73,41 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::LISTED;
+
+    /// Two descriptions of one table: this file's for the local stack, the template's for AWS.
+    #[test]
+    fn the_template_makes_the_same_table() {
+        let template = include_str!("../../../template.yaml");
+        let start = template.find("    Type: AWS::DynamoDB::Table").unwrap();
+        let table = template[start..].split("\n  # ---").next().unwrap();
+        let lines: Vec<&str> = table.lines().map(str::trim).collect();
+        let attribute =
+            |name, kind| format!("- {{ AttributeName: {name}, AttributeType: {kind} }}");
+        let key = |name, kind| format!("- {{ AttributeName: {name}, KeyType: {kind} }}");
+        let expected = [
+            "BillingMode: PAY_PER_REQUEST",
+            "AttributeDefinitions:",
+            &attribute("PK", "S"),
+            &attribute("SK", "S"),
+            &attribute("inventory", "S"),
+            &attribute("created_at", "N"),
+            "KeySchema:",
+            &key("PK", "HASH"),
+            &key("SK", "RANGE"),
+            "GlobalSecondaryIndexes:",
+            &format!("- IndexName: {}", super::INVENTORY),
+            "KeySchema:",
+            &key("inventory", "HASH"),
+            &key("created_at", "RANGE"),
+            "Projection:",
+            "ProjectionType: INCLUDE",
+            &format!("NonKeyAttributes: [{}]", LISTED.join(", ")),
+        ];
+        let begin = lines.iter().position(|line| *line == expected[0]).unwrap();
+        assert_eq!(lines[begin..begin + expected.len()], expected);
+    }
+}
