@@ -64,7 +64,8 @@ pub enum Event<'a> {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    time: String,
+    /// Under the name that Lambda's JSON logs have for it.
+    timestamp: String,
     level: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
@@ -91,7 +92,7 @@ impl<'a> Event<'a> {
             Self::Refused { .. } | Self::Delayed { .. } => "WARN",
             Self::Failed { .. } | Self::Unable { .. } => "ERROR",
         };
-        let line = Line { time: world.now().to_string(), level, request_id, event: self };
+        let line = Line { timestamp: world.now().to_string(), level, request_id, event: self };
         if let Ok(line) = serde_json::to_string(&line) {
             (world.log)(&line);
         }
