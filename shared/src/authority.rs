@@ -77,7 +77,10 @@ impl CaCertificate {
         let key = SubjectPublicKeyInfoRef::from_der(&key).map_err(unreadable)?;
 
         Ok(Self {
-            pem: text.to_owned(),
+            // Anew, because what an operator's file has around it or for line ends would get into
+            // every device's chain.
+            pem: pem::encode_string("CERTIFICATE", pem::LineEnding::LF, &der)
+                .map_err(|e| format!("not to be written as PEM: {e}"))?,
             subject: tbs.subject().clone(),
             issuer: tbs.issuer().clone(),
             key: VerifyingKey::try_from(key).map_err(|_| "its key is not on P-256")?,
@@ -218,5 +221,66 @@ impl TryFrom<AuthorityRecord> for Authority {
             return Err(unusable("it was not issued by its root".into()));
         }
         Ok(Self { certificate, root, record })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use getrandom::{SysRng, rand_core::UnwrapErr};
+    use p256::{
+        ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner},
+        elliptic_curve::Generate,
+        pkcs8::EncodePublicKey,
+    };
+    use spki::SubjectPublicKeyInfoOwned;
+
+    use super::*;
+    use crate::{
+        lint::lint,
+        name,
+        profile::{Profile, build},
+    };
+
+    fn root() -> String {
+        let rng = &mut UnwrapErr(SysRng);
+        let key = SigningKey::generate_from_rng(rng);
+        let subject = name::distinguished("Root", None).unwrap();
+        let spki = key.verifying_key().to_public_key_der().unwrap();
+        let spki = SubjectPublicKeyInfoOwned::from_der(spki.as_bytes()).unwrap();
+        let profile = Profile::Root { subject: subject.clone() };
+        let itself = IssuedBy::itself(&subject, key.verifying_key(), b"key");
+        let now = Timestamp::from_unix(1_800_000_000);
+        let tbs = lint(build(&profile, itself, spki, now, Timestamp::NEVER, rng).unwrap()).unwrap();
+        let signature: Signature = key.sign_prehash(tbs.digest()).unwrap();
+        let signed = tbs.with_signature(&signature.to_der()).unwrap();
+        signed.verify(key.verifying_key()).unwrap().pem().unwrap()
+    }
+
+    #[test]
+    fn what_a_file_has_around_a_certificate_gets_no_further() {
+        let pem = root();
+        let certificate = CaCertificate::from_pem(&pem).unwrap();
+        assert_eq!(certificate.pem(), pem);
+        assert!(certificate.is_issued_by(&certificate));
+        for other in [pem.replace('\n', "\r\n"), pem.trim_end().to_owned()] {
+            assert_eq!(CaCertificate::from_pem(&other).unwrap().pem(), pem);
+        }
+    }
+
+    #[test]
+    fn a_root_of_the_same_name_is_another() {
+        let (one, two) = (root(), root());
+        let read = |pem| CaCertificate::from_pem(pem).unwrap();
+        assert!(!read(&one).is_issued_by(&read(&two)));
+        let record = AuthorityRecord {
+            name: "device".into(),
+            key_arn: "arn".into(),
+            certificate_pem: one,
+            root_pem: two,
+            crl_url: None,
+            created_at: Timestamp::from_unix(0),
+        };
+        let error = Authority::try_from(record).unwrap_err().to_string();
+        assert!(error.contains("not issued by its root"), "{error}");
     }
 }
