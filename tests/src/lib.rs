@@ -14,6 +14,7 @@ pub mod api;
 pub mod counterparties;
 pub mod dynamodb_local;
 pub mod env;
+pub mod function;
 pub mod ministack;
 pub mod mosquitto;
 pub mod mqtt_client;

@@ -3,26 +3,21 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use birthcert_local::state::{CREDENTIAL, REGION};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
+use birthcert_tests::function;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
-use tokio::process::Command;
 use tokio::time::timeout;
 
 const ROUNDS: usize = 40;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let release = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release"));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(&dir).join("release"));
-    let release = target.as_deref().unwrap_or(release);
-    let programs = ["examples/hello_world", "enroll", "identity"].map(|name| release.join(name));
+    let programs = ["examples/hello_world", "enroll", "identity"].map(function::release);
 
     let counterparties = Counterparties::default();
     let env = Env::start(&counterparties, Pair::Local).await?;
@@ -56,26 +51,8 @@ async fn main() -> anyhow::Result<()> {
 /// Starts `program` as Lambda does, and waits until it asks the runtime API for work.
 async fn until_next(program: &Path, env: &Env) -> anyhow::Result<Duration> {
     let runtime_api = TcpListener::bind("127.0.0.1:0").await?;
-    let aws = &env.config.aws;
     let began = Instant::now();
-    let _child = Command::new(program)
-        .env_clear()
-        .env("AWS_LAMBDA_RUNTIME_API", runtime_api.local_addr()?.to_string())
-        .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", CREDENTIAL)
-        .env("AWS_SECRET_ACCESS_KEY", CREDENTIAL)
-        .env("AWS_ENDPOINT_URL_DYNAMODB", aws.endpoint_dynamodb.as_deref().context("set")?)
-        .env("AWS_ENDPOINT_URL_KMS", aws.endpoint_kms.as_deref().context("set")?)
-        .env("TABLE_NAME", &env.config.table_name)
-        // What a function says when it is killed at work is no news.
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("{}: build it with make functions", program.display()))?;
+    let _child = function::start(program, env, runtime_api.local_addr()?)?;
     let asked = async {
         let (mut connection, _) = runtime_api.accept().await?;
         let mut first = [0; 8];

@@ -3,25 +3,20 @@
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::path::Path;
-use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
-use birthcert_local::state::{CREDENTIAL, REGION};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
+use birthcert_tests::function;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 const WARM_UP: usize = 50;
 const REQUESTS: usize = 1000;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let release = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release"));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(&dir).join("release"));
-    let release = target.as_deref().unwrap_or(release);
-
     let counterparties = Counterparties::default();
     let env = Env::start(&counterparties, Pair::Local).await?;
     let event = |name: &str| {
@@ -42,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
         "CPU of a warm function, {REQUESTS} requests one after another, plain HTTP to loopback"
     );
     for (name, events) in [("enroll", enrollments), ("identity", identities)] {
-        let milliseconds = cpu_per_request(&release.join(name), &env, &events).await?;
+        let milliseconds = cpu_per_request(&function::release(name), &env, &events).await?;
         println!("{name:<10} {milliseconds:.2} ms a request");
     }
     Ok(())
@@ -50,24 +45,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn cpu_per_request(program: &Path, env: &Env, events: &[String]) -> anyhow::Result<f64> {
     let api = TcpListener::bind("127.0.0.1:0").await?;
-    let aws = &env.config.aws;
-    let child = Command::new(program)
-        .env_clear()
-        .env("AWS_LAMBDA_RUNTIME_API", api.local_addr()?.to_string())
-        .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", CREDENTIAL)
-        .env("AWS_SECRET_ACCESS_KEY", CREDENTIAL)
-        .env("AWS_ENDPOINT_URL_DYNAMODB", aws.endpoint_dynamodb.as_deref().context("set")?)
-        .env("AWS_ENDPOINT_URL_KMS", aws.endpoint_kms.as_deref().context("set")?)
-        .env("TABLE_NAME", &env.config.table_name)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("{}: build it with make functions", program.display()))?;
+    let child = function::start(program, env, api.local_addr()?)?;
     let mut runtime = BufReader::new(api.accept().await?.0);
     invoke(&mut runtime, &events[..WARM_UP]).await?;
     let before = cpu_milliseconds(&child)?;
