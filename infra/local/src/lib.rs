@@ -4,6 +4,7 @@
 //! AWS is replaced at the wire and not in the code: the handlers reach both through the AWS SDK.
 
 mod bootstrap;
+mod database;
 pub mod gateway;
 pub mod kms;
 pub mod kms_process;

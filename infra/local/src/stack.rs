@@ -2,9 +2,8 @@
 
 use std::{
     env,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -19,7 +18,6 @@ use birthcert::{
     world::World,
 };
 use birthcert_cli::ensure_private_directory;
-use dynoxide::Database;
 use enroll::Enroll;
 use identity::Identity;
 use tokio::{
@@ -31,6 +29,7 @@ use tokio::{
 
 use crate::{
     bootstrap::{Ready, bootstrap},
+    database,
     gateway::{self, Functions},
     kms_process::KmsProcess,
     state::{CREDENTIAL, REGION, State, TABLE},
@@ -63,11 +62,7 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         let _ = stopped.changed().await;
     };
 
-    let database = data.join("dynamodb.sqlite");
-    // Before SQLite would make it as everyone's to read; its other files take after this one.
-    OpenOptions::new().append(true).create(true).mode(0o600).open(&database)?;
-    let database = database.to_str().context("the path of the data is not UTF-8")?;
-    let database = Database::new(database).map_err(|error| anyhow!("{error}"))?;
+    let database = database::open(data)?;
     let dynamodb = TcpListener::bind("127.0.0.1:0").await?;
     let aws_endpoint_url_dynamodb = format!("http://{}", dynamodb.local_addr()?);
     let until = stopping(stopped.clone());
@@ -88,6 +83,7 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     };
     let store = Store::new(config.aws.dynamodb()?, TABLE);
     let ready = bootstrap(data, &store, &config.aws.kms()?, Timestamp::now()).await?;
+    database::keep(data)?;
     let functions = Arc::new(Functions {
         world: World::REAL,
         enroll: Enroll::start(&config, World::REAL).await?,
