@@ -7,11 +7,14 @@ use anyhow::{Context as _, ensure};
 use birthcert::Error;
 use birthcert::clock::Timestamp;
 use birthcert::error::{AuthorityFault, Service};
-use birthcert::store::Policy;
+use birthcert::id::ProjectId;
+use birthcert::store::{Policy, ProjectRecord};
 use birthcert::world::World;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup, YEAR};
 use birthcert_tests::proxy::Fault;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 use identity::Identity;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
@@ -23,6 +26,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         dynamodb_fails_before_the_signature,
         a_record_whose_acknowledgement_was_lost,
         an_enrollment_whose_acknowledgement_was_lost,
+        a_new_project_whose_acknowledgement_was_lost,
         a_cold_start_while_aws_is_away,
         the_ca_is_missing,
         the_ca_expires_before_the_leaf,
@@ -178,6 +182,25 @@ async fn an_enrollment_whose_acknowledgement_was_lost(
     ensure!(env.store.devices(env.project, None).await?.len() == 1);
     env.api.released(&device).await?;
     env.account(&[device]).await
+}
+
+/// An operator is not told that what they just made was there already.
+async fn a_new_project_whose_acknowledgement_was_lost(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let known = env.store.project(env.project).await?.context("a project")?;
+    let project_id = ProjectId::generate(&mut UnwrapErr(SysRng));
+    let project = ProjectRecord { project_id, name: "lost".parse()?, ..known.clone() };
+    env.dynamodb.fail_once("PutItem", Fault::AnswerLost);
+    env.store.create_project(&project).await?;
+    let other = ProjectRecord { project_id, ..known };
+    let again = env.store.create_project(&other).await;
+    ensure!(matches!(again, Err(Error::Exists(_))), "{again:?}");
+    let kept = env.store.project(project_id).await?.context("a project")?;
+    ensure!(kept.name.as_str() == "lost");
+    Ok(())
 }
 
 /// A function that starts in the middle of an outage answers, and recovers by itself.

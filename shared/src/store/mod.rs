@@ -26,8 +26,10 @@ use std::{collections::HashMap, fmt::Display};
 use aws_sdk_dynamodb::{
     Client,
     error::{BuildError, SdkError},
-    operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, ConditionCheck, Put, TransactWriteItem},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{
+        AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    },
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Serialize, de::DeserializeOwned};
@@ -101,14 +103,21 @@ impl Store {
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item))
+            .set_item(Some(item.clone()))
             .condition_expression("attribute_not_exists(PK)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) if is_condition_failure(&error) => Err(Error::Exists(what)),
-            Err(error) => Err(unavailable(&error)),
+        let Err(error) = answer else {
+            return Ok(());
+        };
+        match error.as_service_error() {
+            // The SDK retries where an answer was lost, and finds what it wrote itself.
+            Some(PutItemError::ConditionalCheckFailedException(it)) if it.item() == Some(&item) => {
+                Ok(())
+            }
+            Some(PutItemError::ConditionalCheckFailedException(_)) => Err(Error::Exists(what)),
+            _ => Err(unavailable(&error)),
         }
     }
 
