@@ -1,14 +1,17 @@
-//! What happened, for the log: one line of JSON an event.
+//! What happened, for the log: one line of JSON an event, which on Lambda carries its metrics too.
 //!
 //! Events are typed so that nothing gets into the log that was not meant to: ids and serial numbers,
 //! never tokens or keys.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{
     clock::Timestamp,
     error::Error,
     id::{DeviceId, ProjectId, TokenId},
+    meter,
+    metrics::{self, Count},
     world::World,
 };
 
@@ -35,6 +38,8 @@ pub enum Event<'a> {
         serial_number: &'a str,
         /// End of its validity.
         not_after: Timestamp,
+        /// For how many more days the CA can issue certificates that are valid for as long as this one.
+        ca_days_left: u64,
     },
     /// A request was refused: the caller's fault.
     Refused {
@@ -71,6 +76,8 @@ struct Line<'a> {
     request_id: Option<&'a str>,
     #[serde(flatten)]
     event: &'a Event<'a>,
+    #[serde(flatten)]
+    metrics: Map<String, Value>,
 }
 
 impl<'a> Event<'a> {
@@ -92,9 +99,106 @@ impl<'a> Event<'a> {
             Self::Refused { .. } | Self::Delayed { .. } => "WARN",
             Self::Failed { .. } | Self::Unable { .. } => "ERROR",
         };
-        let line = Line { timestamp: world.now().to_string(), level, request_id, event: self };
+        let now = world.now();
+        let metrics = match meter::take() {
+            Some((function, calls)) => metrics::members(&function, self.counts(), calls, now),
+            None => Map::new(),
+        };
+        let line = Line { timestamp: now.to_string(), level, request_id, event: self, metrics };
         if let Ok(line) = serde_json::to_string(&line) {
             (world.log)(&line);
         }
+    }
+
+    fn counts(&self) -> Vec<Count> {
+        let count = |name, value, by_problem| Count { name, value, by_problem };
+        match self {
+            Self::Enrolled { .. } => vec![count("Enrolled", 1, false)],
+            Self::Issued { ca_days_left, .. } => {
+                vec![count("Issued", 1, false), count("CaDaysLeft", *ca_days_left, false)]
+            }
+            Self::Refused { .. } => vec![count("Refused", 1, true)],
+            Self::Failed { .. } => vec![count("Failed", 1, true)],
+            Self::Delayed { .. } | Self::Unable { .. } => vec![],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    static LINES: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+
+    /// The line that `event` makes, in a request to the function `function`.
+    async fn line(function: &str, event: Event<'_>) -> Value {
+        let keep = |line: &str| LINES.lock().unwrap().push(serde_json::from_str(line).unwrap());
+        let world = World { clock: || Timestamp::from_unix(7), log: keep };
+        meter::measure(function.into(), async { event.log(world, Some(function)) }).await;
+        let lines = LINES.lock().unwrap();
+        lines.iter().rfind(|line| line["request_id"] == function).unwrap().clone()
+    }
+
+    /// Each metric that CloudWatch finds in a line, with its dimensions and its value.
+    fn metrics(line: &Value) -> Vec<(String, Vec<String>, u64)> {
+        let mut found = Vec::new();
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+            assert_eq!(directive["Namespace"], "birthcert");
+            for dimensions in directive["Dimensions"].as_array().unwrap() {
+                let names = dimensions.as_array().unwrap().iter().map(|it| it.as_str().unwrap());
+                let values: Vec<_> =
+                    names.map(|name| line[name].as_str().unwrap().into()).collect();
+                for metric in directive["Metrics"].as_array().unwrap() {
+                    let name = metric["Name"].as_str().unwrap();
+                    found.push((name.to_owned(), values.clone(), line[name].as_u64().unwrap()));
+                }
+            }
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_counted_as_such_and_by_its_problem() {
+        let event = Event::Refused { problem: "token-paused", cause: "paused".into() };
+        let line = line("f-enroll", event).await;
+        assert_eq!(line["_aws"]["Timestamp"], 7000);
+        assert_eq!(
+            metrics(&line),
+            [
+                ("Refused".to_owned(), vec!["f-enroll".to_owned()], 1),
+                ("Refused".to_owned(), vec!["f-enroll".into(), "token-paused".into()], 1),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_certificate_tells_how_long_the_ca_can_go_on() {
+        let rng = &mut getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+        let event = Event::Issued {
+            project_id: ProjectId::generate(rng),
+            device_id: DeviceId::generate(rng),
+            serial_number: "0a",
+            not_after: Timestamp::from_unix(9),
+            ca_days_left: 30,
+        };
+        let line = line("f-identity", event).await;
+        let function = vec!["f-identity".to_owned()];
+        let expected =
+            [("Issued".to_owned(), function.clone(), 1), ("CaDaysLeft".into(), function, 30)];
+        assert_eq!(metrics(&line), expected);
+        assert_eq!(line["not_after"], 9);
+    }
+
+    #[tokio::test]
+    async fn there_are_no_metrics_outside_of_lambda() {
+        let world = World {
+            clock: || Timestamp::from_unix(7),
+            log: |line| {
+                assert!(!line.contains("_aws"));
+            },
+        };
+        Event::Delayed { cause: "x".into() }.log(world, None);
     }
 }

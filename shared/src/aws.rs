@@ -18,7 +18,10 @@ use aws_types::SdkConfig;
 
 pub use aws_credential_types::Credentials;
 
-use crate::error::{Error, Result, Service};
+use crate::{
+    error::{Error, Result, Service},
+    meter::Meter,
+};
 
 /// The roots that AWS's endpoints chain to (https://www.amazontrust.com/repository/): five instead
 /// of the system's 140 save 3 ms of CPU at cold start, and trust nobody else.
@@ -52,7 +55,10 @@ impl AwsConfig {
     /// # Errors
     /// When the CA bundle cannot be used.
     pub fn dynamodb(&self) -> Result<aws_sdk_dynamodb::Client> {
-        Ok(aws_sdk_dynamodb::Client::new(&self.sdk(self.endpoint_dynamodb.as_deref())?))
+        let sdk = self.sdk(self.endpoint_dynamodb.as_deref())?;
+        let config = aws_sdk_dynamodb::config::Builder::from(&sdk);
+        let config = config.interceptor(Meter(Service::DynamoDb)).build();
+        Ok(aws_sdk_dynamodb::Client::from_conf(config))
     }
 
     /// A client for KMS.
@@ -60,7 +66,10 @@ impl AwsConfig {
     /// # Errors
     /// When the CA bundle cannot be used.
     pub fn kms(&self) -> Result<aws_sdk_kms::Client> {
-        Ok(aws_sdk_kms::Client::new(&self.sdk(self.endpoint_kms.as_deref())?))
+        let sdk = self.sdk(self.endpoint_kms.as_deref())?;
+        let config = aws_sdk_kms::config::Builder::from(&sdk);
+        let config = config.interceptor(Meter(Service::Kms)).build();
+        Ok(aws_sdk_kms::Client::from_conf(config))
     }
 
     fn sdk(&self, endpoint: Option<&str>) -> Result<SdkConfig> {

@@ -50,6 +50,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(seconds))
     }
 
+    /// Whole days from this time until `later`; none when that is past.
+    #[must_use]
+    pub const fn days_until(self, later: Self) -> u64 {
+        later.0.saturating_sub(self.0) / 86_400
+    }
+
     /// The X.509 form: `UTCTime` through 2049, `GeneralizedTime` after (RFC 5280, section 4.1.2.5).
     ///
     /// # Errors

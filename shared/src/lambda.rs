@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     audit::Event,
     error::{Error, Rejection, Result},
-    problem,
+    meter, problem,
     world::World,
 };
 
@@ -88,7 +88,8 @@ where
             })
         }
     });
-    Adapter::from(service).oneshot(event).await
+    let function = event.context.env_config.function_name.clone();
+    meter::measure(function, Adapter::from(service).oneshot(event)).await
 }
 
 /// Mends an event before lambda_http reads it. That panics on a body that is said to be base64 and is

@@ -25,6 +25,8 @@ pub mod label;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod lint;
+mod meter;
+mod metrics;
 pub mod name;
 #[cfg(feature = "lambda")]
 pub mod problem;

@@ -14,6 +14,7 @@ mod contract;
 mod events;
 mod faults;
 mod local_stack;
+mod metrics;
 mod races;
 mod round_trips;
 
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         ("broker", broker::tests()),
         ("events", events::tests()),
         ("faults", faults::tests()),
+        ("metrics", metrics::tests()),
         ("races", races::tests()),
         ("round_trips", round_trips::tests()),
     ];

@@ -119,7 +119,8 @@ impl Identity {
         let (project_id, device_id) = (token.project(), token.subject());
         let serial_number = certificate.serial_number();
         let not_after = certificate.not_after();
-        Event::Issued { project_id, device_id, serial_number, not_after }
+        let ca_days_left = not_after.days_until(ca.authority.certificate().not_after());
+        Event::Issued { project_id, device_id, serial_number, not_after, ca_days_left }
             .log(self.world, Some(request_id));
         release(device_id, &key_pair, &certificate, &ca.authority)
     }

@@ -1,0 +1,96 @@
+//! The metrics in the log of a function, as CloudWatch reads them.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, ensure};
+use birthcert::lambda;
+use birthcert::world::World;
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::env::Env;
+use birthcert_tests::proxy::Fault;
+use enroll::Enroll;
+use identity::Identity;
+use lambda_http::{Context, LambdaEvent};
+use serde_json::{Value, json};
+
+pub(crate) fn tests() -> Vec<crate::Paired> {
+    crate::paired![calls_throttles_and_errors_are_counted_with_the_request]
+}
+
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+const WORLD: World = World { log: |line| LOG.lock().unwrap().push(line.to_owned()), ..World::REAL };
+
+/// The line of the log that an event of `events/` leads to, in which `placeholder` stands for `token`.
+macro_rules! line {
+    ($function:ident, $env:ident, $event:literal, $placeholder:literal, $token:expr) => {{
+        let event = include_str!(concat!("../../events/", $event, ".json"));
+        let event = event.replace($placeholder, $token);
+        // The id in it tells the line from those of tests at the same time.
+        let id = format!("metrics-{}", birthcert::id::DeviceId::generate(&mut rng()));
+        let mut event: Value = serde_json::from_str(&event)?;
+        event["requestContext"]["requestId"] = id.as_str().into();
+        let mut context = Context::default();
+        context.env_config = Arc::new(lambda_http::lambda_runtime::Config {
+            function_name: concat!("fleet-", $event).to_owned(),
+            ..Default::default()
+        });
+        let event = LambdaEvent::new(serde_json::from_str(&event.to_string())?, context);
+        let answer = lambda::answer(event, WORLD, |request| $function.handle(request)).await;
+        drop(answer.map_err(anyhow::Error::from_boxed)?);
+        let log = LOG.lock().unwrap();
+        let line = log.iter().find(|line| line.contains(&id)).context("nothing was logged")?;
+        serde_json::from_str::<Value>(line)?
+    }};
+}
+
+fn rng() -> getrandom::rand_core::UnwrapErr<getrandom::SysRng> {
+    getrandom::rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+async fn calls_throttles_and_errors_are_counted_with_the_request(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let enroll = Enroll::start(&env.config, WORLD).await?;
+    let identity = Identity::start(&env.config, WORLD).await?;
+
+    let line = line!(enroll, env, "enroll", "ENROLLMENT_TOKEN", &env.token.expose());
+    ensure!(line["function"] == "fleet-enroll" && line["Enrolled"] == 1, "{line}");
+    ensure!(counted(&line) == (json!(2), json!(0), json!(0), Value::Null), "{line}");
+
+    let device = env.api.enrolled(&env.token).await?;
+    env.kms.fail_once("Sign", Fault::Throttled);
+    let line = line!(identity, env, "identity", "DEVICE_TOKEN", &device.device_token);
+    ensure!(line["Issued"] == 1 && line["CaDaysLeft"].as_u64() > Some(10_000), "{line}");
+    ensure!(counted(&line) == (json!(1), json!(0), json!(0), json!(2)), "{line}");
+    ensure!(line["KmsThrottles"] == 1 && line["KmsErrors"] == 0, "{line}");
+
+    // The failed condition of the first transaction is no error.
+    let line = line!(identity, env, "identity", "DEVICE_TOKEN", &device.device_token);
+    ensure!(counted(&line) == (json!(2), json!(0), json!(0), json!(1)), "{line}");
+
+    // Three attempts; then the issuance is given back.
+    env.kms.fail("Sign", Fault::Away);
+    let line = line!(identity, env, "identity", "DEVICE_TOKEN", &device.device_token);
+    env.kms.mend();
+    ensure!(line["Failed"] == 1 && line["problem"] == "unavailable", "{line}");
+    ensure!(line["KmsErrors"] == 3 && line["KmsThrottles"] == 0, "{line}");
+
+    let line = line!(enroll, env, "enroll", "ENROLLMENT_TOKEN", "et_nothing");
+    ensure!(line["Refused"] == 1 && line.get("DynamoDbLatency").is_none(), "{line}");
+    Ok(())
+}
+
+/// How many calls to DynamoDB were measured, its throttles and errors; and how many calls to KMS.
+fn counted(line: &Value) -> (Value, Value, Value, Value) {
+    let calls = |name: &str| match &line[name] {
+        Value::Array(latencies) => {
+            assert!(latencies.iter().all(|it| it.as_f64() > Some(0.0)), "{line}");
+            json!(latencies.len())
+        }
+        other => other.clone(),
+    };
+    let (throttles, errors) = (line["DynamoDbThrottles"].clone(), line["DynamoDbErrors"].clone());
+    (calls("DynamoDbLatency"), throttles, errors, calls("KmsLatency"))
+}
