@@ -1,6 +1,7 @@
 //! OpenSSL's opinion of a certificate.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use anyhow::{bail, ensure};
 
@@ -70,4 +71,15 @@ pub async fn text(certificate: &str) -> anyhow::Result<String> {
     let finished = run("openssl", args).await?;
     ensure!(finished.status.success(), "openssl x509: {}", finished.output);
     Ok(finished.output)
+}
+
+/// The public half of an encrypted key, in PEM, if the passphrase in a file opens it.
+///
+/// # Errors
+/// OpenSSL is missing.
+pub async fn public_key(key: &Path, passphrase: &Path) -> anyhow::Result<Option<String>> {
+    let passphrase = format!("file:{}", passphrase.display());
+    let args = ["pkey", "-pubout", "-passin", &passphrase, "-in"].map(OsStr::new);
+    let opened = run("openssl", args.into_iter().chain([key.as_os_str()])).await?;
+    Ok(opened.status.success().then_some(opened.output))
 }

@@ -115,6 +115,38 @@ pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// Sends a signal, such as `INT`, by the shell's own `kill`: it needs no package, and no unsafe code
+/// here.
+///
+/// # Errors
+/// The process is gone.
+pub async fn send_signal(name: &str, pid: u32) -> anyhow::Result<()> {
+    let kill = format!("kill -{name} {pid}");
+    let sent = tokio::process::Command::new("/bin/sh").args(["-c", &kill]).status().await?;
+    ensure!(sent.success(), "{kill}: {sent}");
+    Ok(())
+}
+
+/// Whether a process that is not a child of ours goes on.
+pub fn is_running(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which is in parentheses. Z: it ended and nobody has asked how.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Waits until a process that is not a child of ours has ended.
+///
+/// # Errors
+/// It goes on for longer than `limit`.
+pub async fn gone(pid: u32, limit: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + limit;
+    while is_running(pid) {
+        ensure!(Instant::now() < deadline, "process {pid} still runs after {limit:?}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
 fn leashed(program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", LEASH, "sh"]).arg(program);

@@ -1,0 +1,100 @@
+//! `birthcert ca root`.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::files::mode;
+use birthcert_tests::operator::{Operator, PASSPHRASE};
+use birthcert_tests::{openssl, pkilint, tool};
+
+pub(super) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        a_root_needs_no_network_and_no_aws,
+        a_root_is_never_overwritten,
+        a_root_wants_a_passphrase,
+    ]
+}
+
+async fn a_root_needs_no_network_and_no_aws() -> anyhow::Result<()> {
+    let operator = Operator::offline()?;
+    let make = "ca root --directory new/root --organization Thistle --passphrase-file passphrase";
+    let made = operator.json(make).await?;
+    ensure!(made["key"] == "new/root/root-key.pem", "{made}");
+    ensure!(made["certificate"] == "new/root/root.pem", "{made}");
+    let files = operator.files()?;
+    ensure!(files.len() == 3, "its two files and the passphrase: {:?}", files.len());
+    ensure!(mode(&operator.path("new/root/root-key.pem")) == 0o600);
+    ensure!(mode(&operator.path("new/root")) == 0o700);
+
+    let key = operator.path("new/root/root-key.pem");
+    let right = tool::file(PASSPHRASE)?;
+    let opened = openssl::public_key(&key, right.path()).await?;
+    let certificate = operator.path("new/root/root.pem");
+    let certificate_path = certificate.to_str().context("UTF-8")?;
+    let certified =
+        tool::run("openssl", ["x509", "-noout", "-pubkey", "-in", certificate_path]).await?;
+    ensure!(opened == Some(certified.output), "another key than the certificate's");
+    let wrong = tool::file("correct horse battery stable")?;
+    ensure!(openssl::public_key(&key, wrong.path()).await?.is_none(), "any passphrase opens it");
+
+    let root = fs::read_to_string(&certificate)?;
+    pkilint::lint(&root).await?;
+    let strictly = ["verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-CAfile"];
+    let args = strictly.into_iter().chain([certificate_path; 2]);
+    let verified = tool::run("openssl", args).await?;
+    ensure!(verified.status.success(), "{}", verified.output);
+    let text = openssl::text(&root).await?;
+    ensure!(text.contains("Subject: O = Thistle, CN = birthcert root"), "{text}");
+    ensure!(text.contains("Not After : Dec 31 23:59:59 9999 GMT"), "{text}");
+    Ok(())
+}
+
+async fn a_root_is_never_overwritten() -> anyhow::Result<()> {
+    let operator = Operator::offline()?;
+    operator.makes_root().await?;
+    let again = "ca root --directory root --passphrase-file passphrase";
+    operator.refused(again, 1, &["exists already and is never overwritten"]).await?;
+    // Half a root is not completed either: its halves would not belong together.
+    for (kept, lost) in [("root.pem", "root-key.pem"), ("root-key.pem", "root.pem")] {
+        let half = format!("only-{kept}");
+        fs::create_dir(operator.path(&half))?;
+        fs::copy(operator.path(&format!("root/{kept}")), operator.path(&format!("{half}/{kept}")))?;
+        let again = format!("ca root --directory {half} --passphrase-file passphrase");
+        operator.refused(&again, 1, &[kept, "never overwritten"]).await?;
+        ensure!(!operator.path(&format!("{half}/{lost}")).exists());
+    }
+    Ok(())
+}
+
+async fn a_root_wants_a_passphrase() -> anyhow::Result<()> {
+    const MAKE: &str = "ca root --directory root";
+    const VARIABLE: &str = "BIRTHCERT_ROOT_PASSPHRASE";
+    let operator = Operator::offline()?;
+    fs::write(operator.path("short"), "elevenchars\n")?;
+    fs::write(operator.path("empty"), "\nsecond line, long enough\n")?;
+    let from = |file: &str| format!("{MAKE} --passphrase-file {file}");
+    operator.refused(&from("short"), 1, &["12 characters at least"]).await?;
+    operator.refused(&from("empty"), 1, &["empty is empty"]).await?;
+    operator.refused(&from("absent"), 1, &["cannot read absent"]).await?;
+    operator.refused(MAKE, 1, &["no passphrase", "--passphrase-file", VARIABLE]).await?;
+    let operator = operator.with(VARIABLE, "");
+    operator.refused(MAKE, 1, &["12 characters at least"]).await?;
+    let operator = operator.with(VARIABLE, "elevenchars");
+    operator.refused(MAKE, 1, &["12 characters at least"]).await?;
+    ensure!(!operator.path("root").exists());
+
+    // Characters, not bytes; and never on a command line.
+    let operator = operator.with(VARIABLE, "zwölf Zeichen");
+    operator.refused(&format!("{MAKE} --passphrase x"), 2, &["--passphrase"]).await?;
+    operator.done(MAKE).await?;
+    let passphrase = tool::file("zwölf Zeichen")?;
+    let key = operator.path("root/root-key.pem");
+    ensure!(openssl::public_key(&key, passphrase.path()).await?.is_some(), "another passphrase");
+
+    // A file that was named wins.
+    operator.done("ca root --directory other --passphrase-file passphrase").await?;
+    let passphrase = tool::file(PASSPHRASE)?;
+    let key = operator.path("other/root-key.pem");
+    ensure!(openssl::public_key(&key, passphrase.path()).await?.is_some(), "another passphrase");
+    Ok(())
+}

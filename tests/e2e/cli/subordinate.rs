@@ -1,0 +1,270 @@
+//! `birthcert ca request`, `certify`, `activate`, and `subordinate`, which is all three.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use birthcert::world::World;
+use birthcert_local::gateway::{self, Functions};
+use birthcert_tests::api::{Api, Enrolled, Released};
+use birthcert_tests::openssl::{self, Purpose, Verdict};
+use birthcert_tests::operator::Operator;
+use birthcert_tests::stack::Stack;
+use birthcert_tests::{pkilint, tool};
+use der::pem::{self, LineEnding};
+use enroll::Enroll;
+use identity::Identity;
+use tokio::net::TcpListener;
+
+use super::{TABLE, fleet, start_with_table};
+
+pub(super) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        a_subordinate_in_three_steps_on_three_machines,
+        a_subordinate_in_one_go,
+        a_root_certifies_only_what_a_key_signed,
+        only_a_ca_that_can_issue_is_activated,
+    ]
+}
+
+const QUIET: World = World { log: |_| {}, ..World::REAL };
+
+/// A subordinate's certificate as RFC 5280 and this product's profile want it.
+async fn check_subordinate(certificate: &str, root: &str, purpose: &str) -> anyhow::Result<()> {
+    pkilint::lint(certificate).await?;
+    let text = openssl::text(certificate).await?;
+    let after = |title: &str| {
+        let mut lines = text.lines().map(str::trim).skip_while(move |line| *line != title);
+        lines.nth(1).unwrap_or_default().to_owned()
+    };
+    ensure!(after("X509v3 Basic Constraints: critical") == "CA:TRUE, pathlen:0", "{text}");
+    ensure!(after("X509v3 Key Usage: critical") == "Certificate Sign, CRL Sign", "{text}");
+    ensure!(after("X509v3 Extended Key Usage:") == purpose, "{text}");
+    let (certificate, root) = (tool::file(certificate)?, tool::file(root)?);
+    let verify = ["verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-CAfile"].map(Path::new);
+    let args = verify.into_iter().chain([root.path(), certificate.path()]);
+    let verified = tool::run("openssl", args).await?;
+    ensure!(verified.status.success(), "{}", verified.output);
+    Ok(())
+}
+
+const CLIENTS: &str = "TLS Web Client Authentication";
+const SERVERS: &str = "TLS Web Server Authentication";
+
+async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> {
+    let (_scratch, stack, requester) = start_with_table().await?;
+    let ceremony = Operator::offline()?;
+    let activator = Operator::of(&stack)?.with("BIRTHCERT_TABLE", TABLE);
+    ceremony.makes_root().await?;
+
+    let requested = requester.json("ca request --usage device --csr device.csr").await?;
+    let key_arn = requested["key_arn"].as_str().context("an ARN")?;
+    ensure!(key_arn.starts_with("arn:aws:kms:us-east-1:"), "{requested}");
+    let again = "ca request --usage device --csr device.csr";
+    requester.refused(again, 1, &["device.csr exists already"]).await?;
+    // It goes on with the key it has.
+    let again = requester.json("ca request --usage device --csr again.csr").await?;
+    ensure!(again["key_arn"] == key_arn, "{again} instead of {key_arn}");
+    let csr = requester.path("device.csr");
+    let csr = csr.to_str().context("UTF-8")?;
+    let verified = tool::run("openssl", ["req", "-verify", "-noout", "-in", csr]).await?;
+    ensure!(verified.status.success(), "{}", verified.output);
+
+    requester.hand("device.csr", &ceremony)?;
+    let certify = "ca certify --usage device --csr device.csr --certificate device.pem --root root \
+                   --passphrase-file passphrase --organization Thistle --valid-years 40 \
+                   --root-crl-url http://crl.example.com/root.crl";
+    ceremony.done(certify).await?;
+    ceremony.refused(certify, 1, &["device.pem exists already"]).await?;
+    let (certificate, root) = (ceremony.read("device.pem")?, ceremony.read("root/root.pem")?);
+    check_subordinate(&certificate, &root, CLIENTS).await?;
+    let text = openssl::text(&certificate).await?;
+    ensure!(text.contains("Subject: O = Thistle, CN = birthcert device CA"), "{text}");
+    ensure!(text.contains("URI:http://crl.example.com/root.crl"), "{text}");
+
+    ceremony.hand("device.pem", &activator)?;
+    ceremony.hand("root/root.pem", &activator)?;
+    let activate = "ca activate --usage device --certificate device.pem \
+                    --root-certificate root.pem --crl-url http://crl.example.com/device.crl";
+    let active = activator.json(activate).await?;
+    ensure!(active["name"] == "device" && active["key_arn"] == key_arn, "{active}");
+    activator.refused(activate, 1, &["there is a CA named device already"]).await?;
+    let record = stack.store(TABLE)?.authority("device").await?.context("it is there")?;
+    ensure!(record.certificate_pem == certificate && record.root_pem == root);
+
+    let (project, token) = fleet(&activator).await?;
+    let identity = identity_from(&stack, &token).await?;
+    let leaf = &identity.device_certificate_pem;
+    let verdict = openssl::verify(leaf, &certificate, &root, Purpose::Client).await?;
+    ensure!(verdict == Verdict::Accepted, "{verdict:?}");
+    let text = openssl::text(leaf).await?;
+    ensure!(text.contains("URI:http://crl.example.com/device.crl"), "{text}");
+    let devices = activator.json(&format!("device list --project {project}")).await?;
+    ensure!(devices[0]["device_id"] == identity.device_id.to_string(), "{devices}");
+    stack.stop().await
+}
+
+/// What a device gets from functions that serve the second table.
+async fn identity_from(stack: &Stack, token: &str) -> anyhow::Result<Released> {
+    let config = stack.config(TABLE);
+    let enroll = Enroll::start(&config, QUIET).await?;
+    let identity = Identity::start(&config, QUIET).await?;
+    let functions = Arc::new(Functions { world: QUIET, enroll, identity });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let api = Api::new(format!("http://{}", listener.local_addr()?));
+    let gateway = tokio::spawn(gateway::serve(listener, functions, std::future::pending()));
+    let device: Enrolled = api.enroll(token).await?.success()?;
+    let identity = api.released(&device).await;
+    gateway.abort();
+    identity
+}
+
+async fn a_subordinate_in_one_go() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start_with_table().await?;
+    operator.makes_root().await?;
+    let root = operator.read("root/root.pem")?;
+    let wrong = operator.path("wrong");
+    fs::write(wrong, "not the passphrase")?;
+    for (usage, purpose) in [("device", CLIENTS), ("server", SERVERS)] {
+        let subordinate = format!("ca subordinate --usage {usage} --root root --passphrase-file");
+        let faulty = format!("{subordinate} wrong");
+        operator.refused(&faulty, 1, &["the passphrase is wrong"]).await?;
+        ensure!(stack.store(TABLE)?.authority(usage).await?.is_none());
+
+        let right = format!("{subordinate} passphrase");
+        let said = operator.done(&right).await?;
+        ensure!(said.contains(&format!("The CA \"{usage}\" can issue.")), "{said}");
+        let record = stack.store(TABLE)?.authority(usage).await?.context("it is there")?;
+        check_subordinate(&record.certificate_pem, &root, purpose).await?;
+        operator.refused(&right, 1, &[&format!("there is a CA named {usage} already")]).await?;
+        ensure!(stack.store(TABLE)?.authority(usage).await? == Some(record));
+    }
+
+    let (_, token) = fleet(&operator).await?;
+    let identity = identity_from(&stack, &token).await?;
+    ensure!(identity.ca_certificate_pem == root);
+    operator.done("broker issue --dns localhost --directory broker").await?;
+    ensure!(operator.read("broker/root.pem")? == root);
+    stack.stop().await
+}
+
+async fn a_root_certifies_only_what_a_key_signed() -> anyhow::Result<()> {
+    let (_scratch, stack, requester) = start_with_table().await?;
+    let ceremony = Operator::offline()?;
+    ceremony.makes_root().await?;
+    requester.done("ca request --usage device --csr good.csr").await?;
+    requester.hand("good.csr", &ceremony)?;
+    let certify = |csr: &str, more: &str| {
+        format!("ca certify --usage device --csr {csr} --certificate new.pem --root root {more}")
+    };
+    let right = "--passphrase-file passphrase";
+
+    let good = ceremony.read("good.csr")?;
+    let (label, request) = pem::decode_vec(good.as_bytes()).map_err(anyhow::Error::msg)?;
+    let name = request.windows(6).position(|bytes| bytes == b"device").context("its name")?;
+    for (place, file) in [(request.len() - 1, "signature.csr"), (name, "subject.csr")] {
+        let mut tampered = request.clone();
+        tampered[place] ^= 1;
+        let tampered = pem::encode_string(label, LineEnding::LF, &tampered);
+        fs::write(ceremony.path(file), tampered.map_err(anyhow::Error::msg)?)?;
+        ceremony.refused(&certify(file, right), 1, &["not signed with its own key"]).await?;
+    }
+    fs::write(ceremony.path("half.csr"), &good[..good.len() / 2])?;
+    ceremony.refused(&certify("half.csr", right), 1, &["not PEM"]).await?;
+    ceremony.refused(&certify("root/root.pem", right), 1, &["CERTIFICATE REQUEST"]).await?;
+    ceremony.refused(&certify("absent.csr", right), 1, &["cannot read absent.csr"]).await?;
+    other_request(&ceremony, "p384", "secp384r1").await?;
+    ceremony.refused(&certify("p384.csr", right), 1, &["not on P-256"]).await?;
+
+    fs::write(ceremony.path("wrong"), "not the passphrase")?;
+    let wrong = certify("good.csr", "--passphrase-file wrong");
+    ceremony.refused(&wrong, 1, &["the passphrase is wrong"]).await?;
+    ceremony.refused(&certify("good.csr", ""), 1, &["no passphrase"]).await?;
+    for years in ["0", "NaN", "inf", "1001"] {
+        let faulty = certify("good.csr", &format!("{right} --valid-years {years}"));
+        ceremony.refused(&faulty, 1, &["--valid-years must be between"]).await?;
+    }
+    let namesake = ["--common-name", "birthcert root"];
+    let namesake: Vec<_> = certify("good.csr", right)
+        .split_whitespace()
+        .map(str::to_owned)
+        .chain(namesake.map(str::to_owned))
+        .collect();
+    let namesake: Vec<_> = namesake.iter().map(String::as_str).collect();
+    ceremony.run_with(&namesake).await?.refused(1, &["another name than its root's"])?;
+    for url in ["crl.example.com/root.crl", "http://crl.example.com/é"] {
+        let faulty = certify("good.csr", &format!("{right} --root-crl-url {url}"));
+        ceremony.refused(&faulty, 2, &["--root-crl-url"]).await?;
+    }
+    ensure!(!ceremony.path("new.pem").exists());
+
+    // The key of another root beside the certificate.
+    ceremony.done("ca root --directory second --passphrase-file passphrase").await?;
+    fs::copy(ceremony.path("second/root.pem"), ceremony.path("root/root.pem"))?;
+    let mixed = certify("good.csr", right);
+    ceremony.refused(&mixed, 1, &["root-key.pem is not the key of root.pem"]).await?;
+    stack.stop().await
+}
+
+/// A request of a key that OpenSSL has, in `{name}.csr`.
+async fn other_request(operator: &Operator, name: &str, curve: &str) -> anyhow::Result<()> {
+    let key = operator.path(&format!("{name}-key.pem"));
+    let csr = operator.path(&format!("{name}.csr"));
+    let curve = format!("ec_paramgen_curve:{curve}");
+    let request = ["req", "-new", "-newkey", "ec", "-pkeyopt", &curve, "-nodes", "-subj", "/CN=x"];
+    let (key, csr) = (key.to_str().context("UTF-8")?, csr.to_str().context("UTF-8")?);
+    let made = tool::run("openssl", request.into_iter().chain(["-keyout", key, "-out", csr]));
+    let made = made.await?;
+    ensure!(made.status.success(), "{}", made.output);
+    Ok(())
+}
+
+async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start_with_table().await?;
+    operator.makes_root().await?;
+    // It has the same name as the first.
+    operator.done("ca root --directory second --passphrase-file passphrase").await?;
+    let certify = |usage: &str, csr: &str, root: &str, certificate: &str| {
+        format!(
+            "ca certify --usage {usage} --csr {csr} --root {root} --certificate {certificate} \
+             --passphrase-file passphrase"
+        )
+    };
+    let activate = |certificate: &str, root: &str| {
+        format!("ca activate --usage device --certificate {certificate} --root-certificate {root}")
+    };
+    operator.done("ca request --usage device --csr good.csr").await?;
+    operator.done(&certify("device", "good.csr", "root", "good.pem")).await?;
+
+    other_request(&operator, "other", "prime256v1").await?;
+    operator.done(&certify("device", "other.csr", "root", "other.pem")).await?;
+    let other_key = "the key in KMS is not the one in its certificate";
+    operator.refused(&activate("other.pem", "root/root.pem"), 1, &[other_key]).await?;
+    operator.done("ca request --usage server --csr server.csr").await?;
+    let key =
+        format!("{} --key alias/birthcert-{TABLE}-server", activate("good.pem", "root/root.pem"));
+    operator.refused(&key, 1, &[other_key]).await?;
+    let key = format!("{} --key alias/nothing", activate("good.pem", "root/root.pem"));
+    operator.refused(&key, 1, &["KMS cannot describe the key alias/nothing"]).await?;
+
+    let wrong_root = activate("good.pem", "second/root.pem");
+    operator.refused(&wrong_root, 1, &["not issued by its root"]).await?;
+    let not_a_root = activate("good.pem", "good.pem");
+    operator.refused(&not_a_root, 1, &["the root is not self-signed"]).await?;
+    let not_a_subordinate = activate("good.csr", "root/root.pem");
+    operator.refused(&not_a_subordinate, 1, &["PEM of a CERTIFICATE REQUEST"]).await?;
+    let root_itself = activate("root/root.pem", "root/root.pem");
+    operator.refused(&root_itself, 1, &["its extKeyUsage is another"]).await?;
+
+    // Right in all but what it is for: once active, it would be in the way for good.
+    operator.done(&certify("server", "good.csr", "root", "for-servers.pem")).await?;
+    let wrong_usage = activate("for-servers.pem", "root/root.pem");
+    operator.refused(&wrong_usage, 1, &["its extKeyUsage is another"]).await?;
+    let crl = format!("{} --crl-url crl.example.com", activate("good.pem", "root/root.pem"));
+    operator.refused(&crl, 2, &["--crl-url"]).await?;
+
+    ensure!(stack.store(TABLE)?.authority("device").await?.is_none(), "one was activated");
+    operator.done(&activate("good.pem", "root/root.pem")).await?;
+    stack.stop().await
+}

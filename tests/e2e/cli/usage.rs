@@ -1,0 +1,180 @@
+//! What is wrong with a command line or with the way to AWS, and the help against it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use birthcert::id::{ProjectId, TokenId};
+use birthcert_tests::operator::Operator;
+use futures_util::future::try_join_all;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::{TABLE, fleet, start};
+
+pub(super) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        what_is_missing_is_named,
+        malformed_arguments_are_usage_errors,
+        without_region_or_credentials,
+        endpoints_that_do_not_answer,
+        every_command_has_help,
+    ]
+}
+
+async fn what_is_missing_is_named() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start().await?;
+    let rng = &mut UnwrapErr(SysRng);
+    let project = ProjectId::generate(rng).to_string();
+    let token = TokenId::generate(rng).to_string();
+    let no_project = format!("there is no project {project}");
+    for line in ["token create", "token list", "device list"] {
+        operator.refused(&format!("{line} --project {project}"), 1, &[&no_project]).await?;
+    }
+    let no_token = format!("there is no token {token}");
+    for line in ["token pause", "token resume", "token regenerate"] {
+        operator.refused(&format!("{line} {token}"), 1, &[&no_token]).await?;
+        let elsewhere = format!("{line} --project {project} {token}");
+        operator.refused(&elsewhere, 1, &[&no_token, &project]).await?;
+    }
+    // A token of one project is none of another's.
+    let (other, _) = fleet(&operator).await?;
+    let demo = stack.token().subject().to_string();
+    let elsewhere = format!("token pause --project {other} {demo}");
+    operator
+        .refused(&elsewhere, 1, &[&format!("there is no token {demo} in project {other}")])
+        .await?;
+    ensure!(stack.api.enroll(&stack.state.enrollment_token).await?.status == 200);
+
+    stack.store(TABLE)?.create_table().await?;
+    let issue = format!("--table {TABLE} broker issue --dns localhost --directory b");
+    operator.refused(&issue, 1, &["the CA for servers is not set up", "ca subordinate"]).await?;
+    operator.refused("--table no-such-table project list", 1, &["not found"]).await?;
+    stack.stop().await
+}
+
+async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
+    // None of these gets as far as to need anything.
+    let operator = Operator::offline()?;
+    let id = "0".repeat(22);
+    for (line, words) in [
+        ("device list --project proj_x".to_owned(), "proj_ and 22"),
+        (format!("device list --project tok_{id}"), "proj_ and 22"),
+        (format!("device list --project proj_{id}0"), "proj_ and 22"),
+        (format!("token pause --project proj_{id} tok_x"), "tok_ and 22"),
+        (format!("token pause --project proj_{id} proj_{id}"), "tok_ and 22"),
+        (format!("token pause --project proj_{id}"), "<TOKEN>"),
+        ("token list".to_owned(), "--project"),
+        (format!("token create --project proj_{id} --expires-at tomorrow"), "--expires-at"),
+        (format!("token create --project proj_{id} --expires-at 2027-02-30T00:00:00Z"), "expires"),
+        (format!("token create --project proj_{id} --device-cap many"), "--device-cap"),
+        (format!("token create --project proj_{id} --device-cap 0"), "--device-cap"),
+        (format!("token create --project proj_{id} --batch-label="), "the label is empty"),
+        ("project create --name \u{1b}[2J".to_owned(), "control characters"),
+        (format!("device list --project proj_{id} --limit=-1"), "--limit"),
+        ("ca request --usage mail --csr x".to_owned(), "mail"),
+        ("ca root".to_owned(), "--directory"),
+        ("project create".to_owned(), "--name"),
+        ("project list --output yaml".to_owned(), "yaml"),
+        ("project delete".to_owned(), "delete"),
+    ] {
+        operator.refused(&line, 2, &[words]).await?;
+    }
+    let operator = operator.with("BIRTHCERT_PROJECT", "nonsense");
+    operator.refused("device list", 2, &["nonsense", "proj_ and 22"]).await
+}
+
+async fn without_region_or_credentials() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start().await?;
+    let operator = operator.without("AWS_REGION");
+    for line in ["project list", "device list", "ca request --usage device --csr x.csr"] {
+        operator.refused(line, 1, &["no AWS region", "AWS_REGION", "birthcert-local env"]).await?;
+    }
+    let operator = operator.with("AWS_REGION", "us-east-1").without("AWS_SECRET_ACCESS_KEY");
+    for line in ["project list", "ca request --usage device --csr x.csr"] {
+        operator.refused(line, 1, &["no credentials"]).await?;
+    }
+    // A file does as well as the environment.
+    let operator = operator.without("AWS_REGION").without("AWS_ACCESS_KEY_ID");
+    fs::create_dir(operator.path(".aws"))?;
+    let config = "[default]\nregion=us-east-1\naws_access_key_id=a\naws_secret_access_key=b\n";
+    fs::write(operator.path(".aws/config"), config)?;
+    operator.done("project list").await?;
+    stack.stop().await
+}
+
+async fn endpoints_that_do_not_answer() -> anyhow::Result<()> {
+    const LIMIT: Duration = Duration::from_secs(20);
+    let (_scratch, stack, operator) = start().await?;
+    // A port that is taken, and that nobody listens on.
+    let closed = TcpSocket::new_v4()?;
+    closed.bind("127.0.0.1:0".parse()?)?;
+    let closed_url = format!("http://{}", closed.local_addr()?);
+    // The kernel takes connections to it, and that is all.
+    let silent = TcpListener::bind("127.0.0.1:0").await?;
+    let silent_url = format!("http://{}", silent.local_addr()?);
+    let mut cases = Vec::new();
+    for (url, words) in [(&closed_url, "Connection refused"), (&silent_url, "timeout")] {
+        for (variable, service, line) in [
+            ("AWS_ENDPOINT_URL_DYNAMODB", "DynamoDB", "project list"),
+            ("AWS_ENDPOINT_URL_KMS", "KMS", "ca request --usage device --csr new.csr"),
+        ] {
+            let operator = Operator::of(&stack)?.with(variable, url);
+            cases.push(async move { operator.refused(line, 1, &[service, words]).await });
+        }
+    }
+    let started = Instant::now();
+    try_join_all(cases).await?;
+    ensure!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
+
+    // Neither is needed where it has nothing to do.
+    let offline = operator
+        .with("AWS_ENDPOINT_URL_DYNAMODB", &closed_url)
+        .with("AWS_ENDPOINT_URL_KMS", &closed_url);
+    offline.makes_root().await?;
+    stack.stop().await
+}
+
+async fn every_command_has_help() -> anyhow::Result<()> {
+    let operator = Operator::offline()?;
+    let mut found = BTreeSet::new();
+    let mut commands = vec![String::new()];
+    while let Some(command) = commands.pop() {
+        let help = operator.done(&format!("{command} --help")).await?;
+        ensure!(help.contains(&format!("Usage: birthcert{command}")), "{command}: {help}");
+        let listed = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        let names = listed.lines().take_while(|line| !line.is_empty());
+        // A description that goes on in a second line is indented further.
+        let names = names.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        for name in names.filter_map(|line| line.split_whitespace().next()) {
+            if name != "help" {
+                commands.push(format!("{command} {name}"));
+            }
+        }
+        found.insert(command);
+    }
+    for command in [
+        "",
+        " broker issue",
+        " ca activate",
+        " ca certify",
+        " ca request",
+        " ca root",
+        " ca subordinate",
+        " device list",
+        " project create",
+        " project list",
+        " token create",
+        " token list",
+        " token pause",
+        " token regenerate",
+        " token resume",
+    ] {
+        ensure!(found.contains(command), "no help lists birthcert{command}: {found:?}");
+    }
+    let version = operator.done("--version").await?;
+    ensure!(version.starts_with("birthcert "), "{version}");
+    Ok(())
+}

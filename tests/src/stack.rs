@@ -1,0 +1,311 @@
+//! `birthcert-local serve`, as the process that people start.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use birthcert::authority::AuthorityRecord;
+use birthcert::aws::{AwsConfig, Credentials};
+use birthcert::config::Config;
+use birthcert::id::ProjectId;
+use birthcert::store::Store;
+use birthcert::token::EnrollmentToken;
+use birthcert_local::state::{CREDENTIAL, State};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::api::{Api, Enrolled, Released};
+use crate::counterparties::binary;
+use crate::files::inode;
+use crate::openssl::{self, Purpose, Verdict};
+use crate::process::{gone, send_signal};
+
+/// For machines that compile at the same time.
+pub const START: Duration = Duration::from_secs(60);
+/// What a person waits for after Ctrl-C.
+const STOP: Duration = Duration::from_secs(10);
+
+/// A running `birthcert-local serve`. Dropping it kills it, and by that its KMS process.
+pub struct Stack {
+    child: Child,
+    /// Its process.
+    pub pid: u32,
+    /// What it wrote to `local.json`.
+    pub state: State,
+    /// Its directory.
+    pub data: PathBuf,
+    /// Its API.
+    pub api: Api,
+    logs: TempDir,
+}
+
+impl Stack {
+    /// Starts it in `data` and waits until it is ready.
+    ///
+    /// # Errors
+    /// It is not built, or not ready in time.
+    pub async fn start(data: &Path) -> anyhow::Result<Self> {
+        let before = inode(&data.join("local.json"));
+        let (mut child, logs) = spawn(data, "127.0.0.1:0")?;
+        let pid = child.id().context("it runs")?;
+        let read = |name: &str| fs::read_to_string(logs.path().join(name)).unwrap_or_default();
+        let deadline = Instant::now() + START;
+        let state = loop {
+            if let Some(status) = child.try_wait()? {
+                bail!("it ended: {status}: {}", read("stderr"));
+            }
+            // Each start puts a new file in the place of the last one's.
+            let now = inode(&data.join("local.json"));
+            if now.is_some() && now != before {
+                break State::read(data)?;
+            }
+            ensure!(Instant::now() < deadline, "not ready within {START:?}: {}", read("stderr"));
+            sleep(Duration::from_millis(5)).await;
+        };
+        let api = Api::new(state.api_url.clone());
+        let stack = Self { child, pid, state, data: data.to_owned(), api, logs };
+        stack.api.enroll("").await?.problem(401, "invalid-enrollment-token", &[])?;
+        Ok(stack)
+    }
+
+    /// What it printed so far: its log.
+    ///
+    /// # Panics
+    /// The file with it is gone.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.logs.path().join("stdout")).unwrap()
+    }
+
+    /// What it said so far.
+    ///
+    /// # Panics
+    /// The file with it is gone.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.logs.path().join("stderr")).unwrap()
+    }
+
+    /// The token that it made at its first start.
+    ///
+    /// # Panics
+    /// It is none.
+    pub fn token(&self) -> EnrollmentToken {
+        EnrollmentToken::parse(&self.state.enrollment_token).expect("a token")
+    }
+
+    /// The project that it made at its first start.
+    ///
+    /// # Panics
+    /// It is none.
+    pub fn project(&self) -> ProjectId {
+        self.state.project_id.parse().expect("a project")
+    }
+
+    /// What a function on this stack would be configured with.
+    pub fn config(&self, table: &str) -> Config {
+        Config {
+            aws: AwsConfig {
+                region: self.state.region.clone(),
+                credentials: Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "tests"),
+                endpoint_dynamodb: Some(self.state.aws_endpoint_url_dynamodb.clone()),
+                endpoint_kms: Some(self.state.aws_endpoint_url_kms.clone()),
+                ca_bundle: None,
+            },
+            table_name: table.to_owned(),
+            device_ca: "device".into(),
+        }
+    }
+
+    /// A table of its DynamoDB.
+    ///
+    /// # Errors
+    /// There is no client for it.
+    pub fn store(&self, table: &str) -> anyhow::Result<Store> {
+        Ok(Store::new(self.config(table).aws.dynamodb()?, table))
+    }
+
+    /// The table that it serves.
+    ///
+    /// # Errors
+    /// As [`Stack::store`].
+    pub fn own_store(&self) -> anyhow::Result<Store> {
+        self.store(&self.state.table_name)
+    }
+
+    /// The record of a CA of its own.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn authority(&self, name: &str) -> anyhow::Result<AuthorityRecord> {
+        self.own_store()?.authority(name).await?.with_context(|| format!("no CA {name}"))
+    }
+
+    /// Every digest that KMS signed, in order.
+    ///
+    /// # Errors
+    /// There is no journal, or it is damaged.
+    pub fn signed_digests(&self) -> anyhow::Result<Vec<String>> {
+        let journal = fs::read_to_string(self.data.join("kms/signatures.jsonl"))?;
+        let digest = |line: &str| {
+            let line: Value = serde_json::from_str(line)?;
+            Ok(line["digest"].as_str().context("no digest")?.to_owned())
+        };
+        journal.lines().map(digest).collect()
+    }
+
+    /// The digests of all certificates on the ledger, devices' and servers'.
+    ///
+    /// # Errors
+    /// The table is away, or an entry has no digest.
+    pub async fn ledger_digests(&self) -> anyhow::Result<Vec<String>> {
+        let mut digests = Vec::new();
+        let client = self.config("").aws.dynamodb()?;
+        let pages = client.scan().table_name(&self.state.table_name).into_paginator();
+        let mut items = pages.items().send();
+        while let Some(item) = items.next().await {
+            let item = item?;
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+            if text("SK").context("no SK")?.starts_with("CERT#") {
+                digests.push(text("tbs_digest").context("no digest")?.to_owned());
+            }
+        }
+        Ok(digests)
+    }
+
+    /// The processes that it started: its KMS.
+    fn children(&self) -> anyhow::Result<Vec<u32>> {
+        let mut children = Vec::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let list = fs::read_to_string(thread?.path().join("children"))?;
+            for pid in list.split_whitespace() {
+                children.push(pid.parse()?);
+            }
+        }
+        Ok(children)
+    }
+
+    /// Its KMS process.
+    ///
+    /// # Errors
+    /// It has another number of children than one.
+    pub fn kms(&self) -> anyhow::Result<u32> {
+        match self.children()?[..] {
+            [kms] => Ok(kms),
+            ref children => bail!("one child expected: {children:?}"),
+        }
+    }
+
+    /// Where it listens: API, DynamoDB, KMS.
+    ///
+    /// # Panics
+    /// One is no http URL.
+    pub fn addresses(&self) -> [&str; 3] {
+        let State { api_url, aws_endpoint_url_dynamodb, aws_endpoint_url_kms, .. } = &self.state;
+        [api_url, aws_endpoint_url_dynamodb, aws_endpoint_url_kms]
+            .map(|url| url.strip_prefix("http://").expect("an http URL"))
+    }
+
+    /// Enrolls a device and checks the identity that it gets.
+    ///
+    /// # Errors
+    /// It is refused, or the identity is not right.
+    pub async fn new_device(&self) -> anyhow::Result<(Enrolled, Released)> {
+        self.new_device_with(&self.state.enrollment_token).await
+    }
+
+    /// The same with another enrollment token.
+    ///
+    /// # Errors
+    /// As [`Stack::new_device`].
+    pub async fn new_device_with(&self, token: &str) -> anyhow::Result<(Enrolled, Released)> {
+        let device: Enrolled = self.api.enroll(token).await?.success()?;
+        let identity = self.api.released(&device).await?;
+        self.check(&device, &identity).await?;
+        Ok((device, identity))
+    }
+
+    /// Checks that `identity` is `device`'s and verifies up to the root.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn check(&self, device: &Enrolled, identity: &Released) -> anyhow::Result<()> {
+        ensure!(identity.device_id == device.device_id);
+        ensure!(identity.ca_certificate_pem == fs::read_to_string(&self.state.root_certificate)?);
+        let subordinate = self.authority("device").await?.certificate_pem;
+        let leaf = &identity.device_certificate_pem;
+        ensure!(identity.certificate_chain_pem == format!("{leaf}{subordinate}"));
+        let root = &identity.ca_certificate_pem;
+        let verdict = openssl::verify(leaf, &subordinate, root, Purpose::Client).await?;
+        ensure!(verdict == Verdict::Accepted, "{verdict:?}");
+        Ok(())
+    }
+
+    /// Sends a signal, such as `INT`.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
+        send_signal(name, self.pid).await
+    }
+
+    /// How it ended, which it must within [`STOP`].
+    ///
+    /// # Errors
+    /// It goes on.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let ended = timeout(STOP, self.child.wait()).await;
+        Ok(ended.with_context(|| format!("it did not end within {STOP:?}"))??)
+    }
+
+    /// Ends it as Ctrl-C does.
+    ///
+    /// # Errors
+    /// It does not end, or not in order.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.signal("INT").await?;
+        let status = self.ended().await?;
+        ensure!(status.success(), "{status}: {}", self.stderr());
+        Ok(())
+    }
+
+    /// Ends it as a crash does, and waits until its KMS followed.
+    ///
+    /// # Errors
+    /// Its KMS goes on.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        let kms = self.kms()?;
+        self.child.kill().await?;
+        gone(kms, STOP).await
+    }
+}
+
+/// Starts `serve`, with its output in the files `stdout` and `stderr` of a folder.
+///
+/// # Errors
+/// It is not built.
+pub fn spawn(data: &Path, listen: &str) -> anyhow::Result<(Child, TempDir)> {
+    let logs = TempDir::new()?;
+    let child = Command::new(binary("birthcert-local")?)
+        .args(["serve", "--listen", listen, "--data"])
+        .arg(data)
+        .stdin(Stdio::null())
+        .stdout(File::create(logs.path().join("stdout"))?)
+        .stderr(File::create(logs.path().join("stderr"))?)
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok((child, logs))
+}
+
+/// What a `serve` that cannot run says before it ends.
+///
+/// # Errors
+/// It runs, or ends in another way.
+pub async fn refused(data: &Path, listen: &str) -> anyhow::Result<String> {
+    let (mut child, logs) = spawn(data, listen)?;
+    let status = timeout(START, child.wait()).await.context("it went on")??;
+    ensure!(status.code() == Some(1), "{status}");
+    Ok(fs::read_to_string(logs.path().join("stderr"))?)
+}
