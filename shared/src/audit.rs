@@ -201,4 +201,45 @@ mod tests {
         };
         Event::Delayed { cause: "x".into() }.log(world, None);
     }
+
+    #[test]
+    fn the_template_watches_metrics_that_there_are() {
+        let rng = &mut getrandom::rand_core::UnwrapErr(getrandom::SysRng);
+        let (project_id, device_id) = (ProjectId::generate(rng), DeviceId::generate(rng));
+        let (token_id, at) = (TokenId::generate(rng), Timestamp::from_unix(0));
+        let events = [
+            Event::Enrolled { project_id, device_id, token_id },
+            Event::Issued {
+                project_id,
+                device_id,
+                serial_number: "",
+                not_after: at,
+                ca_days_left: 0,
+            },
+            Event::Refused { problem: "", cause: String::new() },
+            Event::Failed { problem: "", cause: String::new() },
+        ];
+        let mut calls = meter::Calls::default();
+        calls.dynamodb.latencies.push(1.0);
+        calls.kms.latencies.push(1.0);
+        let members = metrics::members("f", events.iter().flat_map(Event::counts), calls, at);
+
+        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
+        let template = std::fs::read_to_string(template).unwrap();
+        let watched = |before: &str, after: char| -> Vec<String> {
+            let found = template.split(before).skip(1);
+            found.map(|rest| rest.split(after).next().unwrap().trim().to_owned()).collect()
+        };
+        // Alarms, terms of their expressions, and the dashboard.
+        let alarms = watched("Namespace: birthcert\n      MetricName: ", '\n');
+        let terms = watched("Namespace: birthcert\n              MetricName: ", '\n');
+        let graphs = watched("[\"birthcert\", \"", '"');
+        assert!(!alarms.is_empty() && !terms.is_empty() && !graphs.is_empty());
+        for name in alarms.iter().chain(&terms).chain(&graphs) {
+            assert!(
+                members.contains_key(name),
+                "template.yaml watches {name}, which nothing counts"
+            );
+        }
+    }
 }
