@@ -1,10 +1,10 @@
-//! The clients of an operator: unlike a function's, they find region, credentials and endpoints
+//! How an operator reaches AWS: unlike a function, they find region, credentials and endpoints
 //! wherever the AWS CLI does.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
@@ -15,7 +15,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// Retries included.
 const OPERATION: Duration = Duration::from_secs(10);
 
-pub(crate) async fn clients() -> anyhow::Result<(aws_sdk_dynamodb::Client, aws_sdk_kms::Client)> {
+pub(crate) async fn config() -> anyhow::Result<SdkConfig> {
     // ring, as in the functions: one TLS stack in the workspace.
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
@@ -31,5 +31,5 @@ pub(crate) async fn clients() -> anyhow::Result<(aws_sdk_dynamodb::Client, aws_s
         "no AWS region: set AWS_REGION or a profile, or for a stack on this machine \
          run eval \"$(birthcert-local env --data DIR)\"",
     )?;
-    Ok((aws_sdk_dynamodb::Client::new(&config), aws_sdk_kms::Client::new(&config)))
+    Ok(config)
 }

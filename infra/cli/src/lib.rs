@@ -13,6 +13,7 @@ mod output;
 mod passphrase;
 mod project;
 pub mod root;
+mod stack;
 mod token;
 
 pub use files::{ensure_private_directory, write_new, write_private};
@@ -31,6 +32,15 @@ pub struct Arguments {
     /// The DynamoDB table.
     #[arg(long, global = true, env = "BIRTHCERT_TABLE", default_value = "birthcert")]
     table: String,
+    /// The CloudFormation stack that was deployed, to take the table's name from its outputs.
+    #[arg(
+        long,
+        global = true,
+        env = "BIRTHCERT_STACK",
+        value_name = "NAME",
+        conflicts_with = "table"
+    )]
+    stack: Option<String>,
     /// Text for people or JSON for programs.
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
@@ -78,7 +88,7 @@ impl Context {
 /// # Errors
 /// What went wrong, for the operator.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { table, output, command } = arguments;
+    let Arguments { table, stack, output, command } = arguments;
     let now = Timestamp::now();
     // The root's part of the ceremony happens on a machine without network: no AWS is touched.
     if let Command::Ca(ca::Command::Root(command)) = command {
@@ -87,8 +97,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Command::Ca(ca::Command::Certify(command)) = command {
         return command.run(output, now);
     }
-    let (dynamodb, kms) = aws::clients().await?;
-    let context = Context { store: Store::new(dynamodb, table), kms, output, now };
+    let config = aws::config().await?;
+    let table = match stack {
+        Some(stack) => stack::table(&config, &stack).await?,
+        None => table,
+    };
+    let store = Store::new(aws_sdk_dynamodb::Client::new(&config), table);
+    let context = Context { store, kms: aws_sdk_kms::Client::new(&config), output, now };
     match command {
         Command::Ca(command) => command.run(&context).await,
         Command::Project(command) => command.run(&context).await,

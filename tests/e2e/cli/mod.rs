@@ -4,6 +4,7 @@ mod broker;
 mod list;
 mod project;
 mod root;
+mod stack;
 mod subordinate;
 mod token;
 mod usage;
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 pub(crate) fn tests() -> Vec<crate::Alone> {
     let suites = [
         root::tests(),
+        stack::tests(),
         subordinate::tests(),
         project::tests(),
         token::tests(),
