@@ -15,6 +15,7 @@ mod events;
 mod faults;
 mod local_stack;
 mod metrics;
+mod openapi;
 mod races;
 mod round_trips;
 
@@ -82,7 +83,11 @@ fn main() -> ExitCode {
             }
         }
     }
-    let alone = [("cli", cli::tests()), ("local_stack", local_stack::tests())];
+    let alone = [
+        ("cli", cli::tests()),
+        ("local_stack", local_stack::tests()),
+        ("openapi", openapi::tests()),
+    ];
     for (suite, tests) in alone {
         for Alone { name, run } in tests {
             let handle = runtime.handle().clone();

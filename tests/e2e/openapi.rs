@@ -1,0 +1,70 @@
+//! docs/openapi.yaml, against the handlers: schemathesis makes up requests, sensible ones and others, and
+//! holds every answer against the document.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::stack::Stack;
+use birthcert_tests::tool;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![the_document_is_valid, the_handlers_do_what_the_document_says]
+}
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.yaml");
+const LIMIT: Duration = Duration::from_secs(180);
+
+async fn the_document_is_valid() -> anyhow::Result<()> {
+    let said = run("openapi-spec-validator", &[DOCUMENT]).await?;
+    ensure!(said.contains("OK"), "{said}");
+    Ok(())
+}
+
+async fn the_handlers_do_what_the_document_says() -> anyhow::Result<()> {
+    let scratch = TempDir::new()?;
+    let stack = Stack::start(&scratch.path().join("stack")).await?;
+    let token = &stack.state.enrollment_token;
+    let device = stack.api.enroll(token).await?.success::<birthcert_tests::api::Enrolled>()?;
+
+    let settings = scratch.path().join("schemathesis.toml");
+    let tokens = format!(
+        "[auth.openapi.enrollmentToken]\napi_key = \"{token}\"\n\
+         [auth.openapi.deviceToken]\nbearer = \"{}\"\n",
+        device.device_token
+    );
+    fs::write(&settings, tokens)?;
+    let settings = settings.to_str().context("UTF-8")?;
+    // A seed, so that a failure can be seen again.
+    let options = ["--url", &stack.state.api_url, "--checks", "all", "-n", "100", "--seed", "1"];
+    let args = [&["--config-file", settings, "run", DOCUMENT][..], &options].concat();
+    let said = run("schemathesis", &args).await?;
+    for expected in ["2 selected / 2 total", "No issues found"] {
+        ensure!(said.contains(expected), "no {expected:?} in:\n{said}");
+    }
+    Ok(())
+}
+
+/// What a tool that succeeded said.
+async fn run(name: &str, args: &[&str]) -> anyhow::Result<String> {
+    let program = tool::folder()?.join("openapi/venv/bin").join(name);
+    let missing = || format!("{name} is not here; install it with: tests/install-tools");
+    let scratch = TempDir::new()?;
+    let running = Command::new(program)
+        .args(args)
+        // It would keep what it found, and an account of its runs.
+        .current_dir(scratch.path())
+        .env("HOME", scratch.path())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let ended = timeout(LIMIT, running).await.context("it did not end")?.with_context(missing)?;
+    let said = [ended.stdout, ended.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    ensure!(ended.status.success(), "{name}: {}\n{said}", ended.status);
+    Ok(said)
+}
