@@ -187,12 +187,19 @@ impl Authority {
         Error::Authority { name: self.record.name.clone(), fault }
     }
 
-    /// Whether it may issue for `usage` until `leaf_not_after`.
+    /// Whether it may issue for `usage`, at `now`, until `leaf_not_after`.
     ///
     /// # Errors
-    /// When it is for another usage, or would expire before what it issues.
-    pub fn check(&self, usage: Usage, leaf_not_after: Timestamp) -> Result<()> {
+    /// When it is for another usage, not valid now, or would expire before what it issues.
+    pub fn check(&self, usage: Usage, now: Timestamp, leaf_not_after: Timestamp) -> Result<()> {
+        let ca_not_before = self.certificate.not_before.max(self.root.not_before);
         let ca_not_after = self.certificate.not_after.min(self.root.not_after);
+        if now < ca_not_before {
+            return Err(self.fault(AuthorityFault::NotYetValid { ca_not_before }));
+        }
+        if now > ca_not_after {
+            return Err(self.fault(AuthorityFault::Expired { ca_not_after }));
+        }
         if leaf_not_after > ca_not_after {
             return Err(self.fault(AuthorityFault::TooShort { ca_not_after, leaf_not_after }));
         }

@@ -15,6 +15,10 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::SdkConfig;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 pub use aws_credential_types::Credentials;
 
@@ -39,7 +43,27 @@ pub struct AwsConfig {
     /// Another endpoint for KMS than AWS's own.
     pub endpoint_kms: Option<String>,
     /// Roots, in PEM, to trust instead of Amazon's.
-    pub ca_bundle: Option<Vec<u8>>,
+    pub ca_bundle: Option<CaBundle>,
+}
+
+/// Certificates, in PEM, to trust as roots. The SDK's HTTP client panics on one that it cannot read.
+#[derive(Clone)]
+pub struct CaBundle(Vec<u8>);
+
+impl TryFrom<Vec<u8>> for CaBundle {
+    type Error = String;
+
+    fn try_from(pem: Vec<u8>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| format!("is not PEM: {error}"))?;
+            roots.add(certificate).map_err(|error| format!("has no certificate: {error}"))?;
+        }
+        if roots.is_empty() {
+            return Err("has no certificate".into());
+        }
+        Ok(Self(pem))
+    }
 }
 
 /// One attempt is given up after this long, so that its retry still fits the operation's budget.
@@ -85,7 +109,7 @@ impl AwsConfig {
     }
 
     fn http_client(&self) -> Result<SharedHttpClient> {
-        let roots = self.ca_bundle.as_deref().unwrap_or(AMAZON_ROOTS.as_bytes());
+        let roots = self.ca_bundle.as_ref().map_or(AMAZON_ROOTS.as_bytes(), |bundle| &bundle.0);
         let trust = TrustStore::empty().with_pem_certificate(roots);
         let context = TlsContext::builder().with_trust_store(trust).build();
         // ring, not aws-lc: the latter seeds itself with 22 ms of CPU at the first handshake.

@@ -1,6 +1,10 @@
 //! What a function is told by its environment: read once, at cold start, and checked there.
 
-use crate::aws::{AwsConfig, Credentials};
+use std::ffi::OsString;
+
+use http::Uri;
+
+use crate::aws::{AwsConfig, CaBundle, Credentials};
 
 /// The environment of a function.
 #[derive(Clone)]
@@ -22,71 +26,159 @@ pub struct ConfigError {
     fault: String,
 }
 
-impl Config {
-    /// Reads the process's environment.
-    ///
-    /// # Errors
-    /// The first variable at fault.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        Self::read(|variable| std::env::var(variable).ok())
-    }
+/// A variable of the process's environment.
+#[must_use]
+pub fn environment(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable)
+}
 
+/// Checks the variables that Lambda sets for the runtime's own sake. They are missing where somebody
+/// starts a function by hand.
+///
+/// # Errors
+/// The first variable at fault.
+pub fn check_runtime(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
+    let environment = Environment(lookup);
+    environment.required("AWS_LAMBDA_FUNCTION_NAME")?;
+    environment.required("AWS_LAMBDA_FUNCTION_VERSION")?;
+    let memory = environment.required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?;
+    if memory.parse::<i32>().is_err() {
+        return fault("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "is no number of megabytes");
+    }
+    let api = environment.required("AWS_LAMBDA_RUNTIME_API")?;
+    if !is_endpoint(&format!("http://{api}")) {
+        return fault("AWS_LAMBDA_RUNTIME_API", "is no host and port");
+    }
+    Ok(())
+}
+
+impl Config {
     /// Reads an environment through `lookup`. An empty variable counts as missing.
     ///
     /// # Errors
     /// The first variable at fault.
-    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let optional = |variable| lookup(variable).filter(|value| !value.is_empty());
-        let required = |variable| {
-            let missing = || ConfigError { variable, fault: "is not set".into() };
-            optional(variable).ok_or_else(missing)
-        };
-        let endpoint = |variable| match optional(variable).or_else(|| optional("AWS_ENDPOINT_URL"))
-        {
-            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
-                let fault = "is no http:// or https:// URL".into();
-                Err(ConfigError { variable, fault })
-            }
-            url => Ok(url),
-        };
-        let ca_bundle = optional("AWS_CA_BUNDLE").map(|path| {
-            std::fs::read(&path).map_err(|error| ConfigError {
-                variable: "AWS_CA_BUNDLE",
-                fault: format!("names a file that cannot be read: {error}"),
-            })
-        });
+    pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let environment = Environment(lookup);
 
-        let table_name = required("TABLE_NAME")?;
+        let table_name = environment.required("TABLE_NAME")?;
         // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
         let allowed =
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
-        if table_name.len() < 3 || !table_name.chars().all(allowed) {
-            let fault = "is no table name or ARN".into();
-            return Err(ConfigError { variable: "TABLE_NAME", fault });
+        if !(3..=1024).contains(&table_name.len()) || !table_name.chars().all(allowed) {
+            return fault("TABLE_NAME", "is no table name or ARN");
         }
-        let device_ca = optional("DEVICE_CA").unwrap_or_else(|| "device".into());
-        if !device_ca.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') {
-            let fault = "may only have a to z, 0 to 9 and hyphens".into();
-            return Err(ConfigError { variable: "DEVICE_CA", fault });
+        let device_ca = environment.optional("DEVICE_CA")?.unwrap_or_else(|| "device".into());
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if device_ca.len() > 64 || !device_ca.chars().all(allowed) {
+            return fault("DEVICE_CA", "may only have up to 64 of a to z, 0 to 9 and hyphens");
+        }
+        let region = environment.required("AWS_REGION")?;
+        // It becomes part of a host's name.
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if region.len() > 63 || region.starts_with('-') || !region.chars().all(allowed) {
+            return fault("AWS_REGION", "is no region");
         }
         Ok(Self {
             aws: AwsConfig {
-                region: required("AWS_REGION")?,
-                credentials: Credentials::new(
-                    required("AWS_ACCESS_KEY_ID")?,
-                    required("AWS_SECRET_ACCESS_KEY")?,
-                    optional("AWS_SESSION_TOKEN"),
-                    None,
-                    "environment",
-                ),
-                endpoint_dynamodb: endpoint("AWS_ENDPOINT_URL_DYNAMODB")?,
-                endpoint_kms: endpoint("AWS_ENDPOINT_URL_KMS")?,
-                ca_bundle: ca_bundle.transpose()?,
+                region,
+                credentials: environment.credentials()?,
+                endpoint_dynamodb: environment.endpoint("AWS_ENDPOINT_URL_DYNAMODB")?,
+                endpoint_kms: environment.endpoint("AWS_ENDPOINT_URL_KMS")?,
+                ca_bundle: environment.ca_bundle()?,
             },
             table_name,
             device_ca,
         })
     }
+}
+
+struct Environment<L>(L);
+
+impl<L: Fn(&str) -> Option<OsString>> Environment<L> {
+    fn optional(&self, variable: &'static str) -> Result<Option<String>, ConfigError> {
+        match (self.0)(variable).map(OsString::into_string) {
+            Some(Err(_)) => fault(variable, "is not UTF-8"),
+            Some(Ok(value)) if !value.is_empty() => Ok(Some(value)),
+            _ => Ok(None),
+        }
+    }
+
+    fn required(&self, variable: &'static str) -> Result<String, ConfigError> {
+        match self.optional(variable)? {
+            Some(value) => Ok(value),
+            None => fault(variable, "is not set"),
+        }
+    }
+
+    fn credentials(&self) -> Result<Credentials, ConfigError> {
+        let key_id = self.required("AWS_ACCESS_KEY_ID")?;
+        // Slashes part a signature's scope, commas its header.
+        if !is_visible(&key_id) || key_id.contains(['/', ',']) {
+            return fault("AWS_ACCESS_KEY_ID", "is no access key id");
+        }
+        let secret = self.required("AWS_SECRET_ACCESS_KEY")?;
+        if !is_visible(&secret) {
+            return fault("AWS_SECRET_ACCESS_KEY", "is no secret access key");
+        }
+        let session = self.optional("AWS_SESSION_TOKEN")?;
+        if session.as_deref().is_some_and(|token| !is_visible(token)) {
+            return fault("AWS_SESSION_TOKEN", "is no session token");
+        }
+        Ok(Credentials::new(key_id, secret, session, None, "environment"))
+    }
+
+    /// A service's own endpoint, or the one for all services.
+    fn endpoint(&self, own: &'static str) -> Result<Option<String>, ConfigError> {
+        for variable in [own, "AWS_ENDPOINT_URL"] {
+            match self.optional(variable)? {
+                Some(url) if !is_endpoint(&url) => {
+                    return fault(variable, "is no http:// or https:// URL of a host");
+                }
+                Some(url) => return Ok(Some(url)),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn ca_bundle(&self) -> Result<Option<CaBundle>, ConfigError> {
+        const VARIABLE: &str = "AWS_CA_BUNDLE";
+        let Some(path) = self.optional(VARIABLE)? else {
+            return Ok(None);
+        };
+        let refused = |why: String| ConfigError {
+            variable: VARIABLE,
+            fault: format!("names a file that {why}"),
+        };
+        let pem =
+            std::fs::read(&path).map_err(|error| refused(format!("cannot be read: {error}")))?;
+        CaBundle::try_from(pem).map(Some).map_err(refused)
+    }
+}
+
+fn fault<T>(variable: &'static str, fault: &str) -> Result<T, ConfigError> {
+    Err(ConfigError { variable, fault: fault.into() })
+}
+
+/// What can go into a header.
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Scheme, host, maybe a port and a path, and nothing else.
+fn is_endpoint(url: &str) -> bool {
+    let Ok(url) = url.parse::<Uri>() else {
+        return false;
+    };
+    let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
+        return false;
+    };
+    let host = authority.host();
+    let is_right = match authority.port_u16() {
+        Some(port) => authority.as_str() == format!("{host}:{port}"),
+        None => authority.as_str() == host,
+    };
+    matches!(scheme, "http" | "https") && !host.is_empty() && is_right && url.query().is_none()
 }
 
 #[cfg(test)]
@@ -97,7 +189,7 @@ mod tests {
         Config::read(|variable| {
             let changed = changes.iter().find(|(name, _)| *name == variable);
             match (changed, variable) {
-                (Some((_, value)), _) => Some((*value).to_owned()),
+                (Some((_, value)), _) => Some(value.into()),
                 (None, "TABLE_NAME") => Some("birthcert".into()),
                 (None, "AWS_REGION") => Some("eu-central-1".into()),
                 (None, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY") => Some("x".into()),
@@ -106,26 +198,62 @@ mod tests {
         })
     }
 
-    fn fault(variable: &'static str, value: &str) -> &'static str {
-        read(&[(variable, value)]).err().unwrap().variable
-    }
-
     #[test]
     fn has_defaults_for_what_lambda_does_not_set() {
-        let config = read(&[]).unwrap();
-        assert_eq!(config.device_ca, "device");
-        assert_eq!(config.aws.endpoint_kms, None);
+        for changes in [&[][..], &[("DEVICE_CA", ""), ("AWS_ENDPOINT_URL", "")]] {
+            let config = read(changes).unwrap();
+            assert_eq!(config.device_ca, "device");
+            assert_eq!(config.aws.endpoint_kms, None);
+        }
     }
 
     #[test]
-    fn names_the_variable_at_fault() {
-        for variable in ["TABLE_NAME", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
-            assert_eq!(fault(variable, ""), variable);
+    fn names_the_variable_at_fault_and_not_its_value() {
+        for (variable, value) in [
+            ("TABLE_NAME", "a b c"),
+            ("TABLE_NAME", ".."),
+            ("DEVICE_CA", "../x"),
+            ("AWS_REGION", "eu central"),
+            ("AWS_ACCESS_KEY_ID", "a/b"),
+            ("AWS_SECRET_ACCESS_KEY", "with space"),
+            ("AWS_SESSION_TOKEN", "two\nlines"),
+            ("AWS_ENDPOINT_URL", "ftp://host"),
+            ("AWS_ENDPOINT_URL_KMS", "localhost:1"),
+            ("AWS_CA_BUNDLE", "/nonexistent"),
+        ] {
+            let error = read(&[(variable, value)]).err().unwrap();
+            assert_eq!(error.variable, variable);
+            assert!(!error.to_string().contains(value), "{error}");
         }
-        assert_eq!(fault("TABLE_NAME", "a b c"), "TABLE_NAME");
-        assert_eq!(fault("DEVICE_CA", "../x"), "DEVICE_CA");
-        assert_eq!(fault("AWS_ENDPOINT_URL_KMS", "localhost:1"), "AWS_ENDPOINT_URL_KMS");
-        assert_eq!(fault("AWS_CA_BUNDLE", "/nonexistent"), "AWS_CA_BUNDLE");
+        for variable in ["TABLE_NAME", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            let error = read(&[(variable, "")]).err().unwrap();
+            assert_eq!(
+                error.to_string(),
+                format!("the environment variable {variable} is not set")
+            );
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_a_scheme_and_a_host() {
+        for good in ["http://127.0.0.1:8000", "https://kms.example.com/", "http://[::1]:1/path"] {
+            assert!(is_endpoint(good), "{good}");
+        }
+        for bad in [
+            "http://",
+            "http://:80",
+            "http://a:99999",
+            "http://a:",
+            "http://u:p@a",
+            "http://a b",
+            "http://a?b",
+            "a",
+            "/a",
+            "file:///a",
+            "",
+        ] {
+            assert!(!is_endpoint(bad), "{bad}");
+        }
     }
 
     #[test]

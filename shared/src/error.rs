@@ -185,7 +185,30 @@ pub enum AuthorityFault {
         /// End of the validity asked for.
         leaf_not_after: Timestamp,
     },
+    /// Its certificate, or its root's, is not valid yet.
+    #[error("its certificate is not valid before {ca_not_before}")]
+    NotYetValid {
+        /// Begin of the CA's validity.
+        ca_not_before: Timestamp,
+    },
+    /// Its certificate, or its root's, is not valid any more.
+    #[error("its certificate expired at {ca_not_after}")]
+    Expired {
+        /// End of the CA's validity.
+        ca_not_after: Timestamp,
+    },
+    /// KMS refuses to say which key it is, or to sign with it.
+    #[error("its key {key_arn} cannot be used: {cause}")]
+    Key {
+        /// The key, as the CA's record names it.
+        key_arn: String,
+        /// What KMS says.
+        cause: String,
+    },
     /// KMS holds another key than the CA certificate certifies.
-    #[error("the key in KMS is not the one in its certificate")]
-    OtherKey,
+    #[error("the key in KMS is not the one in its certificate: {key_arn}")]
+    OtherKey {
+        /// The key, as the CA's record names it.
+        key_arn: String,
+    },
 }

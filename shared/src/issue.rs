@@ -45,7 +45,7 @@ pub async fn issue(
     // 1. Build: serial number, dates, extensions; then read it back and check it. No I/O.
     let not_after = now.plus(holder.validity_seconds());
     let profile = holder.profile();
-    authority.check(holder.usage(), not_after)?;
+    authority.check(holder.usage(), now, not_after)?;
     let tbs = profile::build(&profile, authority.issued_by(), key, now, not_after, rng)?;
     let tbs = lint(tbs)?;
 

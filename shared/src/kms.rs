@@ -2,6 +2,7 @@
 
 use aws_sdk_kms::{
     Client,
+    operation::sign::{SignError, builders::SignFluentBuilder},
     primitives::Blob,
     types::{MessageType, SigningAlgorithmSpec},
 };
@@ -49,10 +50,37 @@ impl Signer {
     /// # Errors
     /// When it is another, or KMS does not say.
     pub async fn check(&self, authority: &Authority) -> Result<()> {
-        let key = self.public_key().await?;
+        let key = self.public_key().await.map_err(|error| self.blame_key(authority, error))?;
         match VerifyingKey::try_from(key.owned_to_ref()) {
             Ok(key) if key == *authority.certificate().key() => Ok(()),
-            _ => Err(authority.fault(AuthorityFault::OtherKey)),
+            _ => Err(authority.fault(AuthorityFault::OtherKey { key_arn: self.key_arn.clone() })),
+        }
+    }
+
+    /// Checks that KMS would sign with this key, which it shows the public half of even when it
+    /// is disabled: a dry run, which makes no signature.
+    ///
+    /// # Errors
+    /// When the key is disabled, about to be deleted or not ours to sign with, or KMS does not say.
+    pub async fn check_signing(&self, authority: &Authority) -> Result<()> {
+        // Should a stand-in for KMS sign it after all: ECDSA over zero says nothing, as anybody can
+        // make such a signature from the public key.
+        match self.request(&[0; 32]).dry_run(true).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(SignError::DryRunOperationException(_)) => Ok(()),
+                _ => Err(self.blame_key(authority, outage(Service::Kms, &error))),
+            },
+        }
+    }
+
+    fn blame_key(&self, authority: &Authority, error: Error) -> Error {
+        match error {
+            Error::Refused { .. } | Error::Asn1(_) => authority.fault(AuthorityFault::Key {
+                key_arn: self.key_arn.clone(),
+                cause: error.to_string(),
+            }),
+            other => other,
         }
     }
 
@@ -75,20 +103,21 @@ impl Signer {
         Ok(request.with_signature(&signature)?)
     }
 
+    async fn sign_digest(&self, digest: &[u8; 32]) -> Result<DerSignature> {
+        let answer = self.request(digest).send().await;
+        let answer = answer.map_err(|error| outage(Service::Kms, &error))?;
+        let der = answer.signature.map(Blob::into_inner).unwrap_or_default();
+        DerSignature::try_from(der.as_slice()).map_err(|_| Error::WrongSignature)
+    }
+
     /// Over a digest, never over the message: the digest is what the ledger recorded, and a message
     /// would be limited to 4096 bytes.
-    async fn sign_digest(&self, digest: &[u8; 32]) -> Result<DerSignature> {
-        let answer = self
-            .client
+    fn request(&self, digest: &[u8; 32]) -> SignFluentBuilder {
+        self.client
             .sign()
             .key_id(&self.key_arn)
             .message_type(MessageType::Digest)
             .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
             .message(Blob::new(digest.as_slice()))
-            .send()
-            .await
-            .map_err(|error| outage(Service::Kms, &error))?;
-        let der = answer.signature.map(Blob::into_inner).unwrap_or_default();
-        DerSignature::try_from(der.as_slice()).map_err(|_| Error::WrongSignature)
     }
 }

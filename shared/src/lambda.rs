@@ -14,14 +14,21 @@ use serde::Serialize;
 
 use crate::{
     audit::Event,
+    config::{self, Config},
     error::{Error, Rejection, Result},
     meter, problem,
     world::World,
 };
 
-/// Runs a function's `serve`; what keeps it from serving becomes one line in the log.
-pub async fn main(serve: impl Future<Output = Result<()>>) -> ExitCode {
-    match serve.await {
+/// Runs a function: what `serve` makes of its environment. What keeps it from serving becomes one
+/// line in the log.
+pub async fn main(serve: impl AsyncFnOnce(Config) -> Result<()>) -> ExitCode {
+    let serves = async {
+        // Before anything else: lambda_runtime panics without them.
+        config::check_runtime(config::environment)?;
+        serve(Config::read(config::environment)?).await
+    };
+    match serves.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             Event::Unable { cause: error.to_string() }.log(World::REAL, None);
@@ -30,20 +37,26 @@ pub async fn main(serve: impl Future<Output = Result<()>>) -> ExitCode {
     }
 }
 
-/// What a start may go on without: an error that may be over in a moment is logged, and the first
+/// What a start may go on without: errors that may be over in a moment are logged, and the first
 /// request tries again.
 ///
 /// # Errors
-/// The ones that will not be over by themselves.
-pub fn unless_transient<T>(outcome: Result<T>, world: World) -> Result<Option<T>> {
-    match outcome {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_transient() => {
-            Event::Delayed { cause: error.to_string() }.log(world, None);
-            Ok(None)
+/// The first that will not be over by itself; then nothing is logged here, because [`main`] does.
+pub fn unless_transient(
+    outcomes: impl IntoIterator<Item = Result<()>>,
+    world: World,
+) -> Result<()> {
+    let mut delayed = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Err(error) if !error.is_transient() => return Err(error),
+            outcome => delayed.extend(outcome.err()),
         }
-        Err(error) => Err(error),
     }
+    for error in delayed {
+        Event::Delayed { cause: error.to_string() }.log(world, None);
+    }
+    Ok(())
 }
 
 /// Serves API Gateway's events, of HTTP APIs and REST APIs alike, with `handler`, until Lambda ends

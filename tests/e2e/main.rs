@@ -18,6 +18,7 @@ mod metrics;
 mod openapi;
 mod races;
 mod round_trips;
+mod start;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         ("metrics", metrics::tests()),
         ("races", races::tests()),
         ("round_trips", round_trips::tests()),
+        ("start", start::tests()),
     ];
     for (suite, tests) in paired {
         for Paired { name, run } in tests {

@@ -1,14 +1,36 @@
-//! A function as it ships, started as Lambda starts it: for the benchmarks.
+//! A function as it ships, started as Lambda starts it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use birthcert_local::state::{CREDENTIAL, REGION};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use crate::env::Env;
+
+/// Far more than any start needs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A process's environment.
+pub type Environment = BTreeMap<&'static str, OsString>;
+
+/// How a start went.
+#[derive(Debug)]
+pub struct Start {
+    /// Whether it asked the runtime API for work; then it was ended.
+    pub serves: bool,
+    /// What it ended with by itself.
+    pub code: Option<i32>,
+    /// Its standard output, then its standard error.
+    pub output: String,
+}
 
 /// The release build of `name`, such as `identity` or `examples/hello_world`.
 pub fn release(name: &str) -> PathBuf {
@@ -16,28 +38,75 @@ pub fn release(name: &str) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(ours, PathBuf::from).join("release").join(name)
 }
 
+/// What Lambda and the template put into a function's environment.
+pub fn environment(env: &Env, runtime_api: SocketAddr) -> Environment {
+    let aws = &env.config.aws;
+    let mut environment: Environment = [
+        ("AWS_LAMBDA_FUNCTION_NAME", "tests"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", CREDENTIAL),
+        ("AWS_SECRET_ACCESS_KEY", CREDENTIAL),
+        ("TABLE_NAME", &env.config.table_name),
+    ]
+    .map(|(name, value)| (name, value.into()))
+    .into();
+    environment.insert("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string().into());
+    for (name, url) in [
+        ("AWS_ENDPOINT_URL_DYNAMODB", &aws.endpoint_dynamodb),
+        ("AWS_ENDPOINT_URL_KMS", &aws.endpoint_kms),
+    ] {
+        environment.extend(url.as_ref().map(|url| (name, url.into())));
+    }
+    environment
+}
+
 /// Starts `program` with nothing in its environment but what Lambda and the template put there.
 ///
 /// # Errors
 /// It was not built; the message is the line that does.
 pub fn start(program: &Path, env: &Env, runtime_api: SocketAddr) -> anyhow::Result<Child> {
-    let aws = &env.config.aws;
-    Command::new(program)
-        .env_clear()
-        .env("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string())
-        .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", CREDENTIAL)
-        .env("AWS_SECRET_ACCESS_KEY", CREDENTIAL)
-        .env("AWS_ENDPOINT_URL_DYNAMODB", aws.endpoint_dynamodb.as_deref().context("set")?)
-        .env("AWS_ENDPOINT_URL_KMS", aws.endpoint_kms.as_deref().context("set")?)
-        .env("TABLE_NAME", &env.config.table_name)
+    command(program, &environment(env, runtime_api))
         // What a function says when it is killed at work is no news.
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("{}: build it with make functions", program.display()))
+}
+
+/// Starts `program` until it asks `runtime_api` for work or ends.
+///
+/// # Errors
+/// It does neither.
+pub async fn attempt(
+    program: &Path,
+    environment: &Environment,
+    runtime_api: &TcpListener,
+) -> anyhow::Result<Start> {
+    let mut child =
+        command(program, environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let attempt = async {
+        let serves = tokio::select! {
+            accepted = runtime_api.accept() => accepted.map(|_| true)?,
+            ended = child.wait() => ended.map(|_| false)?,
+        };
+        if serves {
+            child.kill().await?;
+        }
+        let ended = child.wait_with_output().await?;
+        let output = [ended.stdout, ended.stderr].concat();
+        anyhow::Ok(Start {
+            serves,
+            code: ended.status.code(),
+            output: String::from_utf8_lossy(&output).into_owned(),
+        })
+    };
+    timeout(LIMIT, attempt).await.context("it neither ended nor asked for work")?
+}
+
+fn command(program: &Path, environment: &Environment) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(environment).stdin(Stdio::null()).kill_on_drop(true);
+    command
 }

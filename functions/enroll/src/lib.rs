@@ -50,7 +50,7 @@ impl Enroll {
     /// reason not to start: requests are told so in their own words.
     pub async fn start(config: &Config, world: World) -> Result<Self> {
         let store = Store::new(config.aws.dynamodb()?, &config.table_name);
-        lambda::unless_transient(store.check().await, world)?;
+        lambda::unless_transient([store.check().await], world)?;
         Ok(Self { store, world })
     }
 

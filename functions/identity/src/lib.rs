@@ -19,6 +19,7 @@ use birthcert::{
     keypair::KeyPair,
     kms::Signer,
     lambda,
+    profile::Usage,
     store::{Holder, Policy, Store},
     token::DeviceToken,
     world::World,
@@ -80,14 +81,8 @@ impl Identity {
             policies: Cache::new(),
         };
         let now = world.now();
-        let (ca, projects) = tokio::join!(
-            identity.issuing_ca(now),
-            identity.store.projects(Some(PRELOADED_PROJECTS))
-        );
-        lambda::unless_transient(ca, world)?;
-        for project in lambda::unless_transient(projects, world)?.unwrap_or_default() {
-            identity.policies.put(project.project_id, project.policy, now);
-        }
+        let (ca, policies) = tokio::join!(identity.issuing_ca(now), identity.preload(now));
+        lambda::unless_transient([ca.map(drop), policies], world)?;
         Ok(identity)
     }
 
@@ -125,6 +120,23 @@ impl Identity {
         release(device_id, &key_pair, &certificate, &ca.authority)
     }
 
+    async fn preload(&self, now: Timestamp) -> Result<()> {
+        match self.store.projects(Some(PRELOADED_PROJECTS)).await {
+            Ok(projects) => {
+                for project in projects {
+                    self.policies.put(project.project_id, project.policy, now);
+                }
+                Ok(())
+            }
+            // One damaged project must not stop all others; its own requests fail by themselves.
+            Err(error @ Error::Item(_)) => {
+                Event::Delayed { cause: error.to_string() }.log(self.world, None);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn policy(&self, project: ProjectId, now: Timestamp) -> Result<Policy> {
         if let Some(policy) = self.policies.fresh(&project, now) {
             return Ok(policy);
@@ -152,7 +164,9 @@ impl Identity {
             _ => {
                 let authority = Authority::try_from(record)?;
                 let signer = Signer::new(self.kms.clone(), authority.key_arn());
+                authority.check(Usage::Device, now, now)?;
                 signer.check(&authority).await?;
+                signer.check_signing(&authority).await?;
                 Arc::new(IssuingCa { authority, signer })
             }
         };

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use birthcert::{config::Config, lambda, world::World};
+use birthcert::{lambda, world::World};
 use identity::Identity;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda::main(async {
-        let config = Config::from_env()?;
+    lambda::main(async |config| {
         let function = Identity::start(&config, World::REAL).await?;
         lambda::run(World::REAL, |request| function.handle(request)).await
     })

@@ -354,7 +354,7 @@ async fn activate(
 ) -> anyhow::Result<()> {
     let authority = Authority::try_from(record.clone())?;
     // A CA that could issue nothing would keep its name from one that can.
-    authority.check(usage.usage(), context.now)?;
+    authority.check(usage.usage(), context.now, context.now)?;
     let certificate = authority.certificate();
     ceremony::activate(&context.store, &context.kms, record.clone()).await?;
     context.output.print(&Activated {

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use serde::{Deserialize, Serialize};
 
-use super::{META, Store, item, string, unavailable};
+use super::{META, Store, item, string};
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
@@ -112,7 +112,7 @@ impl Store {
             Some(PutItemError::ConditionalCheckFailedException(_)) => {
                 Error::Exists(format!("device {}", record.device_id))
             }
-            _ => unavailable(&error),
+            _ => self.unavailable(&error),
         })
     }
 

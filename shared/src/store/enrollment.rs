@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Item, META, Store, is_condition_failure, item, key, number, project::partition, record, string,
-    unavailable,
 };
 use crate::{
     clock::Timestamp,
@@ -119,7 +118,7 @@ impl Store {
                 let old = error.into_service_error();
                 Err(refusal(token, old_item(old), now)?)
             }
-            Err(error) => Err(unavailable(&error)),
+            Err(error) => Err(self.unavailable(&error)),
         }
     }
 
@@ -205,7 +204,7 @@ impl Store {
             .send();
         let mut tokens: Vec<EnrollmentTokenRecord> = Vec::new();
         while let Some(item) = pages.next().await {
-            tokens.push(record(item.map_err(|error| unavailable(&error))?)?);
+            tokens.push(record(item.map_err(|error| self.unavailable(&error))?)?);
         }
         tokens.sort_by_key(|token| token.created_at);
         Ok(tokens)
@@ -236,7 +235,7 @@ impl Store {
             Err(error) if is_condition_failure(&error) => {
                 Err(Error::Missing(format!("token {token} in project {project}")))
             }
-            Err(error) => Err(unavailable(&error)),
+            Err(error) => Err(self.unavailable(&error)),
         }
     }
 }

@@ -15,7 +15,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::{
     Item, META, Policy, Store,
     device::{self, DeviceStatus, Standing},
-    incomplete, item, key, number, record, string, unavailable,
+    incomplete, item, key, number, record, string,
 };
 use crate::{
     aws::is_throttling,
@@ -214,7 +214,7 @@ impl Store {
                 Some(TransactWriteItemsError::TransactionCanceledException(it)) => {
                     it.cancellation_reasons()
                 }
-                _ => return Err(unavailable(&error)),
+                _ => return Err(self.unavailable(&error)),
             };
             match reading(reasons) {
                 Cancellation::Condition(old) => {
@@ -229,7 +229,7 @@ impl Store {
                     let cause = "the transaction was cancelled for throttling".into();
                     return Err(Error::Throttled { service: Service::DynamoDb, cause });
                 }
-                Cancellation::Other => return Err(unavailable(&error)),
+                Cancellation::Other => return Err(self.unavailable(&error)),
             }
         }
         Err(Error::Contended)
@@ -332,7 +332,7 @@ impl Store {
             writes.push(write(give_back)?);
         }
         let answer = self.client.transact_write_items().set_transact_items(Some(writes));
-        answer.send().await.map(drop).map_err(|error| unavailable(&error))
+        answer.send().await.map(drop).map_err(|error| self.unavailable(&error))
     }
 
     /// What the ledger holds of a device, oldest first.
@@ -353,7 +353,7 @@ impl Store {
             .send();
         let mut entries: Vec<LedgerEntry> = Vec::new();
         while let Some(item) = items.next().await {
-            entries.push(record(item.map_err(|error| unavailable(&error))?)?);
+            entries.push(record(item.map_err(|error| self.unavailable(&error))?)?);
         }
         entries.sort_by_key(|entry| entry.requested_at);
         Ok(entries)

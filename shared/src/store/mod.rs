@@ -58,8 +58,12 @@ pub struct Store {
 
 /// An item that does not hold what it should.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ItemError(#[from] serde_dynamo::Error);
+#[error("{item}: {cause}")]
+pub struct ItemError {
+    /// Its keys.
+    item: String,
+    cause: serde_dynamo::Error,
+}
 
 impl Store {
     /// The table `table`.
@@ -83,6 +87,20 @@ impl Store {
         self.get::<serde::de::IgnoredAny>("CHECK".into(), META.into()).await.map(drop)
     }
 
+    /// What an SDK error that has no meaning of its own here comes to. Where AWS refuses, the table's
+    /// name or what may be done with it is at fault.
+    fn unavailable<E>(&self, error: &SdkError<E>) -> Error
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        match outage(Service::DynamoDb, error) {
+            Error::Refused { service, cause } => {
+                Error::Refused { service, cause: format!("table {}: {cause}", self.table) }
+            }
+            other => other,
+        }
+    }
+
     /// One item, read consistently.
     async fn get<T: DeserializeOwned>(&self, pk: String, sk: String) -> Result<Option<T>> {
         let answer = self
@@ -93,7 +111,7 @@ impl Store {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| unavailable(&error))?;
+            .map_err(|error| self.unavailable(&error))?;
         answer.item.map(record).transpose()
     }
 
@@ -117,7 +135,7 @@ impl Store {
                 Ok(())
             }
             Some(PutItemError::ConditionalCheckFailedException(_)) => Err(Error::Exists(what)),
-            _ => Err(unavailable(&error)),
+            _ => Err(self.unavailable(&error)),
         }
     }
 
@@ -161,7 +179,7 @@ impl Store {
         match () {
             () if failed(0) => Err(Error::Missing(parent_name)),
             () if failed(1) => Err(Error::Exists(what)),
-            () => Err(unavailable(&error)),
+            () => Err(self.unavailable(&error)),
         }
     }
 
@@ -186,7 +204,7 @@ impl Store {
                 .set_exclusive_start_key(start)
                 .send()
                 .await
-                .map_err(|error| unavailable(&error))?;
+                .map_err(|error| self.unavailable(&error))?;
             for item in page.items.unwrap_or_default() {
                 records.push(record(item)?);
             }
@@ -204,13 +222,17 @@ fn key(pk: String, sk: String) -> Item {
 
 /// `record` as the item under these keys.
 fn item(pk: String, sk: String, record: &impl Serialize) -> Result<Item> {
-    let mut item: Item = serde_dynamo::to_item(record).map_err(ItemError)?;
+    let fault = |cause| ItemError { item: format!("{pk} {sk}"), cause };
+    let mut item: Item = serde_dynamo::to_item(record).map_err(fault)?;
     item.extend(key(pk, sk));
     Ok(item)
 }
 
 fn record<T: DeserializeOwned>(item: Item) -> Result<T> {
-    Ok(serde_dynamo::from_item(item).map_err(ItemError)?)
+    let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok());
+    let name =
+        [text("PK"), text("SK")].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    Ok(serde_dynamo::from_item(item).map_err(|cause| ItemError { item: name, cause })?)
 }
 
 fn string(text: impl Into<String>) -> AttributeValue {
@@ -219,13 +241,6 @@ fn string(text: impl Into<String>) -> AttributeValue {
 
 fn number(number: impl Display) -> AttributeValue {
     AttributeValue::N(number.to_string())
-}
-
-fn unavailable<E>(error: &SdkError<E>) -> Error
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    outage(Service::DynamoDb, error)
 }
 
 /// The SDK's builders want what they cannot do without; ours all have it.

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use super::{INVENTORY, Store, incomplete, unavailable};
+use super::{INVENTORY, Store, incomplete};
 use crate::error::{Error, Result, Service};
 
 /// On AWS a table is there within some ten seconds.
@@ -33,7 +33,7 @@ impl Store {
         if let Err(error) = request.send().await {
             match error.as_service_error() {
                 Some(CreateTableError::ResourceInUseException(_)) => {}
-                _ => return Err(unavailable(&error)),
+                _ => return Err(self.unavailable(&error)),
             }
         }
         // A table that is being created takes no items yet.
