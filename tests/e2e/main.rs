@@ -12,6 +12,7 @@ mod broker;
 mod cli;
 mod contract;
 mod events;
+mod examples;
 mod faults;
 mod local_stack;
 mod metrics;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
     }
     let alone = [
         ("cli", cli::tests()),
+        ("examples", examples::tests()),
         ("local_stack", local_stack::tests()),
         ("openapi", openapi::tests()),
     ];

@@ -1,0 +1,138 @@
+//! The devices in `examples/`, each as its language starts it, against a real mosquitto.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::counterparties::binary;
+use birthcert_tests::mosquitto::Mosquitto;
+use birthcert_tests::mqtt_client::{MqttClient, Outcome};
+use birthcert_tests::operator::Operator;
+use birthcert_tests::stack::Stack;
+use birthcert_tests::tool;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![curl, python, rust, c]
+}
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+const LIMIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(5);
+
+async fn curl() -> anyhow::Result<()> {
+    device(Command::new(Path::new(EXAMPLES).join("curl/device.sh")), "curl").await
+}
+
+async fn python() -> anyhow::Result<()> {
+    let python = tool::folder()?.join("examples/venv/bin/python");
+    ensure!(python.is_file(), "paho-mqtt is not here; install it with: tests/install-tools");
+    let mut command = Command::new(python);
+    command.arg(Path::new(EXAMPLES).join("python/device.py"));
+    device(command, "Python").await
+}
+
+async fn rust() -> anyhow::Result<()> {
+    device(Command::new(binary("device-example")?), "Rust").await
+}
+
+async fn c() -> anyhow::Result<()> {
+    // Built elsewhere than in the tree, by its own rules.
+    let scratch = TempDir::new()?;
+    let make = ["-C", scratch.path().to_str().context("UTF-8")?, "-f"];
+    let sources = Path::new(EXAMPLES).join("c");
+    let rules = [sources.join("Makefile").display().to_string()];
+    let search = [format!("VPATH={}", sources.display())];
+    let args = make.map(String::from).into_iter().chain(rules).chain(search);
+    let made = tool::run("make", args).await?;
+    ensure!(made.status.success(), "{}", made.output);
+    device(Command::new(scratch.path().join("device")), "C").await
+}
+
+/// Starts an example twice: as a new device, and as the same device after its power was gone.
+async fn device(mut command: Command, language: &str) -> anyhow::Result<()> {
+    let scratch = TempDir::new()?;
+    let stack = Stack::start(&scratch.path().join("stack")).await?;
+    let operator = Operator::of(&stack)?;
+    operator.done("broker issue --dns localhost --ip 127.0.0.1 --directory broker").await?;
+    let folder = operator.path("broker");
+    let broker = Mosquitto::start(&folder).await?;
+
+    let identity = scratch.path().join("device/identity");
+    fs::create_dir(scratch.path().join("device"))?;
+    command
+        .current_dir(scratch.path())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").context("PATH")?)
+        .env("BIRTHCERT_API_URL", &stack.state.api_url)
+        .env("BIRTHCERT_ENROLLMENT_TOKEN", &stack.state.enrollment_token)
+        .env("IDENTITY_DIRECTORY", &identity)
+        .env("MQTT_HOST", "localhost")
+        .env("MQTT_PORT", broker.port().to_string())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let said = run(&mut command).await?;
+
+    let file = |name: &str| identity.join(name);
+    let enrolled: Value = serde_json::from_str(&fs::read_to_string(file("device.json"))?)?;
+    let id = enrolled["device_id"].as_str().context("an id")?;
+    ensure!(said.trim() == format!("{id}: published"), "{said}");
+    let label = |it: &Value| it["label"].as_str().map(str::to_owned);
+    let devices = operator.json("device list").await?;
+    let devices = devices.as_array().context("a list")?;
+    ensure!(devices.len() == 1 && devices[0]["device_id"] == id, "{devices:?}");
+    ensure!(label(&devices[0]) == Some(format!("{language} example")), "{devices:?}");
+    for name in ["device.json", "key.pem"] {
+        let mode = fs::metadata(file(name))?.permissions().mode() & 0o777;
+        ensure!(mode == 0o600, "{name}: {mode:o}");
+    }
+
+    // Its own eyes are the only ones that may see its topics; and no session of its own may be left.
+    let reader = MqttClient {
+        port: broker.port(),
+        cafile: file("root.pem"),
+        identity: Some((file("chain.pem"), file("key.pem"))),
+    };
+    let topic = format!("devices/{id}/status");
+    let read = reader.subscribe_one(&topic, WAIT).await?;
+    let expected = format!("hello from {language}");
+    ensure!(matches!(&read, Outcome::Received(text) if *text == expected), "{read:?}");
+
+    // The second start needs no token, and the identity stays.
+    let before = contents(&identity)?;
+    command.env_remove("BIRTHCERT_ENROLLMENT_TOKEN").env("BIRTHCERT_API_URL", "http://127.0.0.1:1");
+    ensure!(run(&mut command).await? == said);
+    ensure!(contents(&identity)? == before, "the second start changed its files");
+
+    // A device that lost its identity, but not its token, gets another one and stays who it is.
+    command.env("BIRTHCERT_API_URL", &stack.state.api_url);
+    fs::remove_file(file("root.pem"))?;
+    ensure!(run(&mut command).await? == said);
+    let after = contents(&identity)?;
+    ensure!(after["device.json"] == before["device.json"] && after["key.pem"] != before["key.pem"]);
+    Ok(())
+}
+
+/// What an example that succeeds says.
+async fn run(command: &mut Command) -> anyhow::Result<String> {
+    let ended = timeout(LIMIT, command.output()).await.context("it did not end")??;
+    let complaints = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "{}: {complaints}", ended.status);
+    Ok(String::from_utf8(ended.stdout)?)
+}
+
+/// The files of a folder.
+fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let files = folder.read_dir()?.map(|file| {
+        let file = file?;
+        Ok((file.file_name().to_string_lossy().into_owned(), fs::read(file.path())?))
+    });
+    files.collect()
+}
