@@ -17,6 +17,7 @@ mod faults;
 mod local_stack;
 mod metrics;
 mod openapi;
+mod permissions;
 mod races;
 mod round_trips;
 mod start;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         ("events", events::tests()),
         ("faults", faults::tests()),
         ("metrics", metrics::tests()),
+        ("permissions", permissions::tests()),
         ("races", races::tests()),
         ("round_trips", round_trips::tests()),
         ("start", start::tests()),
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         ("examples", examples::tests()),
         ("local_stack", local_stack::tests()),
         ("openapi", openapi::tests()),
+        ("permissions", permissions::tests_alone()),
     ];
     for (suite, tests) in alone {
         for Alone { name, run } in tests {

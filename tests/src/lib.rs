@@ -10,12 +10,14 @@
     reason = "a test that cannot go on says where"
 )]
 
+pub mod access;
 pub mod api;
 pub mod counterparties;
 pub mod dynamodb_local;
 pub mod env;
 pub mod files;
 pub mod function;
+pub mod iam;
 pub mod ministack;
 pub mod mosquitto;
 pub mod mqtt_client;
@@ -25,4 +27,5 @@ pub mod pkilint;
 pub mod process;
 pub mod proxy;
 pub mod stack;
+pub mod template;
 pub mod tool;

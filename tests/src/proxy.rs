@@ -128,6 +128,11 @@ impl Drop for Proxy {
 }
 
 impl Call {
+    /// What was asked.
+    pub fn request(&self) -> &Value {
+        &self.request
+    }
+
     /// The digest that this call had signed, in hex; whether or not its answer arrived.
     pub fn signed_digest(&self) -> Option<String> {
         let signed = self.operation == "Sign" && self.carried_out;

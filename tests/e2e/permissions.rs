@@ -1,0 +1,252 @@
+//! What the functions' roles in template.yaml allow is what the functions do: no less, and no more.
+//!
+//! Each function is driven through everything that it can do, its calls are recorded on the wire, and
+//! the role's policies and the keys' are held against them. A new function needs an entry in
+//! [`FUNCTIONS`] and a driver.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, ensure};
+use birthcert::id::{DeviceId, ProjectId, TokenId};
+use birthcert::token::{DeviceToken, EnrollmentToken};
+use birthcert::world::World;
+use birthcert_tests::access::{Access, Keys};
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::env::Env;
+use birthcert_tests::iam::{self, Effect, Statement};
+use birthcert_tests::proxy::Fault;
+use birthcert_tests::template::Template;
+use enroll::Enroll;
+use futures_util::future::LocalBoxFuture;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use identity::Identity;
+use serde_json::{Value, json};
+
+pub(crate) fn tests() -> Vec<crate::Paired> {
+    crate::paired![each_function_may_do_what_it_does_and_nothing_else]
+}
+
+pub(crate) fn tests_alone() -> Vec<crate::Alone> {
+    crate::alone![every_function_has_one_role_and_the_role_one_policy, nobody_signs_by_iam]
+}
+
+const QUIET: World = World { log: |_| {}, ..World::REAL };
+
+/// A function, by the names that template.yaml has for it, and what makes it do all that it can.
+struct Function {
+    id: &'static str,
+    role: &'static str,
+    drive: for<'a> fn(&'a Env) -> LocalBoxFuture<'a, anyhow::Result<()>>,
+}
+
+const FUNCTIONS: [Function; 2] = [
+    Function { id: "EnrollFunction", role: "EnrollRole", drive: |env| Box::pin(enroll(env)) },
+    Function { id: "IdentityFunction", role: "IdentityRole", drive: |env| Box::pin(identity(env)) },
+];
+
+/// The CAs, and their keys in template.yaml.
+const KEYS: [(&str, &str); 2] = [("device", "DeviceKey"), ("server", "ServerKey")];
+
+async fn enroll(env: &Env) -> anyhow::Result<()> {
+    let rng = &mut UnwrapErr(SysRng);
+    Enroll::start(&env.config, QUIET).await?;
+    env.api.enrolled(&env.token).await?;
+    let unknown = [
+        EnrollmentToken::generate(env.project, TokenId::generate(rng), rng),
+        EnrollmentToken::generate(ProjectId::generate(rng), env.token.subject(), rng),
+        EnrollmentToken::generate(env.project, env.token.subject(), rng),
+    ];
+    for token in unknown {
+        let refused = env.api.enroll(&token.expose()).await?;
+        refused.problem(401, "invalid-enrollment-token", &[])?;
+    }
+    Ok(())
+}
+
+async fn identity(env: &Env) -> anyhow::Result<()> {
+    let rng = &mut UnwrapErr(SysRng);
+    // Not this function's work.
+    let device = env.api.enrolled(&env.token).await?;
+    env.dynamodb.take();
+
+    Identity::start(&env.config, QUIET).await?;
+    // A first identity, and one that supersedes it.
+    env.api.released(&device).await?;
+    env.api.released(&device).await?;
+    // One that is withdrawn.
+    env.kms.fail("Sign", Fault::WrongSignature);
+    let failed = env.api.identity(&device.device_token).await?;
+    failed.problem(500, "internal-error", &[])?;
+    env.kms.mend();
+    env.api.released(&device).await?;
+    // The last of a project that no start has seen.
+    let unknown = [
+        DeviceToken::generate(env.project, device.device_id, rng),
+        DeviceToken::generate(env.project, DeviceId::generate(rng), rng),
+        DeviceToken::generate(ProjectId::generate(rng), device.device_id, rng),
+    ];
+    for token in unknown {
+        let refused = env.api.identity(&token.expose()).await?;
+        refused.problem(401, "invalid-device-token", &[])?;
+    }
+    Ok(())
+}
+
+async fn each_function_may_do_what_it_does_and_nothing_else(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    for function in &FUNCTIONS {
+        let env = Env::start(counterparties, pair).await?;
+        let parameters = BTreeMap::from([("TableName", env.config.table_name.clone())]);
+        let template = Template::ours(parameters)?;
+        let keys = keys(&env, &template).await?;
+        let statements = statements(&template, function.role)?;
+
+        (function.drive)(&env).await.context(function.id)?;
+        let mut accesses = BTreeSet::new();
+        for call in env.dynamodb.take() {
+            accesses.extend(Access::of_dynamodb(&call).with_context(|| format!("{call:?}"))?);
+        }
+        for call in env.kms.take() {
+            accesses.insert(Access::of_kms(&call, &keys)?);
+        }
+        let from = |arn: &str| -> Vec<Access> {
+            let mut accesses: Vec<Access> = accesses.iter().cloned().collect();
+            for access in &mut accesses {
+                let source = ("lambda:SourceFunctionArn".into(), vec![arn.to_owned()]);
+                access.context.extend([source]);
+            }
+            accesses
+        };
+        let own = from(&function_arn(&template, function.id)?);
+        let findings = iam::findings(&statements, &own);
+        ensure!(findings.is_empty(), "{}:\n{}", function.role, findings.join("\n"));
+        for access in from("arn:aws:lambda:us-east-1:000000000000:function:another") {
+            let stolen = iam::allows(&statements, &access);
+            ensure!(!stolen, "{} lends itself to other functions: {access:?}", function.role);
+        }
+    }
+    Ok(())
+}
+
+/// By what names the template has them, the keys that the emulator has.
+async fn keys(env: &Env, template: &Template) -> anyhow::Result<Keys> {
+    let mut keys = Keys::new();
+    for (name, id) in KEYS {
+        let record = env.store.authority(name).await?.context("it is there")?;
+        keys.insert(record.key_arn, template.arn(id)?);
+    }
+    // What this asked is not the function's.
+    env.dynamodb.take();
+    Ok(keys)
+}
+
+/// All that applies to a role: its own policies, and what the keys' policies say of it.
+fn statements(template: &Template, role: &str) -> anyhow::Result<Vec<Statement>> {
+    let mut statements = own_statements(template, role)?;
+    let principal = template.arn(role)?;
+    for key in template.of_type("AWS::KMS::Key")? {
+        let policy = &template.properties(key)?["KeyPolicy"];
+        let arn = template.arn(key)?;
+        let of_key = Statement::all(policy, Some(&principal))?;
+        statements.extend(of_key.into_iter().map(|statement| statement.on(&arn)));
+    }
+    Ok(statements)
+}
+
+fn own_statements(template: &Template, role: &str) -> anyhow::Result<Vec<Statement>> {
+    let mut statements = Vec::new();
+    for policy in list(&template.properties(role)?["Policies"])? {
+        statements.extend(Statement::all(&policy["PolicyDocument"], None)?);
+    }
+    Ok(statements)
+}
+
+fn list(value: &Value) -> anyhow::Result<Vec<Value>> {
+    Ok(value.as_array().context("a list")?.clone())
+}
+
+fn function_arn(template: &Template, id: &str) -> anyhow::Result<String> {
+    let properties = template.properties(id)?;
+    let name = properties["FunctionName"].as_str().context("a name")?;
+    Ok(format!("arn:aws:lambda:us-east-1:000000000000:function:{name}"))
+}
+
+async fn every_function_has_one_role_and_the_role_one_policy() -> anyhow::Result<()> {
+    let template = Template::ours(BTreeMap::new())?;
+    let ids = BTreeSet::from(FUNCTIONS.map(|function| function.id));
+    let functions = template.of_type("AWS::Serverless::Function")?;
+    ensure!(BTreeSet::from_iter(functions) == ids, "a function that no driver is for");
+    let roles = BTreeSet::from(FUNCTIONS.map(|function| function.role));
+    ensure!(roles.len() == FUNCTIONS.len(), "a role that two functions have");
+    ensure!(BTreeSet::from_iter(template.of_type("AWS::IAM::Role")?) == roles, "more roles");
+    for kind in [
+        "AWS::IAM::GroupPolicy",
+        "AWS::IAM::ManagedPolicy",
+        "AWS::IAM::Policy",
+        "AWS::IAM::RolePolicy",
+        "AWS::IAM::UserPolicy",
+        "AWS::Lambda::Function",
+        "AWS::Lambda::Permission",
+    ] {
+        ensure!(template.of_type(kind)?.is_empty(), "{kind} is not looked at here");
+    }
+
+    for Function { id, role, .. } in &FUNCTIONS {
+        let function = template.properties(id)?;
+        ensure!(function["Role"] == template.arn(role)?, "{id} has another role");
+        // SAM would make a role of them, or add them to it.
+        for other in ["Policies", "AssumeRolePolicyDocument", "PermissionsBoundary"] {
+            ensure!(function[other].is_null(), "{id} has {other}");
+        }
+        let properties = template.properties(role)?;
+        for name in properties.as_object().context("properties")?.keys() {
+            let known = ["AssumeRolePolicyDocument", "Description", "Policies"];
+            ensure!(known.contains(&name.as_str()), "{role} has {name}");
+        }
+        let trust = json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": "lambda.amazonaws.com" },
+            "Action": "sts:AssumeRole",
+        }] });
+        ensure!(properties["AssumeRolePolicyDocument"] == trust, "{role} trusts others");
+
+        let logs = function["LoggingConfig"]["LogGroup"].as_str().context("a log group")?;
+        let logs = format!("arn:aws:logs:us-east-1:000000000000:log-group:{logs}:*");
+        for statement in own_statements(&template, role)? {
+            let is_log = statement.actions.iter().any(|action| action.starts_with("logs:"));
+            ensure!(!is_log || statement.resources == [logs.as_str()], "{role}: {statement:?}");
+        }
+    }
+    Ok(())
+}
+
+async fn nobody_signs_by_iam() -> anyhow::Result<()> {
+    let template = Template::ours(BTreeMap::new())?;
+    for role in template.of_type("AWS::IAM::Role")? {
+        for statement in own_statements(&template, role)? {
+            let of_kms = statement.actions.iter().any(|it| it.starts_with("kms:") || it == "*");
+            ensure!(statement.effect == Effect::Deny || !of_kms, "{role}: {statement:?}");
+        }
+    }
+    // The account as a whole, which is how a key's policy lets IAM's policies decide.
+    let account = "arn:aws:iam::000000000000:root";
+    for key in template.of_type("AWS::KMS::Key")? {
+        let arn = template.arn(key)?;
+        let policy = &template.properties(key)?["KeyPolicy"];
+        let delegated = Statement::all(policy, Some(account))?;
+        ensure!(!delegated.is_empty(), "nobody could ever administer {key}");
+        for action in ["kms:Sign", "kms:CreateGrant"] {
+            let context = BTreeMap::from([
+                ("kms:MessageType".into(), vec!["DIGEST".into()]),
+                ("kms:SigningAlgorithm".into(), vec!["ECDSA_SHA_256".into()]),
+            ]);
+            let access = Access { action: action.into(), resource: arn.clone(), context };
+            let on_key: Vec<_> = delegated.iter().cloned().map(|it| it.on(&arn)).collect();
+            ensure!(!iam::allows(&on_key, &access), "{key} lets IAM grant {action}");
+        }
+    }
+    Ok(())
+}
