@@ -15,6 +15,7 @@ mod events;
 mod examples;
 mod faults;
 mod local_stack;
+mod localstack;
 mod metrics;
 mod openapi;
 mod permissions;
@@ -94,6 +95,8 @@ fn main() -> ExitCode {
         ("local_stack", local_stack::tests()),
         ("openapi", openapi::tests()),
         ("permissions", permissions::tests_alone()),
+        ("local_stack", local_stack::tests()),
+        ("localstack", localstack::tests()),
     ];
     for (suite, tests) in alone {
         for Alone { name, run } in tests {

@@ -12,12 +12,14 @@
 
 pub mod access;
 pub mod api;
+pub mod cloudformation;
 pub mod counterparties;
 pub mod dynamodb_local;
 pub mod env;
 pub mod files;
 pub mod function;
 pub mod iam;
+pub mod localstack;
 pub mod ministack;
 pub mod mosquitto;
 pub mod mqtt_client;

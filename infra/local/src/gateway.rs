@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use anyhow::Context as _;
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -37,6 +38,20 @@ pub struct Functions {
     pub enroll: Enroll,
     /// `/identity`.
     pub identity: Identity,
+}
+
+/// Listens on `address`, and warns when that lets others in.
+///
+/// # Errors
+/// When the address cannot be had; the message says what to try.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; --listen 127.0.0.1:0 takes a free port")
+    })?;
+    if !address.ip().is_loopback() {
+        eprintln!("WARNING: {address} is no loopback address, others on the network can enroll");
+    }
+    Ok(listener)
 }
 
 /// Serves `functions` on `listener` until `shutdown`.

@@ -3,6 +3,7 @@
 //!
 //! AWS is replaced at the wire and not in the code: the handlers reach both through the AWS SDK.
 
+pub mod api;
 mod bootstrap;
 mod database;
 pub mod gateway;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use birthcert_local::{kms_process, stack, state::State};
+use birthcert_local::{api, kms_process, stack, state::State};
 use clap::{Parser, Subcommand};
 
 /// The whole of birthcert on one machine, without an AWS account: for development, not for devices
@@ -26,6 +26,17 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },
+    /// Run the API alone, against a DynamoDB and a KMS that run elsewhere, such as in LocalStack.
+    ///
+    /// It is configured as the functions are in Lambda: TABLE_NAME, AWS_REGION, AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for both or AWS_ENDPOINT_URL_DYNAMODB and
+    /// AWS_ENDPOINT_URL_KMS.
+    Api {
+        /// Where the API listens; port 0 means a free one. Anything but a loopback address lets
+        /// others on the network in.
+        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+        listen: SocketAddr,
+    },
     /// Print local.json as shell exports, for `birthcert` and the AWS CLI.
     Env {
         /// Directory of the stack.
@@ -48,6 +59,7 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve { listen, data } => stack::serve(listen, &data).await,
+        Command::Api { listen } => api::serve(listen).await,
         Command::Env { data } => State::read(&data).map(|state| print!("{}", state.exports())),
         Command::Kms { data, region } => kms_process::main(data, region).await,
     };

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use birthcert::{
     aws::{AwsConfig, Credentials},
     clock::Timestamp,
@@ -49,13 +49,8 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     ensure_private_directory(data)?;
     let data = &fs::canonicalize(data)?;
     let _lock = lock(data)?;
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen}; --listen 127.0.0.1:0 takes a free port")
-    })?;
+    let listener = gateway::listen(listen).await?;
     eprintln!("birthcert-local is for development: its CA keys are files in {}", data.display());
-    if !listen.ip().is_loopback() {
-        eprintln!("WARNING: {listen} is no loopback address, others on the network can enroll");
-    }
 
     let (stop, stopped) = watch::channel(());
     let stopping = |mut stopped: watch::Receiver<()>| async move {

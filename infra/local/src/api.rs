@@ -1,0 +1,35 @@
+//! The API alone, in front of a DynamoDB and a KMS that somebody else runs: `birthcert-local api`.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use birthcert::{config::Config, world::World};
+use enroll::Enroll;
+use identity::Identity;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::gateway::{self, Functions};
+
+/// Serves the functions until SIGINT or SIGTERM, configured as they are in Lambda: by the
+/// environment.
+///
+/// # Errors
+/// When a variable is missing, the functions cannot start, or the listener fails.
+pub async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let config = Config::from_env()?;
+    let listener = gateway::listen(listen).await?;
+    let functions = Arc::new(Functions {
+        world: World::REAL,
+        enroll: Enroll::start(&config, World::REAL).await?,
+        identity: Identity::start(&config, World::REAL).await?,
+    });
+    eprintln!("http://{} is ready, for the table {}", listener.local_addr()?, config.table_name);
+    let stopped = async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    };
+    Ok(gateway::serve(listener, functions, stopped).await?)
+}

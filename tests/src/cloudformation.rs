@@ -1,0 +1,190 @@
+//! What CloudFormation makes of a template: its intrinsic functions, as far as a table, a key and a
+//! key policy use them, so that what was deployed is held against the template and not against
+//! what the deployment made of it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Map, Value};
+
+/// A stack: its template, in long form, and what it was deployed with and as.
+#[derive(Debug)]
+pub struct Stack {
+    /// The template.
+    pub template: Value,
+    /// Its name.
+    pub name: String,
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// The parameters that were given.
+    pub parameters: BTreeMap<String, String>,
+    /// The physical id of each resource, by its logical one.
+    pub physical_ids: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// The logical ids of the template's resources of a type, in order.
+    pub fn of_type(&self, kind: &str) -> Vec<&str> {
+        let resources = self.template["Resources"].as_object().into_iter().flatten();
+        let such = resources.filter(|(_, resource)| resource["Type"] == kind);
+        such.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// A resource's properties, resolved.
+    ///
+    /// # Errors
+    /// There is no such resource, or it uses what is not known here.
+    pub fn properties(&self, name: &str) -> anyhow::Result<Value> {
+        let properties = self.template["Resources"][name].get("Properties");
+        let resolved = self.resolve(properties.with_context(|| format!("no resource {name}"))?)?;
+        resolved.with_context(|| format!("{name} has no properties"))
+    }
+
+    /// A part of the template, resolved; none for `AWS::NoValue`.
+    fn resolve(&self, node: &Value) -> anyhow::Result<Option<Value>> {
+        Ok(match node {
+            Value::Array(elements) => {
+                let resolved = elements.iter().filter_map(|it| self.resolve(it).transpose());
+                Some(resolved.collect::<anyhow::Result<_>>()?)
+            }
+            Value::Object(map) => match function(map) {
+                Some((name, argument)) => self.call(name, argument)?,
+                None => {
+                    let mut resolved = Map::new();
+                    for (key, value) in map {
+                        resolved.extend(self.resolve(value)?.map(|value| (key.clone(), value)));
+                    }
+                    Some(Value::Object(resolved))
+                }
+            },
+            leaf => Some(leaf.clone()),
+        })
+    }
+
+    fn call(&self, function: &str, argument: &Value) -> anyhow::Result<Option<Value>> {
+        let text = |at: usize| argument[at].as_str().with_context(|| format!("{argument}"));
+        match function {
+            "Ref" if argument == "AWS::NoValue" => Ok(None),
+            "Ref" => Ok(Some(self.reference(argument.as_str().context("a name")?)?.into())),
+            "Fn::GetAtt" => Ok(Some(self.attribute(text(0)?, text(1)?)?.into())),
+            "Fn::Sub" => Ok(Some(self.substitute(argument.as_str().context("a text")?)?.into())),
+            "Fn::If" => {
+                let condition = &self.template["Conditions"][text(0)?];
+                self.resolve(&argument[if self.holds(condition)? { 1 } else { 2 }])
+            }
+            other => bail!("{other} is not known here"),
+        }
+    }
+
+    fn holds(&self, condition: &Value) -> anyhow::Result<bool> {
+        match condition.as_object().and_then(function) {
+            Some(("Fn::Equals", sides)) => Ok(self.resolve(&sides[0])? == self.resolve(&sides[1])?),
+            Some(("Fn::Not", negated)) => Ok(!self.holds(&negated[0])?),
+            _ => bail!("the condition {condition} is not known here"),
+        }
+    }
+
+    fn reference(&self, name: &str) -> anyhow::Result<String> {
+        Ok(match name {
+            "AWS::AccountId" => self.account.clone(),
+            "AWS::Partition" => "aws".into(),
+            "AWS::Region" => self.region.clone(),
+            "AWS::StackName" => self.name.clone(),
+            _ => match (self.parameters.get(name), &self.template["Parameters"][name]["Default"]) {
+                (Some(given), _) => given.clone(),
+                (None, Value::String(default)) => default.clone(),
+                (None, Value::Null) => self.physical_id(name)?.to_owned(),
+                (None, default) => default.to_string(),
+            },
+        })
+    }
+
+    fn physical_id(&self, name: &str) -> anyhow::Result<&str> {
+        self.physical_ids.get(name).map(String::as_str).with_context(|| format!("no {name}"))
+    }
+
+    fn attribute(&self, name: &str, attribute: &str) -> anyhow::Result<String> {
+        ensure!(attribute == "Arn", "{name}.{attribute} is not known here");
+        let (account, region, id) = (&self.account, &self.region, self.physical_id(name)?);
+        Ok(match self.template["Resources"][name]["Type"].as_str() {
+            Some("AWS::IAM::Role") => format!("arn:aws:iam::{account}:role/{id}"),
+            Some("AWS::KMS::Key") => format!("arn:aws:kms:{region}:{account}:key/{id}"),
+            kind => bail!("the ARN of {name}, {kind:?}, is not known here"),
+        })
+    }
+
+    fn substitute(&self, text: &str) -> anyhow::Result<String> {
+        let mut parts = text.split("${");
+        let mut substituted = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').with_context(|| text.to_owned())?;
+            substituted += &match name.split_once('.') {
+                Some((resource, attribute)) => self.attribute(resource, attribute)?,
+                None => self.reference(name)?,
+            };
+            substituted += rest;
+        }
+        Ok(substituted)
+    }
+}
+
+/// An intrinsic function is an object's only key.
+fn function(map: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let (name, argument) = map.iter().next()?;
+    (map.len() == 1 && (name == "Ref" || name.starts_with("Fn::"))).then_some((name, argument))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stack(principal: &str) -> Stack {
+        let template = json!({
+            "Parameters": { "Principal": { "Default": "none" }, "Table": { "Default": "births" } },
+            "Conditions": {
+                "HasPrincipal": { "Fn::Not": [{ "Fn::Equals": [{ "Ref": "Principal" }, "none"] }] }
+            },
+            "Resources": {
+                "Role": { "Type": "AWS::IAM::Role" },
+                "Key": { "Type": "AWS::KMS::Key", "Properties": {
+                    "Description": { "Fn::Sub": "alias/${Table}-${AWS::Region}" },
+                    "Statement": [
+                        { "Principal": { "Fn::GetAtt": ["Role", "Arn"] } },
+                        { "Fn::If": [
+                            "HasPrincipal",
+                            { "Principal": { "Ref": "Principal" } },
+                            { "Ref": "AWS::NoValue" },
+                        ] },
+                    ],
+                } },
+            },
+        });
+        Stack {
+            template,
+            name: "stack".into(),
+            account: "123456789012".into(),
+            region: "eu-central-1".into(),
+            parameters: BTreeMap::from([("Principal".into(), principal.into())]),
+            physical_ids: BTreeMap::from([("Role".into(), "stack-Role-1".into())]),
+        }
+    }
+
+    #[test]
+    fn resolves_what_a_key_is_made_of() {
+        let role = "arn:aws:iam::123456789012:role/stack-Role-1";
+        let with = |statement| {
+            json!({
+                "Description": "alias/births-eu-central-1",
+                "Statement": statement,
+            })
+        };
+        let without = with(json!([{ "Principal": role }]));
+        assert_eq!(stack("none").properties("Key").unwrap(), without);
+        let with = with(json!([{ "Principal": role }, { "Principal": "someone" }]));
+        assert_eq!(stack("someone").properties("Key").unwrap(), with);
+    }
+}
