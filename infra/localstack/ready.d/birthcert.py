@@ -105,7 +105,7 @@ def deploy():
     cloudformation = boto3.client(
         "cloudformation",
         endpoint_url=config.internal_service_url(),
-        region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+        region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
