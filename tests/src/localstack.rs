@@ -59,7 +59,6 @@ impl LocalStack {
                 .env_clear()
                 .env("HOME", home)
                 .env("PATH", "/usr/bin:/bin")
-                .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("FILESYSTEM_ROOT", root.path())
                 .env("GATEWAY_LISTEN", format!("127.0.0.1:{port}"))
                 // The other choice is made for containers.
