@@ -93,10 +93,9 @@ fn main() -> ExitCode {
         ("cli", cli::tests()),
         ("examples", examples::tests()),
         ("local_stack", local_stack::tests()),
+        ("localstack", localstack::tests()),
         ("openapi", openapi::tests()),
         ("permissions", permissions::tests_alone()),
-        ("local_stack", local_stack::tests()),
-        ("localstack", localstack::tests()),
     ];
     for (suite, tests) in alone {
         for Alone { name, run } in tests {

@@ -17,7 +17,7 @@ use crate::gateway::{self, Functions};
 pub async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let config = Config::from_env()?;
+    let config = Config::read(|name| std::env::var_os(name))?;
     let listener = gateway::listen(listen).await?;
     let functions = Arc::new(Functions {
         world: World::REAL,
