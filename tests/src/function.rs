@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -67,12 +68,20 @@ pub fn environment(env: &Env, runtime_api: SocketAddr) -> Environment {
 /// # Errors
 /// It was not built; the message is the line that does.
 pub fn start(program: &Path, env: &Env, runtime_api: SocketAddr) -> anyhow::Result<Child> {
-    command(program, &environment(env, runtime_api))
+    start_by(Command::new(program), env, runtime_api)
+        .with_context(|| format!("{}: build it with make functions", program.display()))
+}
+
+/// Starts a function by a command of the caller's, such as an emulator's, in that same environment.
+///
+/// # Errors
+/// The command cannot be started.
+pub fn start_by(command: Command, env: &Env, runtime_api: SocketAddr) -> io::Result<Child> {
+    set_up(command, &environment(env, runtime_api))
         // What a function says when it is killed at work is no news.
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .with_context(|| format!("{}: build it with make functions", program.display()))
 }
 
 /// Starts `program` until it asks `runtime_api` for work or ends.
@@ -84,8 +93,9 @@ pub async fn attempt(
     environment: &Environment,
     runtime_api: &TcpListener,
 ) -> anyhow::Result<Start> {
+    let command = Command::new(program);
     let mut child =
-        command(program, environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        set_up(command, environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let attempt = async {
         let serves = tokio::select! {
             accepted = runtime_api.accept() => accepted.map(|_| true)?,
@@ -105,8 +115,7 @@ pub async fn attempt(
     timeout(LIMIT, attempt).await.context("it neither ended nor asked for work")?
 }
 
-fn command(program: &Path, environment: &Environment) -> Command {
-    let mut command = Command::new(program);
+fn set_up(mut command: Command, environment: &Environment) -> Command {
     command.env_clear().envs(environment).stdin(Stdio::null()).kill_on_drop(true);
     command
 }

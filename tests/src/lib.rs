@@ -28,6 +28,7 @@ pub mod operator;
 pub mod pkilint;
 pub mod process;
 pub mod proxy;
+pub mod runtime_api;
 pub mod stack;
 pub mod template;
 pub mod tool;

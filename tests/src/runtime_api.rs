@@ -1,0 +1,97 @@
+//! Lambda's runtime API, as far as a function asks it for events and answers them:
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+
+use std::net::SocketAddr;
+
+use anyhow::ensure;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Where a function that is started looks for events.
+pub struct RuntimeApi {
+    listener: TcpListener,
+}
+
+/// A function that has come for events.
+pub struct Runtime {
+    connection: BufReader<TcpStream>,
+}
+
+impl RuntimeApi {
+    /// On a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// No port is left.
+    pub async fn bind() -> anyhow::Result<Self> {
+        Ok(Self { listener: TcpListener::bind("127.0.0.1:0").await? })
+    }
+
+    /// For the function's `AWS_LAMBDA_RUNTIME_API`.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Waits for the function to come.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub async fn accept(&self) -> anyhow::Result<Runtime> {
+        Ok(Runtime { connection: BufReader::new(self.listener.accept().await?.0) })
+    }
+}
+
+impl Runtime {
+    /// Hands out an event and takes what the function makes of it.
+    ///
+    /// # Errors
+    /// The function ended, or reported an error instead.
+    pub async fn invoke(&mut self, event: &str) -> anyhow::Result<String> {
+        let (line, _) = self.request().await?;
+        ensure!(line.contains("/invocation/next"), "{line}");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: test\r\n\
+             lambda-runtime-deadline-ms: 9999999999999\r\n\
+             lambda-runtime-invoked-function-arn: test\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            event.len()
+        );
+        self.connection.write_all(&[head.as_bytes(), event.as_bytes()].concat()).await?;
+        let (line, answer) = self.request().await?;
+        ensure!(line.contains("/response"), "{line} {answer}");
+        self.connection.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await?;
+        Ok(answer)
+    }
+
+    /// One HTTP request: its first line and its body, whose end is told by length or by chunks.
+    async fn request(&mut self) -> anyhow::Result<(String, String)> {
+        let runtime = &mut self.connection;
+        let mut first = String::new();
+        runtime.read_line(&mut first).await?;
+        let (mut length, mut chunked) = (0, false);
+        loop {
+            let mut line = String::new();
+            runtime.read_line(&mut line).await?;
+            let line = line.trim_end().to_ascii_lowercase();
+            match line.split_once(':') {
+                None => break,
+                Some(("content-length", value)) => length = value.trim().parse()?,
+                Some(("transfer-encoding", _)) => chunked = true,
+                Some(_) => {}
+            }
+        }
+        let mut body = vec![0; length];
+        runtime.read_exact(&mut body).await?;
+        while chunked {
+            let mut size = String::new();
+            runtime.read_line(&mut size).await?;
+            let mut chunk = vec![0; usize::from_str_radix(size.trim(), 16)? + 2];
+            runtime.read_exact(&mut chunk).await?;
+            chunked = chunk.len() > 2;
+            body.extend_from_slice(&chunk[..chunk.len() - 2]);
+        }
+        Ok((first, String::from_utf8(body)?))
+    }
+}
