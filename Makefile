@@ -4,7 +4,7 @@
 # CI and new checkouts build from nothing, where incremental compilation only costs.
 export CARGO_INCREMENTAL ?= 0
 
-.PHONY: demo test check functions bench clean
+.PHONY: demo sam-local test check functions bench clean
 
 ## The whole stack on this machine, and one device from enrollment to MQTT.
 demo:
@@ -12,13 +12,20 @@ demo:
 	cargo build -p birthcert-local -p birthcert-cli
 	infra/local/demo
 
-## Format, lints, the template, unit tests, and the end-to-end tests.
+## The functions in the containers of `sam local`, on the local stack (docs/sam-local.md). Needs Docker.
+sam-local:
+	cargo build -p birthcert-local
+	infra/sam-local-build
+	infra/sam-local
+
+## Format, lints, the template, unit tests, the end-to-end tests, and the functions as SAM builds them.
 test: check
 	infra/template-checks
 	tests/install-tools
 	cargo build --workspace --all-targets
 	cargo test --workspace --lib
 	cargo test --workspace --test e2e
+	tests/run-sam
 
 check:
 	cargo fmt --all --check
