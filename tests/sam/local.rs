@@ -1,0 +1,145 @@
+//! `sam local`, which `infra/sam-local` runs on a stack of birthcert-local.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use birthcert_local::state::State;
+use birthcert_tests::api::{Answer, Api, ENROLLMENT_TOKEN, Enrolled};
+use birthcert_tests::openssl::{self, Purpose, Verdict};
+use birthcert_tests::tool;
+use http::Method;
+use serde_json::Value;
+
+use crate::repository;
+
+/// What is running: the stack, its own gateway, and `sam local start-api`.
+struct Running {
+    stack: State,
+    gateway: Api,
+    sam: Api,
+}
+
+fn running() -> anyhow::Result<Running> {
+    let variable = |name| std::env::var(name).context("these tests are run by tests/run-sam");
+    let stack = State::read(&PathBuf::from(variable("BIRTHCERT_SAM_STACK")?))?;
+    let (gateway, sam) = (Api::new(stack.api_url.clone()), variable("BIRTHCERT_SAM_URL")?);
+    Ok(Running { stack, gateway, sam: Api::new(sam) })
+}
+
+pub(crate) async fn identity() -> anyhow::Result<()> {
+    let Running { stack, sam, .. } = running()?;
+    let device: Enrolled = sam.enroll(&stack.enrollment_token).await?.success()?;
+    let identity = sam.released(&device).await?;
+    ensure!(identity.device_id == device.device_id);
+    let leaf = &identity.device_certificate_pem;
+    let chain = &identity.certificate_chain_pem;
+    let subordinate = chain.strip_prefix(leaf.as_str()).context("the leaf comes first")?;
+    let root = std::fs::read_to_string(&stack.root_certificate)?;
+    let verdict = openssl::verify(leaf, subordinate, &root, Purpose::Client).await?;
+    ensure!(verdict == Verdict::Accepted, "{verdict:?}");
+    Ok(())
+}
+
+/// A request, as method, path, headers and body, after the status that it gets.
+type Case<'a> = (u16, Method, &'static str, Vec<(&'static str, &'a str)>, &'static str);
+
+/// The same requests to both: the stack's gateway stands in for what SAM emulates here.
+pub(crate) async fn answers() -> anyhow::Result<()> {
+    let Running { stack, gateway, sam } = running()?;
+    let device: Enrolled = gateway.enroll(&stack.enrollment_token).await?.success()?;
+    let token = (ENROLLMENT_TOKEN, stack.enrollment_token.as_str());
+    let bearer = format!("Bearer {}", device.device_token);
+    let multipart =
+        "--X\r\nContent-Disposition: form-data; name=\"label\"\r\n\r\npump 7\r\n--X--\r\n";
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let cases: [Case<'_>; 11] = [
+        (200, Method::POST, "/enroll", vec![token], ""),
+        (200, Method::POST, "/enroll", vec![token, form], "label=pump+%C3%A9+7"),
+        (
+            200,
+            Method::POST,
+            "/enroll",
+            vec![token, ("Content-Type", "multipart/form-data; boundary=X")],
+            multipart,
+        ),
+        (400, Method::POST, "/enroll", vec![token, form], "label=a&label=b"),
+        (415, Method::POST, "/enroll", vec![token, ("Content-Type", "text/plain")], "pump 7"),
+        (401, Method::POST, "/enroll", vec![], ""),
+        (405, Method::GET, "/enroll", vec![token], ""),
+        (200, Method::GET, "/identity", vec![("Authorization", &bearer)], ""),
+        (401, Method::GET, "/identity", vec![("Authorization", "Bearer dt_x")], ""),
+        (405, Method::DELETE, "/identity", vec![("Authorization", &bearer)], ""),
+        (404, Method::GET, "/nothing/here", vec![], ""),
+    ];
+    for (status, method, path, headers, body) in cases {
+        let ours = gateway.send(method.clone(), path, &headers, body).await?;
+        let sams = sam.send(method.clone(), path, &headers, body).await?;
+        ensure!(ours.status == status, "{method} {path}: {} {}", ours.status, ours.text);
+        let (ours, sams) = (Shape::of(&ours)?, Shape::of(&sams)?);
+        ensure!(ours == sams, "{method} {path} {body:?}: {ours:?}, but from sam {sams:?}");
+    }
+    Ok(())
+}
+
+/// What of an answer does not differ from one device and one moment to the next.
+#[derive(Debug, PartialEq)]
+struct Shape {
+    status: u16,
+    headers: Vec<String>,
+    fields: BTreeSet<String>,
+    problem: Option<String>,
+}
+
+impl Shape {
+    fn of(answer: &Answer) -> anyhow::Result<Self> {
+        ensure!(!answer.header("x-request-id").is_empty(), "{:?}", answer.headers);
+        let names = ["content-type", "cache-control", "www-authenticate", "allow", "retry-after"];
+        let fields = answer.json.as_object().with_context(|| answer.text.clone())?;
+        Ok(Self {
+            status: answer.status,
+            headers: names.map(|name| answer.header(name).to_owned()).into(),
+            fields: fields.keys().cloned().collect(),
+            problem: answer.json["type"].as_str().map(str::to_owned),
+        })
+    }
+}
+
+pub(crate) async fn events() -> anyhow::Result<()> {
+    let Running { stack, gateway, .. } = running()?;
+    let device: Enrolled = gateway.enroll(&stack.enrollment_token).await?.success()?;
+    let sam = repository("infra/sam").canonicalize()?;
+    let sam = sam.to_str().context("a path in UTF-8")?;
+    let config = repository(".aws-sam/local/samconfig.toml").canonicalize()?;
+    let mut answered = 0;
+    for file in repository("events").read_dir()? {
+        let path = file?.path();
+        let name = path.file_stem().and_then(OsStr::to_str).context("a name")?;
+        let event = std::fs::read_to_string(&path)?
+            .replace("ENROLLMENT_TOKEN", &stack.enrollment_token)
+            .replace("DEVICE_TOKEN", &device.device_token);
+        let event = tool::file(&event)?;
+        let is_identity = name.contains("identity");
+        let function = if is_identity { "IdentityFunction" } else { "EnrollFunction" };
+        let options = ["local", "invoke", function, "--skip-pull-image", "--config-file"];
+        let files = [config.as_os_str(), OsStr::new("--event"), event.path().as_os_str()];
+        let finished = tool::run(sam, options.map(OsStr::new).into_iter().chain(files)).await?;
+        ensure!(finished.status.success(), "{name}: {}", finished.output);
+
+        // Its standard output comes first, without an end of line.
+        let mut output = serde_json::Deserializer::from_str(&finished.output).into_iter::<Value>();
+        let answer = output.next().with_context(|| format!("{name}: no output"))?;
+        let answer = answer.with_context(|| finished.output.clone())?;
+        ensure!(answer["statusCode"] == 200, "{name}: {answer}");
+        let body: Value = serde_json::from_str(answer["body"].as_str().context("a body")?)?;
+        ensure!(
+            (body["device_id"] == device.device_id.to_string()) == is_identity,
+            "{name}: {body}"
+        );
+        ensure!(body["device_certificate_pem"].is_string() == is_identity, "{name}");
+        answered += 1;
+    }
+    ensure!(answered >= 6, "only {answered} events");
+    Ok(())
+}
