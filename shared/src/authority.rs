@@ -204,10 +204,15 @@ impl Authority {
             return Err(self.fault(AuthorityFault::TooShort { ca_not_after, leaf_not_after }));
         }
         match &self.certificate.key_purposes {
-            Some(purposes) if *purposes == [usage.key_purpose()] => Ok(()),
+            Some(purposes) if is_same_set(purposes, usage.key_purposes()) => Ok(()),
             _ => Err(self.fault(AuthorityFault::Unusable("its extKeyUsage is another".into()))),
         }
     }
+}
+
+/// An imported CA may have its purposes in any order.
+fn is_same_set(purposes: &[ObjectIdentifier], wanted: &[ObjectIdentifier]) -> bool {
+    purposes.len() == wanted.len() && wanted.iter().all(|purpose| purposes.contains(purpose))
 }
 
 impl TryFrom<AuthorityRecord> for Authority {

@@ -8,11 +8,16 @@ use p256::ecdsa::{DerSignature, VerifyingKey};
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::{
+    attr::Attributes,
     name::Name,
     request::{CertReq, CertReqInfo},
 };
 
-use crate::signed::{self, Signed};
+use crate::{
+    host::Host,
+    requested,
+    signed::{self, Signed},
+};
 
 const LABEL: &str = "CERTIFICATE REQUEST";
 
@@ -20,6 +25,7 @@ const LABEL: &str = "CERTIFICATE REQUEST";
 #[derive(Clone, Debug)]
 pub struct VerifiedCsr {
     public_key: SubjectPublicKeyInfoOwned,
+    attributes: Attributes,
 }
 
 impl VerifiedCsr {
@@ -40,13 +46,21 @@ impl VerifiedCsr {
         if !signed.is_by(&key) {
             return Err("the request is not signed with its own key and ecdsa-with-SHA256");
         }
-        Ok(Self { public_key: request.info.public_key })
+        Ok(Self { public_key: request.info.public_key, attributes: request.info.attributes })
     }
 
     /// The key to certify.
     #[must_use]
     pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
         &self.public_key
+    }
+
+    /// The DNS names and IP addresses that it asks for: a wish, until somebody has looked at it.
+    ///
+    /// # Errors
+    /// When it asks for names of another kind, or says so in a way that cannot be read.
+    pub fn requested_hosts(&self) -> Result<Vec<Host>, &'static str> {
+        requested::hosts(&self.attributes)
     }
 }
 

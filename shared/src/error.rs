@@ -111,6 +111,9 @@ pub enum Error {
     /// An operator asked for something that is not there.
     #[error("there is no {0}")]
     Missing(String),
+    /// An operator asked to renew what was revoked.
+    #[error("{0} is revoked, and not renewed: issue a new one, if that is meant")]
+    Revoked(String),
     /// An operator asked to make something that is there already.
     #[error("there is a {0} already")]
     Exists(String),

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod csr;
 pub mod error;
+pub mod host;
 pub mod id;
 mod issue;
 pub mod keypair;
@@ -31,6 +32,8 @@ pub mod name;
 #[cfg(feature = "lambda")]
 pub mod problem;
 pub mod profile;
+mod requested;
+pub mod service;
 mod signed;
 pub mod store;
 pub mod token;

@@ -168,15 +168,17 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
         "keyUsage is the profile's",
         "RFC 5280, 4.2.1.3",
     )?;
-    if let Some(usage) = profile.usage() {
+    if let Some(purposes) = profile.key_purposes() {
         expect(ExtendedKeyUsage::OID, false);
         ensure(
-            holds(&read, |it: &ExtendedKeyUsage| it.0 == [usage.key_purpose()]),
-            "extKeyUsage is the profile's one purpose",
+            holds(&read, |it: &ExtendedKeyUsage| it.0 == purposes),
+            "extKeyUsage has the profile's purposes and no other",
             "RFC 5280, 4.2.1.12",
         )?;
     }
-    if let Some(names) = profile.alternative_names() {
+    let names = profile.alternative_names();
+    let names = names.map_err(|_| broken("the names encode", "RFC 5280, 4.2.1.6"))?;
+    if let Some(names) = names {
         expect(SubjectAltName::OID, false);
         ensure(
             !names.0.is_empty() && holds(&read, |it: &SubjectAltName| *it == names),
@@ -257,14 +259,16 @@ fn broken(rule: &'static str, source_text: &'static str) -> LintError {
 mod tests {
     use getrandom::{SysRng, rand_core::UnwrapErr};
     use p256::{ecdsa::SigningKey, elliptic_curve::Generate};
-    use x509_cert::{ext::pkix::name::GeneralName, name::Name};
+    use x509_cert::name::Name;
 
     use super::*;
     use crate::{
+        host::Host,
         id::DeviceId,
         keypair::KeyPair,
         name::distinguished,
         profile::{IssuedBy, Profile, Usage, build},
+        service::{Role, Service},
     };
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -303,9 +307,22 @@ mod tests {
         Profile::Device(DeviceId::generate(&mut UnwrapErr(SysRng)))
     }
 
-    fn server() -> Profile {
-        let address = GeneralName::from(std::net::IpAddr::from([127, 0, 0, 1]));
-        Profile::Server { common_name: "broker".into(), names: vec![address] }
+    fn service(role: Role) -> Profile {
+        let name: Host = "broker".parse().unwrap();
+        Profile::Service(Service::new(role, name.clone(), vec![name]).unwrap())
+    }
+
+    /// One of each; only the two devices are of one kind.
+    fn profiles() -> Vec<Profile> {
+        let usages = [Usage::Device, Usage::Server, Usage::Service];
+        let roles = [Role::Server, Role::Client, Role::Peer];
+        let client = Service::new(Role::Client, "broker".parse().unwrap(), vec![]).unwrap();
+        let code = "0123456789abcdef".repeat(4).parse().unwrap();
+        let mut all = vec![device(), device(), Profile::Service(client)];
+        all.push(Profile::Registration(code));
+        all.extend(usages.map(subordinate));
+        all.extend(roles.map(service));
+        all
     }
 
     fn subordinate(usage: Usage) -> Profile {
@@ -315,8 +332,7 @@ mod tests {
     #[test]
     fn passes_what_the_profiles_build() {
         let ca = Ca::new();
-        for profile in [device(), server(), subordinate(Usage::Device), subordinate(Usage::Server)]
-        {
+        for profile in profiles() {
             let der = ca.der(&profile);
             let digest: [u8; 32] = Sha256::digest(&der).into();
             let linted = lint(Tbs { der, profile: &profile, issued_by: ca.issued_by() }).unwrap();
@@ -353,7 +369,7 @@ mod tests {
     #[test]
     fn refuses_one_profile_for_another() {
         let ca = Ca::new();
-        let profiles = [device(), device(), server(), subordinate(Usage::Device)];
+        let profiles = profiles();
         for (i, built) in profiles.iter().enumerate() {
             for (j, wanted) in profiles.iter().enumerate() {
                 let tbs = Tbs { der: ca.der(built), profile: wanted, issued_by: ca.issued_by() };

@@ -149,6 +149,7 @@ impl From<&Error> for Problem {
             | Error::Runtime(_)
             | Error::Incomplete(_)
             | Error::Missing(_)
+            | Error::Revoked(_)
             | Error::Exists(_) => {
                 plain(INTERNAL_ERROR, "Nothing was released. An operator can find the cause by the request id.")
             }

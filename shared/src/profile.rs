@@ -3,6 +3,8 @@
 //! [`build`] makes the to-be-signed part of one; `lint` then reads it back and holds it against the
 //! same profile before anything may sign it.
 
+use std::{fmt, str::FromStr};
+
 use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use der::{
     Encode,
@@ -35,7 +37,8 @@ use x509_cert::{
 };
 
 use crate::{
-    authority::CaCertificate, clock::Timestamp, error::Result, id::DeviceId, name, signed,
+    authority::CaCertificate, clock::Timestamp, error::Result, id::DeviceId, name,
+    service::Service, signed,
 };
 
 /// Device clocks may be slow: a certificate is valid from an hour before it was made.
@@ -48,15 +51,18 @@ pub enum Usage {
     Device,
     /// Identities of brokers and services: TLS servers.
     Server,
+    /// Identities of services that are TLS clients too, of brokers or of each other.
+    Service,
 }
 
 impl Usage {
-    /// The one key purpose of its certificates (RFC 5280, section 4.2.1.12).
+    /// The extended key usage of the CA (RFC 5280, section 4.2.1.12), which limits its leaves'.
     #[must_use]
-    pub fn key_purpose(self) -> ObjectIdentifier {
+    pub fn key_purposes(self) -> &'static [ObjectIdentifier] {
         match self {
-            Self::Device => ID_KP_CLIENT_AUTH,
-            Self::Server => ID_KP_SERVER_AUTH,
+            Self::Device => &[ID_KP_CLIENT_AUTH],
+            Self::Server => &[ID_KP_SERVER_AUTH],
+            Self::Service => &[ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH],
         }
     }
 }
@@ -78,13 +84,36 @@ pub enum Profile {
     },
     /// A device's birth certificate.
     Device(DeviceId),
-    /// The certificate of a broker or another TLS server.
-    Server {
-        /// Its common name, for people.
-        common_name: String,
-        /// What clients check: DNS names and IP addresses.
-        names: Vec<GeneralName>,
-    },
+    /// The certificate of a broker or another service.
+    Service(Service),
+    /// A proof to AWS IoT that a CA is ours, with a key that nobody keeps.
+    Registration(RegistrationCode),
+}
+
+/// What AWS IoT gives an account to put into a certificate of a CA that it is to register.
+///
+/// 64 hex digits; so it is no device's id, and no [`Host`](crate::host::Host) of that length either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationCode(String);
+
+/// A text that is no registration code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a registration code of AWS IoT: it should be 64 hex digits")]
+pub struct InvalidCode;
+
+impl FromStr for RegistrationCode {
+    type Err = InvalidCode;
+
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidCode> {
+        let is_code = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_code.then(|| Self(text.to_owned())).ok_or(InvalidCode)
+    }
+}
+
+impl fmt::Display for RegistrationCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl Profile {
@@ -92,7 +121,8 @@ impl Profile {
         match self {
             Self::Root { subject } | Self::Subordinate { subject, .. } => Ok(subject.clone()),
             Self::Device(id) => name::distinguished(&id.to_string(), None),
-            Self::Server { common_name, .. } => name::distinguished(common_name, None),
+            Self::Service(service) => name::distinguished(&service.common_name().to_string(), None),
+            Self::Registration(code) => name::distinguished(&code.0, None),
         }
     }
 
@@ -101,7 +131,7 @@ impl Profile {
         let (ca, path_len_constraint) = match self {
             Self::Root { .. } => (true, None),
             Self::Subordinate { .. } => (true, Some(0)),
-            Self::Device(_) | Self::Server { .. } => (false, None),
+            Self::Device(_) | Self::Service(_) | Self::Registration(_) => (false, None),
         };
         BasicConstraints { ca, path_len_constraint }
     }
@@ -112,27 +142,32 @@ impl Profile {
             Self::Root { .. } | Self::Subordinate { .. } => {
                 KeyUsages::KeyCertSign | KeyUsages::CRLSign
             }
-            Self::Device(_) | Self::Server { .. } => FlagSet::from(KeyUsages::DigitalSignature),
+            Self::Device(_) | Self::Service(_) | Self::Registration(_) => {
+                FlagSet::from(KeyUsages::DigitalSignature)
+            }
         })
     }
 
     /// RFC 5280, section 4.2.1.12. In a subordinate it constrains the leaves below: a broker that
     /// trusts only the root still refuses a "device" that the server CA made.
-    pub(crate) fn usage(&self) -> Option<Usage> {
+    pub(crate) fn key_purposes(&self) -> Option<&'static [ObjectIdentifier]> {
         match self {
             Self::Root { .. } => None,
-            Self::Subordinate { usage, .. } => Some(*usage),
-            Self::Device(_) => Some(Usage::Device),
-            Self::Server { .. } => Some(Usage::Server),
+            Self::Subordinate { usage, .. } => Some(usage.key_purposes()),
+            Self::Device(_) | Self::Registration(_) => Some(Usage::Device.key_purposes()),
+            Self::Service(service) => Some(service.role().key_purposes()),
         }
     }
 
     /// RFC 5280, section 4.2.1.6. Never in a device's certificate: with a DNS name it could pose as
     /// a broker to clients that do not check the extended key usage.
-    pub(crate) fn alternative_names(&self) -> Option<SubjectAltName> {
+    pub(crate) fn alternative_names(&self) -> der::Result<Option<SubjectAltName>> {
         match self {
-            Self::Server { names, .. } => Some(SubjectAltName(names.clone())),
-            Self::Root { .. } | Self::Subordinate { .. } | Self::Device(_) => None,
+            Self::Service(service) => service.alternative_names(),
+            Self::Root { .. }
+            | Self::Subordinate { .. }
+            | Self::Device(_)
+            | Self::Registration(_) => Ok(None),
         }
     }
 
@@ -261,10 +296,10 @@ impl BuilderProfile for Extensions<'_> {
 
         add(self.profile.basic_constraints().to_extension(subject, &[]))?;
         add(self.profile.key_usage().to_extension(subject, &[]))?;
-        if let Some(usage) = self.profile.usage() {
-            add(ExtendedKeyUsage(vec![usage.key_purpose()]).to_extension(subject, &[]))?;
+        if let Some(purposes) = self.profile.key_purposes() {
+            add(ExtendedKeyUsage(purposes.to_vec()).to_extension(subject, &[]))?;
         }
-        if let Some(names) = self.profile.alternative_names() {
+        if let Some(names) = self.profile.alternative_names()? {
             add(names.to_extension(subject, &[]))?;
         }
         // RFC 5280, section 4.2.1.2.

@@ -156,6 +156,9 @@ enum UsageName {
     Device,
     /// Certificates of brokers and other servers.
     Server,
+    /// Certificates of services that are clients of brokers, or peers of each other. Only needed
+    /// for these: whoever may sign with this CA's key could make a device's name up.
+    Service,
 }
 
 impl UsageName {
@@ -163,6 +166,7 @@ impl UsageName {
         match self {
             Self::Device => "device",
             Self::Server => "server",
+            Self::Service => "service",
         }
     }
 
@@ -170,6 +174,7 @@ impl UsageName {
         match self {
             Self::Device => Usage::Device,
             Self::Server => Usage::Server,
+            Self::Service => Usage::Service,
         }
     }
 }

@@ -62,7 +62,7 @@ enum Command {
     /// Devices.
     #[command(subcommand)]
     Device(device::Command),
-    /// Certificates for brokers.
+    /// Certificates, users and configurations for brokers and the services around them.
     #[command(subcommand)]
     Broker(broker::Command),
 }
@@ -97,6 +97,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Command::Ca(ca::Command::Certify(command)) = command {
         return command.run(output, now);
     }
+    let command = match command {
+        Command::Broker(command) => match command.without_aws(output, now)? {
+            Some(rest) => Command::Broker(rest),
+            None => return Ok(()),
+        },
+        other => other,
+    };
     let config = aws::config().await?;
     let table = match stack {
         Some(stack) => stack::table(&config, &stack).await?,

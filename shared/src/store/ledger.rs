@@ -10,24 +10,25 @@ use aws_sdk_dynamodb::{
     },
 };
 use serde::{Deserialize, Serialize};
-use x509_cert::ext::pkix::name::GeneralName;
 
 use super::{
     Item, META, Policy, Store,
     device::{self, DeviceStatus, Standing},
-    incomplete, item, key, number, record, string,
+    incomplete, item, key, number, record, service, string,
 };
 use crate::{
     aws::is_throttling,
     clock::Timestamp,
     error::{Error, Rejection, Result, Service},
     lint::LintedTbs,
-    profile::{Profile, Usage},
+    profile::{Profile, RegistrationCode, Usage},
     token::{DeviceToken, hex},
 };
 
 /// How often a device's transaction is tried against others for the same device.
 const ATTEMPTS: u32 = 5;
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 /// Whom a certificate is for, and what entitles them to it.
 pub enum Holder<'a> {
@@ -38,45 +39,49 @@ pub enum Holder<'a> {
         /// The policy of the project that the token names.
         policy: &'a Policy,
     },
-    /// A broker or another TLS server, by an operator's word.
-    Server {
-        /// Its common name, and its name on the ledger.
-        common_name: &'a str,
-        /// What clients check.
-        names: &'a [GeneralName],
+    /// A broker or another service, by an operator's word.
+    Service {
+        /// Which.
+        service: &'a crate::service::Service,
         /// Days until it expires.
         validity_days: u32,
+        /// The serial number of the certificate that this one takes the place of, which must be on
+        /// the ledger and not revoked.
+        renews: Option<&'a str>,
     },
+    /// Nobody: it proves to AWS IoT that the device CA is ours, by an operator's word.
+    Registration(&'a RegistrationCode),
 }
 
 impl Holder<'_> {
     pub(crate) fn profile(&self) -> Profile {
         match self {
             Self::Device { token, .. } => Profile::Device(token.subject()),
-            Self::Server { common_name, names, .. } => {
-                Profile::Server { common_name: (*common_name).to_owned(), names: names.to_vec() }
-            }
+            Self::Service { service, .. } => Profile::Service((*service).clone()),
+            Self::Registration(code) => Profile::Registration((*code).clone()),
         }
     }
 
     pub(crate) fn usage(&self) -> Usage {
         match self {
-            Self::Device { .. } => Usage::Device,
-            Self::Server { .. } => Usage::Server,
+            Self::Device { .. } | Self::Registration(_) => Usage::Device,
+            Self::Service { service, .. } => service.role().usage(),
         }
     }
 
     pub(crate) fn validity_seconds(&self) -> u64 {
         match self {
             Self::Device { policy, .. } => policy.validity_seconds(),
-            Self::Server { validity_days, .. } => u64::from(*validity_days) * 24 * 60 * 60,
+            Self::Service { validity_days, .. } => u64::from(*validity_days) * DAY,
+            Self::Registration(_) => DAY,
         }
     }
 
     fn partition(&self) -> String {
         match self {
             Self::Device { token, .. } => device::partition(token.subject()),
-            Self::Server { common_name, .. } => format!("SERVER#{common_name}"),
+            Self::Service { service, .. } => service::partition(service),
+            Self::Registration(code) => format!("REGISTRATION#{code}"),
         }
     }
 }
@@ -170,15 +175,21 @@ impl Store {
             revoked_at: None,
             revocation_reason: None,
         };
-        let entry_item = item(partition.clone(), sort(&entry.serial_number), &entry)?;
+        let entry_item = || item(partition.clone(), sort(&entry.serial_number), &entry);
         let is_device = match holder {
             Holder::Device { token, policy } => {
+                let entry_item = entry_item()?;
                 self.record_for_device(token, policy, &entry.serial_number, entry_item, now)
                     .await?;
                 true
             }
-            Holder::Server { .. } => {
-                self.create(entry_item, format!("certificate {}", entry.serial_number)).await?;
+            Holder::Service { service, renews, .. } => {
+                self.record_for_service(service, *renews, &entry, now).await?;
+                false
+            }
+            Holder::Registration(_) => {
+                let what = format!("certificate {}", entry.serial_number);
+                self.create(entry_item()?, what).await?;
                 false
             }
         };
@@ -273,7 +284,7 @@ impl Store {
         write(update)
     }
 
-    fn put_new(&self, entry: Item) -> Result<TransactWriteItem> {
+    pub(super) fn put_new(&self, entry: Item) -> Result<TransactWriteItem> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(entry))
@@ -340,27 +351,14 @@ impl Store {
     /// # Errors
     /// When the store is away.
     pub async fn device_certificates(&self, id: crate::id::DeviceId) -> Result<Vec<LedgerEntry>> {
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("PK = :pk AND begins_with(SK, :sk)")
-            .expression_attribute_values(":pk", string(device::partition(id)))
-            .expression_attribute_values(":sk", string(sort("")))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut entries: Vec<LedgerEntry> = Vec::new();
-        while let Some(item) = items.next().await {
-            entries.push(record(item.map_err(|error| self.unavailable(&error))?)?);
-        }
+        let items = self.certificates(device::partition(id)).await?;
+        let mut entries = items.into_iter().map(record).collect::<Result<Vec<LedgerEntry>>>()?;
         entries.sort_by_key(|entry| entry.requested_at);
         Ok(entries)
     }
 }
 
-fn sort(serial_number: &str) -> String {
+pub(super) fn sort(serial_number: &str) -> String {
     format!("CERT#{serial_number}")
 }
 

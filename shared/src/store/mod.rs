@@ -8,8 +8,8 @@
 //! | certificate (the ledger) | `DEVICE#<id>` or `SERVER#<name>` | `CERT#<serial>` |
 //! | authority | `CA#<name>` | `META` |
 //!
-//! The index `inventory` lists projects (`PROJECTS`) and a project's devices (`DEVICES#<project>`)
-//! by the time they were made.
+//! The index `inventory` lists projects (`PROJECTS`), a project's devices (`DEVICES#<project>`) and
+//! services' certificates (`SERVICES`) by the time they were made.
 //!
 //! Every condition that protects something is in the write itself. Nothing expires by TTL: DynamoDB
 //! deletes late, so that code checks expiry.
@@ -19,6 +19,7 @@ mod device;
 mod enrollment;
 mod ledger;
 mod project;
+mod service;
 mod table;
 
 use std::{collections::HashMap, fmt::Display};
@@ -43,6 +44,7 @@ pub use device::{DeviceRecord, DeviceStatus};
 pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenStatus};
 pub use ledger::{EntryKey, Holder, LedgerEntry, Recorded};
 pub use project::{Policy, PolicyError, ProjectRecord};
+pub use service::ServiceCertificate;
 
 type Item = HashMap<String, AttributeValue>;
 

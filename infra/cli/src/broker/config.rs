@@ -1,0 +1,338 @@
+//! `birthcert broker config`: the configurations of `infra/`, which are tested as they stand, with
+//! the addresses and the files of one broker.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+
+use super::aws_iot::AwsIotCommand;
+use crate::{Context, files::write_new, output::Format};
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Eclipse Mosquitto. Tested with 2.0.11.
+    Mosquitto(Options),
+    /// RabbitMQ with its MQTT plugin. Tested with 3.10.8.
+    Rabbitmq(Options),
+    /// NATS with its MQTT listener. Tested with 2.9.10.
+    Nats(Options),
+    /// EMQX 5. Not tested.
+    Emqx(Options),
+    /// HiveMQ 4. Not tested, and needs its Enterprise Security Extension.
+    Hivemq(Options),
+    /// AWS IoT Core: what it takes to register the device CA.
+    AwsIot(AwsIotCommand),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Directory for the configuration; nothing in it is overwritten.
+    #[arg(long, value_name = "DIR")]
+    output_directory: PathBuf,
+    /// Where the broker finds its certificate: what `broker issue` was given. Unless given, where the
+    /// configuration says.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// The address to listen on. Unless given, all of them.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<IpAddr>,
+    /// The port for MQTT over TLS.
+    #[arg(long, default_value_t = 8883)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// The port for MQTT over secure WebSockets, such as 8884. Unless given, there are none.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    websocket_port: Option<u16>,
+}
+
+impl Command {
+    pub(super) fn without_aws(self, output: Format) -> anyhow::Result<Option<Self>> {
+        let (options, files) = match &self {
+            Self::Mosquitto(options) => (options, options.mosquitto()?),
+            Self::Rabbitmq(options) => (options, options.rabbitmq()?),
+            Self::Nats(options) => (options, options.nats()?),
+            Self::Emqx(options) => (options, options.emqx()?),
+            Self::Hivemq(options) => (options, options.hivemq()?),
+            Self::AwsIot(_) => return Ok(Some(self)),
+        };
+        write(&options.output_directory, files, output)?;
+        Ok(None)
+    }
+
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::AwsIot(command) => command.run(context).await,
+            // Done without AWS.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file of a configuration.
+pub(super) struct Generated {
+    pub(super) name: &'static str,
+    pub(super) text: String,
+    pub(super) is_program: bool,
+}
+
+impl Generated {
+    pub(super) fn new(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, text: text.into(), is_program: false }
+    }
+}
+
+#[derive(Serialize)]
+struct Written {
+    files: Vec<PathBuf>,
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, file) in self.files.iter().enumerate() {
+            let line = if place == 0 { "Written: " } else { "\n         " };
+            write!(f, "{line}{}", file.display())?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn write(folder: &Path, files: Vec<Generated>, output: Format) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let paths: Vec<_> = files.iter().map(|file| folder.join(file.name)).collect();
+    for path in &paths {
+        // All or nothing, as far as it can be told before.
+        let is_free = path.symlink_metadata().is_err();
+        ensure!(is_free, "{} exists already and is never overwritten", path.display());
+    }
+    for (file, path) in files.iter().zip(&paths) {
+        write_new(path, &file.text)?;
+        if file.is_program {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+        }
+    }
+    output.print(&Written { files: paths })
+}
+
+/// A template, whose own addresses and files are replaced.
+struct Template(String);
+
+impl Template {
+    /// What is to be replaced has to be there: a template that changed is noticed, not ignored.
+    fn replace(self, from: &str, to: &str) -> anyhow::Result<Self> {
+        ensure!(self.0.contains(from), "the template has no {from:?}");
+        Ok(Self(self.0.replace(from, to)))
+    }
+}
+
+const FILES: [&str; 3] = ["broker-chain.pem", "broker-key.pem", "root.pem"];
+
+impl Options {
+    fn mosquitto(&self) -> anyhow::Result<Vec<Generated>> {
+        let mut text = include_str!("../../../mosquitto/mosquitto.conf").to_owned();
+        if self.websocket_port.is_some() {
+            text += include_str!("../../../mosquitto/websockets.conf");
+        }
+        let mut text = Template(text);
+        let address = self.listen.map(|address| format!(" {address}")).unwrap_or_default();
+        text =
+            text.replace("\nlistener 8883\n", &format!("\nlistener {}{address}\n", self.port))?;
+        if let Some(port) = self.websocket_port {
+            text = text.replace("\nlistener 8884\n", &format!("\nlistener {port}{address}\n"))?;
+        }
+        if let Some(folder) = self.certificates()? {
+            let acl = plain(&self.output_directory)?;
+            text = text
+                .replace("\ncertfile ", &format!("\ncertfile {folder}/"))?
+                .replace("\nkeyfile ", &format!("\nkeyfile {folder}/"))?
+                .replace("\ncafile ", &format!("\ncafile {folder}/"))?
+                .replace("\nacl_file ", &format!("\nacl_file {acl}/"))?;
+        }
+        Ok(vec![
+            Generated::new("mosquitto.conf", text.0),
+            Generated::new("acl", include_str!("../../../mosquitto/acl")),
+        ])
+    }
+
+    fn rabbitmq(&self) -> anyhow::Result<Vec<Generated>> {
+        const HOME: &str = "/etc/rabbitmq/birthcert/";
+        let mut text = include_str!("../../../rabbitmq/rabbitmq.conf").to_owned();
+        if self.websocket_port.is_some() {
+            text += include_str!("../../../rabbitmq/websockets.conf");
+        }
+        let text = Template(text).replace("0.0.0.0:8883", &self.address(self.port))?;
+        let Some(port) = self.websocket_port else {
+            return Ok(vec![
+                Generated::new("rabbitmq.conf", self.at(text, HOME)?.0),
+                Generated::new(
+                    "enabled_plugins",
+                    include_str!("../../../rabbitmq/enabled_plugins"),
+                ),
+            ]);
+        };
+        let advanced = include_str!("../../../rabbitmq/advanced.config").to_owned();
+        let advanced = Template(advanced)
+            .replace("{ip, \"0.0.0.0\"}", &format!("{{ip, \"{}\"}}", self.listen_address()))?
+            .replace("{port, 8884}", &format!("{{port, {port}}}"))?;
+        Ok(vec![
+            Generated::new("rabbitmq.conf", self.at(text, HOME)?.0),
+            Generated::new("advanced.config", self.at(advanced, HOME)?.0),
+            Generated::new(
+                "enabled_plugins",
+                include_str!("../../../rabbitmq/enabled_plugins_websockets"),
+            ),
+        ])
+    }
+
+    fn nats(&self) -> anyhow::Result<Vec<Generated>> {
+        let text = include_str!("../../../nats/nats-server.conf");
+        let text = self.with_websockets(text, include_str!("../../../nats/websockets.conf"))?;
+        let text = match self.certificates()? {
+            // `ca_file: "root.pem"` and the other two; the comment names them without quotes.
+            Some(folder) => FILES.iter().try_fold(text, |text, file| {
+                text.replace(&format!("\"{file}\""), &format!("\"{folder}/{file}\""))
+            })?,
+            None => text,
+        };
+        Ok(vec![Generated::new("nats-server.conf", text.0)])
+    }
+
+    fn emqx(&self) -> anyhow::Result<Vec<Generated>> {
+        let text = include_str!("../../../emqx/emqx.conf");
+        let text = self.with_websockets(text, include_str!("../../../emqx/websockets.conf"))?;
+        Ok(vec![
+            Generated::new("emqx.conf", self.at(text, "/etc/emqx/birthcert/")?.0),
+            Generated::new("acl.conf", include_str!("../../../emqx/acl.conf")),
+        ])
+    }
+
+    fn hivemq(&self) -> anyhow::Result<Vec<Generated>> {
+        ensure!(
+            self.websocket_port.is_none(),
+            "there is no configuration for HiveMQ's WebSockets here"
+        );
+        let text = Template(include_str!("../../../hivemq/config.xml").to_owned())
+            .replace("<port>8883</port>", &format!("<port>{}</port>", self.port))?
+            .replace(">0.0.0.0<", &format!(">{}<", self.listen_address()))?;
+        Ok(vec![Generated::new("config.xml", self.at(text, "/opt/hivemq/birthcert/")?.0)])
+    }
+
+    fn with_websockets(&self, text: &str, websockets: &str) -> anyhow::Result<Template> {
+        let text = Template(text.to_owned()).replace("0.0.0.0:8883", &self.address(self.port))?;
+        match self.websocket_port {
+            Some(port) => Template(format!("{}{websockets}", text.0))
+                .replace("0.0.0.0:8884", &self.address(port)),
+            None => Ok(text),
+        }
+    }
+
+    fn at(&self, text: Template, home: &str) -> anyhow::Result<Template> {
+        match self.certificates()? {
+            Some(folder) => text.replace(home, &format!("{folder}/")),
+            None => Ok(text),
+        }
+    }
+
+    fn certificates(&self) -> anyhow::Result<Option<String>> {
+        self.directory.as_deref().map(plain).transpose()
+    }
+
+    fn listen_address(&self) -> IpAddr {
+        self.listen.unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+    }
+
+    fn address(&self, port: u16) -> String {
+        std::net::SocketAddr::new(self.listen_address(), port).to_string()
+    }
+}
+
+/// A path from the root on, in characters that mean nothing in any broker's configuration.
+fn plain(path: &Path) -> anyhow::Result<String> {
+    let path = std::path::absolute(path)?;
+    let text = path.to_str().filter(|text| {
+        text.chars()
+            .all(|it| it.is_alphanumeric() || matches!(it, '/' | '.' | '-' | '_' | '@' | '+'))
+    });
+    let text = text.with_context(|| {
+        format!(
+            "{} has characters that brokers' configurations read in different ways: use a path of \
+             letters, digits and / . - _ @ +",
+            path.display()
+        )
+    })?;
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(directory: Option<&str>, websocket_port: Option<u16>) -> Options {
+        Options {
+            output_directory: "/conf".into(),
+            directory: directory.map(Into::into),
+            listen: None,
+            port: 8883,
+            websocket_port,
+        }
+    }
+
+    fn all(options: &Options) -> Vec<Vec<Generated>> {
+        vec![
+            options.mosquitto().unwrap(),
+            options.rabbitmq().unwrap(),
+            options.nats().unwrap(),
+            options.emqx().unwrap(),
+        ]
+    }
+
+    #[test]
+    fn without_options_it_is_the_file_as_it_stands() {
+        let infra = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let folders = ["mosquitto", "rabbitmq", "nats", "emqx", "hivemq"];
+        let options = options(None, None);
+        let mut generated = all(&options);
+        generated.push(options.hivemq().unwrap());
+        for (folder, files) in folders.into_iter().zip(generated) {
+            for file in files {
+                let path = format!("{infra}/{folder}/{}", file.name);
+                assert_eq!(std::fs::read_to_string(&path).unwrap(), file.text, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_and_address_is_replaced() {
+        let options = Options {
+            listen: Some("::1".parse().unwrap()),
+            port: 1234,
+            ..options(Some("/certificates"), Some(5678))
+        };
+        for files in all(&options) {
+            let text: String = files.iter().map(|file| file.text.as_str()).collect();
+            for file in FILES {
+                // Outside of comments, and there are two listeners.
+                let lines = text.lines().filter(|line| !line.trim_start().starts_with(['#', '%']));
+                let named: Vec<_> = lines.filter(|line| line.contains(file)).collect();
+                assert!(named.len() >= 2, "{file}: {text}");
+                let path = format!("/certificates/{file}");
+                assert!(named.iter().all(|line| line.contains(&path)), "{named:?}");
+            }
+            assert!(text.contains("1234") && text.contains("5678") && text.contains("::1"));
+            assert!(!text.contains("0.0.0.0") && !text.contains("8883") && !text.contains("8884"));
+        }
+    }
+
+    #[test]
+    fn refuses_paths_that_a_configuration_reads_otherwise() {
+        for path in ["/a b", "/a\"b", "/a\nb", "/a#b", "/a{b}"] {
+            assert!(plain(Path::new(path)).is_err(), "{path}");
+        }
+        assert_eq!(plain(Path::new("/a/b.c-d/")).unwrap(), "/a/b.c-d");
+    }
+}

@@ -1,0 +1,258 @@
+//! `birthcert broker issue` and `issue-client`.
+
+use std::{
+    fmt, fs,
+    io::{self, IsTerminal as _, Write as _},
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use birthcert::{
+    Issuer,
+    authority::Authority,
+    certificate::Certificate,
+    csr::VerifiedCsr,
+    host::Host,
+    issue,
+    keypair::KeyPair,
+    kms::Signer,
+    profile::Usage,
+    service::{Role, Service},
+    store::Holder,
+};
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use serde::Serialize;
+use spki::SubjectPublicKeyInfoOwned;
+
+use super::{
+    LONGEST_VALIDITY_DAYS,
+    directory::{CLIENT, Directory, Names, ROOT, SERVER, Staged},
+};
+use crate::Context;
+
+#[derive(clap::Args)]
+pub(crate) struct IssueCommand {
+    /// A DNS name by which clients reach the broker. Can be given several times.
+    #[arg(long = "dns", value_name = "NAME")]
+    #[arg(required_unless_present_any = ["ip_addresses", "sans_from_csr"])]
+    dns_names: Vec<String>,
+    /// An IP address by which clients reach the broker. Can be given several times.
+    #[arg(long = "ip", value_name = "ADDRESS")]
+    ip_addresses: Vec<IpAddr>,
+    /// Take the names from the request, which are shown before anything is signed.
+    #[arg(long, requires = "csr", conflicts_with_all = ["dns_names", "ip_addresses"])]
+    sans_from_csr: bool,
+    /// Do not ask whether the names of the request are right.
+    #[arg(long, requires = "sans_from_csr")]
+    yes: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct IssueClientCommand {
+    /// Its common name, a DNS name or an IP address: what brokers compare or take for a user name.
+    #[arg(long, value_name = "NAME")]
+    common_name: String,
+    /// A DNS name of the service. Can be given several times.
+    #[arg(long = "dns", value_name = "NAME")]
+    dns_names: Vec<String>,
+    /// An address of the service. Can be given several times.
+    #[arg(long = "ip", value_name = "ADDRESS")]
+    ip_addresses: Vec<IpAddr>,
+    /// For a node of a cluster, which its peers connect to as well.
+    #[arg(long)]
+    peer: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What is the same for servers and clients.
+#[derive(clap::Args)]
+struct How {
+    /// A PKCS#10 request, in PEM, by the holder of the key. Only the key is taken from it.
+    #[arg(long, value_name = "FILE")]
+    csr: Option<PathBuf>,
+    /// Days until it expires.
+    #[arg(long, default_value_t = LONGEST_VALIDITY_DAYS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(LONGEST_VALIDITY_DAYS)))]
+    days: u32,
+    /// Directory for the key, the chain and root.pem; nothing in it is overwritten.
+    #[arg(long, value_name = "DIR")]
+    directory: PathBuf,
+}
+
+#[derive(Serialize)]
+pub(super) struct Issued {
+    serial_number: String,
+    not_after: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<PathBuf>,
+    chain: PathBuf,
+    root: PathBuf,
+}
+
+impl fmt::Display for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.key {
+            writeln!(f, "Key:         {}", key.display())?;
+        }
+        writeln!(f, "Chain:       {}", self.chain.display())?;
+        writeln!(f, "Trusts:      {}", self.root.display())?;
+        write!(f, "Valid until: {} (serial number {})", self.not_after, self.serial_number)
+    }
+}
+
+impl IssueCommand {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let csr = self.how.csr()?;
+        let names = match &csr {
+            Some(csr) if self.sans_from_csr => requested(csr, self.yes)?,
+            _ => hosts(&self.dns_names, &self.ip_addresses)?,
+        };
+        let common_name = names.first().context("a broker needs a name or an address")?.clone();
+        let service = Service::new(Role::Server, common_name, names)?;
+        self.how.run(context, &service, csr, SERVER).await
+    }
+}
+
+impl IssueClientCommand {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let common_name: Host = self.common_name.parse().map_err(|_| {
+            anyhow!(
+                "{:?} is neither a DNS name nor an IP address. A service's name is one of them, so \
+                 that it can never be a device's id, nor a wildcard in a broker's access rules",
+                self.common_name
+            )
+        })?;
+        let role = if self.peer { Role::Peer } else { Role::Client };
+        let names = hosts(&self.dns_names, &self.ip_addresses)?;
+        let service = Service::new(role, common_name, names)?;
+        self.how.run(context, &service, self.how.csr()?, CLIENT).await
+    }
+}
+
+impl How {
+    fn csr(&self) -> anyhow::Result<Option<VerifiedCsr>> {
+        self.csr.as_deref().map(read_csr).transpose()
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        service: &Service,
+        csr: Option<VerifiedCsr>,
+        names: Names,
+    ) -> anyhow::Result<()> {
+        let directory = Directory::create(&self.directory)?;
+        directory.expect_free(names)?;
+        let staged = directory.stage()?;
+        let key = stage_key(&staged, names, csr)?;
+        let certificate = sign(context, service, self.days, None, key).await?;
+        let issued = certificate.write(&staged, &directory, names)?;
+        staged.turn(certificate.certificate.serial_number(), names)?;
+        context.output.print(&issued)
+    }
+}
+
+/// A certificate with what is above it.
+pub(super) struct Signed {
+    pub(super) certificate: Certificate,
+    authority: Authority,
+}
+
+impl Signed {
+    pub(super) fn write(
+        &self,
+        staged: &Staged<'_>,
+        directory: &Directory,
+        names: Names,
+    ) -> anyhow::Result<Issued> {
+        let Self { certificate, authority } = self;
+        let chain = format!("{}{}", certificate.pem()?, authority.certificate().pem());
+        staged.write(names.chain, &chain)?;
+        staged.write(ROOT, authority.root().pem())?;
+        Ok(Issued {
+            serial_number: certificate.serial_number().to_owned(),
+            not_after: certificate.not_after().to_string(),
+            key: staged.has(names.key).then(|| directory.file(names.key)),
+            chain: directory.file(names.chain),
+            root: directory.file(ROOT),
+        })
+    }
+}
+
+/// The key to certify: the request's, or a new one, on the disk before anything is signed.
+pub(super) fn stage_key(
+    staged: &Staged<'_>,
+    names: Names,
+    csr: Option<VerifiedCsr>,
+) -> anyhow::Result<SubjectPublicKeyInfoOwned> {
+    if let Some(csr) = csr {
+        return Ok(csr.public_key().clone());
+    }
+    let pair = KeyPair::generate(&mut UnwrapErr(SysRng));
+    staged.write_key(names.key, &pair.private_key_pem()?)?;
+    Ok(pair.public_key()?)
+}
+
+pub(super) async fn sign(
+    context: &Context,
+    service: &Service,
+    validity_days: u32,
+    renews: Option<&str>,
+    key: SubjectPublicKeyInfoOwned,
+) -> anyhow::Result<Signed> {
+    let Context { store, kms, now, .. } = context;
+    let (ca, of) = match service.role().usage() {
+        Usage::Service => ("service", "services"),
+        Usage::Server | Usage::Device => ("server", "servers"),
+    };
+    let record = store.authority(ca).await?.with_context(|| {
+        format!("the CA for {of} is not set up: see birthcert ca subordinate --usage {ca}")
+    })?;
+    let authority = Authority::try_from(record)?;
+    let signer = Signer::new(kms.clone(), authority.key_arn());
+    let issuer = Issuer { authority: &authority, signer: &signer, store };
+    let holder = Holder::Service { service, validity_days, renews };
+    let certificate = issue(issuer, holder, key, *now, &mut UnwrapErr(SysRng)).await?;
+    Ok(Signed { certificate, authority })
+}
+
+pub(super) fn read_csr(path: &Path) -> anyhow::Result<VerifiedCsr> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    VerifiedCsr::from_pem(&text).map_err(|fault| anyhow!("{}: {fault}", path.display()))
+}
+
+fn hosts(dns_names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Vec<Host>> {
+    let mut hosts = Vec::new();
+    for name in dns_names {
+        let is_address = name.parse::<IpAddr>().is_ok();
+        ensure!(!is_address, "{name:?} is no DNS name but an address: use --ip");
+        hosts.push(Host::dns(name).map_err(|_| anyhow!("{name:?} is no DNS name"))?);
+    }
+    hosts.extend(addresses.iter().copied().map(Host::Ip));
+    Ok(hosts)
+}
+
+/// What the request asks for, once somebody has seen it: whoever wrote the request chose the names.
+fn requested(csr: &VerifiedCsr, yes: bool) -> anyhow::Result<Vec<Host>> {
+    let names = csr.requested_hosts().map_err(|fault| anyhow!(fault))?;
+    ensure!(!names.is_empty(), "the request asks for no names: give them with --dns and --ip");
+    let shown = names.iter().map(Host::to_string).collect::<Vec<_>>().join(", ");
+    eprintln!("The request asks for: {shown}");
+    if yes {
+        return Ok(names);
+    }
+    ensure!(io::stdin().is_terminal(), "nobody is there to confirm the names: --yes does");
+    eprint!("Certify them? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    if !matches!(answer.trim(), "y" | "Y" | "yes") {
+        bail!("not confirmed; nothing was signed");
+    }
+    Ok(names)
+}

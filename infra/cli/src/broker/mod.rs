@@ -1,0 +1,64 @@
+//! `birthcert broker`: certificates, users and configurations for brokers and the services around
+//! them.
+
+mod aws_iot;
+mod config;
+mod directory;
+mod held;
+mod issue;
+mod list;
+mod renew;
+mod users;
+
+use birthcert::clock::Timestamp;
+
+use crate::{Context, output::Format};
+
+/// The CA/Browser Forum's limit for servers, which clients on phones and desktops hold too.
+const LONGEST_VALIDITY_DAYS: u32 = 397;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Issue a broker's certificate, with a key that is made here and never leaves this machine, or
+    /// for the key of a request.
+    Issue(issue::IssueCommand),
+    /// Issue a client's certificate for a service: a bridge, a back end, or with --peer a node of a
+    /// cluster.
+    IssueClient(issue::IssueClientCommand),
+    /// Renew a certificate that is about to expire. Does nothing when it is not: made for cron.
+    Renew(renew::RenewCommand),
+    /// List what was issued to brokers and services, oldest first.
+    List,
+    /// Write the users of a broker that wants each device as one.
+    Users(users::UsersCommand),
+    /// Write a broker's configuration: mutual TLS, and topics of its own for each device.
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+impl Command {
+    /// Does what needs no AWS. Gives back what is left to do with it.
+    pub(crate) fn without_aws(
+        self,
+        output: Format,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<Self>> {
+        match self {
+            Self::Renew(command) => Ok(command.unless_due(output, now)?.map(Self::Renew)),
+            Self::Users(command) => Ok(command.of_known_devices(output)?.map(Self::Users)),
+            Self::Config(command) => Ok(command.without_aws(output)?.map(Self::Config)),
+            other => Ok(Some(other)),
+        }
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::Issue(command) => command.run(context).await,
+            Self::IssueClient(command) => command.run(context).await,
+            Self::Renew(command) => command.run(context).await,
+            Self::List => list::run(context).await,
+            Self::Users(command) => command.run(context).await,
+            Self::Config(command) => command.run(context).await,
+        }
+    }
+}

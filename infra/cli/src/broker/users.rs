@@ -1,0 +1,153 @@
+//! `birthcert broker users`: for brokers that want each device as a user of theirs.
+
+use std::{
+    fmt, fs,
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use birthcert::{
+    id::{DeviceId, ProjectId},
+    store::DeviceStatus,
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{Context, output::Format};
+
+#[derive(clap::Args)]
+pub(crate) struct UsersCommand {
+    /// Whose users.
+    #[arg(value_enum)]
+    broker: Broker,
+    /// The project whose active devices they are.
+    #[arg(long, env = "BIRTHCERT_PROJECT", required_unless_present = "devices")]
+    project: Option<ProjectId>,
+    /// A device, instead of a project's. Can be given several times.
+    #[arg(long = "device", value_name = "DEVICE")]
+    devices: Vec<DeviceId>,
+    /// The file to write; what was in it is replaced, in one step.
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Broker {
+    /// Definitions, for `rabbitmqctl import_definitions`.
+    Rabbitmq,
+    /// The file `devices.conf`, which nats-server includes and reads again at SIGHUP.
+    Nats,
+}
+
+#[derive(Serialize)]
+struct Written {
+    file: PathBuf,
+    devices: usize,
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, devices } = self;
+        let noun = if *devices == 1 { "device" } else { "devices" };
+        write!(f, "{devices} {noun}: {}", file.display())
+    }
+}
+
+impl UsersCommand {
+    pub(super) fn of_known_devices(self, output: Format) -> anyhow::Result<Option<Self>> {
+        if self.devices.is_empty() {
+            return Ok(Some(self));
+        }
+        self.write(&self.devices, output)?;
+        Ok(None)
+    }
+
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let project = self.project.context("--project or --device")?;
+        context.expect_project(project).await?;
+        let devices = context.store.devices(project, None).await?;
+        let active = devices.iter().filter(|device| device.status == DeviceStatus::Active);
+        self.write(&active.map(|device| device.device_id).collect::<Vec<_>>(), context.output)
+    }
+
+    fn write(&self, devices: &[DeviceId], output: Format) -> anyhow::Result<()> {
+        let text = match self.broker {
+            Broker::Rabbitmq => rabbitmq(devices)?,
+            Broker::Nats => nats(devices),
+        };
+        replace(&self.file, &text)?;
+        output.print(&Written { file: self.file.clone(), devices: devices.len() })
+    }
+}
+
+/// A device reads and writes `devices/<id>/#`, which the plugin turns into routing keys
+/// `devices.<id>.#`. It may declare the queues of its own client id alone: whoever connects by
+/// another's client id would be given what waits for that device.
+fn rabbitmq(devices: &[DeviceId]) -> anyhow::Result<String> {
+    let each = |make: fn(String) -> serde_json::Value| {
+        devices.iter().map(|id| make(id.to_string())).collect::<Vec<_>>()
+    };
+    let definitions = json!({
+        // An empty hash matches no password.
+        "users": each(|id| json!({
+            "name": id, "password_hash": "", "tags": [],
+            "hashing_algorithm": "rabbit_password_hashing_sha256",
+        })),
+        "permissions": each(|id| {
+            let queues = format!("mqtt-subscription-{id}qos[01]");
+            let and_exchange = format!("^({queues}|amq\\.topic)$");
+            json!({
+                "user": id, "vhost": "/", "configure": format!("^{queues}$"),
+                "write": and_exchange, "read": and_exchange,
+            })
+        }),
+        "topic_permissions": each(|id| {
+            let topics = "^devices\\.{username}(\\..*)?$";
+            json!({
+                "user": id, "vhost": "/", "exchange": "amq.topic", "write": topics, "read": topics,
+            })
+        }),
+    });
+    Ok(format!("{}\n", serde_json::to_string_pretty(&definitions)?))
+}
+
+/// A device reads and writes `devices/<id>/#`, as subjects `devices.<id>.>`, by MQTT and nothing
+/// else; `$MQTT.sub.>` is where the server delivers to its subscriptions with QoS 1.
+fn nats(devices: &[DeviceId]) -> String {
+    let mut text = String::from(
+        "# The devices that may connect, made by `birthcert broker users nats`; read again at SIGHUP.\n\
+         users = [\n\
+         \x20 # Without any user, nats-server would let everybody in.\n\
+         \x20 { user: \"CN=nobody\", permissions: { publish: { deny: \">\" }, subscribe: { deny: \">\" } } }\n",
+    );
+    for id in devices {
+        text += &format!(
+            "  {{ user: \"CN={id}\", allowed_connection_types: [\"MQTT\", \"MQTT_WS\"], permissions: {{\n    \
+             publish: {{ allow: [\"devices.{id}\", \"devices.{id}.>\"] }},\n    \
+             subscribe: {{ allow: [\"devices.{id}\", \"devices.{id}.>\", \"$MQTT.sub.>\"] }} }} }}\n"
+        );
+    }
+    text + "]\n"
+}
+
+/// By a rename, so that a broker never reads half of it.
+fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let name = path.file_name().context("--file is no file")?.to_string_lossy();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let unfinished = folder.join(format!(".{name}.{}", std::process::id()));
+    let write = || {
+        let mut file = File::create_new(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", path.display())).inspect_err(|_| {
+        let _ = fs::remove_file(&unfinished);
+    })
+}

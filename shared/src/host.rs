@@ -1,0 +1,139 @@
+//! How a service is reached: a DNS name or an IP address.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use der::asn1::Ia5String;
+use serde::{Deserialize, Serialize};
+use x509_cert::ext::pkix::name::GeneralName;
+
+/// A DNS name or an IP address.
+///
+/// Neither has an underscore, which every device id has, nor one of the characters that mean more
+/// than themselves in an MQTT topic (`+ # /`): a broker that takes it for a user name, and fills it
+/// into an access rule, gets no device's topics and no wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Host {
+    /// In lower case.
+    Dns(String),
+    /// Of either family.
+    Ip(IpAddr),
+}
+
+/// A text that is neither a DNS name nor an IP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither a DNS name nor an IP address")]
+pub struct InvalidHost;
+
+impl Host {
+    /// A DNS name in the preferred syntax of RFC 1034, section 3.5, as RFC 5280, section 4.2.1.6,
+    /// asks for. No wildcards: a service has a name. At most 64 characters, because a common name,
+    /// which often repeats it, has no more (`ub-common-name`).
+    ///
+    /// # Errors
+    /// When it is none; an address is none.
+    pub fn dns(name: &str) -> Result<Self, InvalidHost> {
+        let is_label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        let is_name = name.len() <= 64 && name.split('.').all(is_label);
+        // Clients look for an address among the addresses.
+        if !is_name || name.parse::<IpAddr>().is_ok() {
+            return Err(InvalidHost);
+        }
+        Ok(Self::Dns(name.to_ascii_lowercase()))
+    }
+
+    pub(crate) fn general_name(&self) -> der::Result<GeneralName> {
+        Ok(match self {
+            Self::Dns(name) => GeneralName::DnsName(Ia5String::new(name)?),
+            Self::Ip(address) => GeneralName::from(*address),
+        })
+    }
+}
+
+impl TryFrom<&GeneralName> for Host {
+    type Error = InvalidHost;
+
+    fn try_from(name: &GeneralName) -> Result<Self, InvalidHost> {
+        match name {
+            GeneralName::DnsName(name) => Self::dns(name.as_str()),
+            GeneralName::IpAddress(octets) => {
+                let octets = octets.as_bytes();
+                if let Ok(four) = <[u8; 4]>::try_from(octets) {
+                    return Ok(Self::Ip(four.into()));
+                }
+                let sixteen = <[u8; 16]>::try_from(octets).map_err(|_| InvalidHost)?;
+                Ok(Self::Ip(sixteen.into()))
+            }
+            _ => Err(InvalidHost),
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = InvalidHost;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHost> {
+        text.parse().map(Self::Ip).or_else(|_| Self::dns(text))
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = InvalidHost;
+
+    fn try_from(text: String) -> Result<Self, InvalidHost> {
+        text.parse()
+    }
+}
+
+impl From<Host> for String {
+    fn from(host: Host) -> Self {
+        host.to_string()
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.pad(name),
+            Self::Ip(address) => address.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_hosts_and_refuses_the_rest() {
+        for name in ["localhost", "broker-1.example.com", "3com.example"] {
+            assert_eq!(name.parse(), Ok(Host::Dns(name.into())), "{name}");
+        }
+        assert_eq!("Broker.Example".parse(), Ok(Host::Dns("broker.example".into())));
+        for name in ["", ".", "a..b", "*.example.com", "-a.b", "a_b", "é.example", "a b", "a.b."] {
+            assert_eq!(name.parse::<Host>(), Err(InvalidHost), "{name}");
+        }
+        assert_eq!("0:0::1".parse::<Host>().map(|host| host.to_string()), Ok("::1".into()));
+        assert_eq!(Host::dns("127.0.0.1"), Err(InvalidHost));
+    }
+
+    #[test]
+    fn is_never_a_device_nor_a_wildcard() {
+        for name in ["dev_0123456789ABCDEFGHIJKL", "dev_x", "+", "#", "a/b", "$SYS", ">", "*"] {
+            assert_eq!(name.parse::<Host>(), Err(InvalidHost), "{name}");
+        }
+    }
+
+    #[test]
+    fn goes_through_a_certificate_unchanged() {
+        for name in ["mqtt.example.com", "192.0.2.1", "2001:db8::1"] {
+            let host: Host = name.parse().unwrap();
+            assert_eq!(Host::try_from(&host.general_name().unwrap()), Ok(host));
+        }
+    }
+}
