@@ -9,6 +9,8 @@
 
 mod bad_input;
 mod broker;
+mod broker_certificates;
+mod brokers;
 mod cli;
 mod contract;
 mod events;
@@ -90,10 +92,15 @@ fn main() -> ExitCode {
         }
     }
     let alone = [
+        ("aws_iot", brokers::aws_iot::tests()),
+        ("broker_certificates", broker_certificates::tests()),
         ("cli", cli::tests()),
         ("examples", examples::tests()),
         ("local_stack", local_stack::tests()),
         ("localstack", localstack::tests()),
+        ("mosquitto", brokers::mosquitto::tests()),
+        ("nats", brokers::nats::tests()),
+        ("rabbitmq", brokers::rabbitmq::tests()),
         ("openapi", openapi::tests()),
         ("permissions", permissions::tests_alone()),
     ];

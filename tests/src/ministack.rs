@@ -25,7 +25,7 @@ impl Ministack {
                 // Its default is every interface.
                 .env("BIND_HOST", "127.0.0.1")
                 .env("GATEWAY_PORT", port.to_string())
-                .env("SERVICES", "cloudformation,dynamodb,kms,sns")
+                .env("SERVICES", "cloudformation,dynamodb,iot,kms,sns")
                 // On by default, whatever SERVICES says: an MQTT broker on 8883.
                 .env("IOT_MTLS_ENABLED", "0")
                 // It would look for containers of its own to remove.

@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::process::{Process, free_port};
 use crate::tool;
@@ -38,6 +38,28 @@ impl Mosquitto {
         hand_over(folder).await?;
         let process = Process::start(&tool::find("mosquitto")?, port, |mosquitto, _| {
             mosquitto.current_dir(folder).args(["-c", "mosquitto.conf"]);
+        })
+        .await?;
+        Ok(Self { process, port })
+    }
+
+    /// Starts the configuration in `folder`, for a certificate in `certificates` and 127.0.0.1:`port`.
+    ///
+    /// # Errors
+    /// As [`Mosquitto::start`].
+    pub async fn start_configured(
+        folder: &Path,
+        certificates: &Path,
+        port: u16,
+    ) -> anyhow::Result<Self> {
+        // Its own user has to get there, too.
+        let home = folder.parent().context("a folder in a folder")?;
+        fs::set_permissions(home, fs::Permissions::from_mode(0o711))?;
+        for folder in [folder, certificates] {
+            hand_over(folder).await?;
+        }
+        let process = Process::start(&tool::find("mosquitto")?, port, |mosquitto, _| {
+            mosquitto.arg("-c").arg(folder.join("mosquitto.conf"));
         })
         .await?;
         Ok(Self { process, port })

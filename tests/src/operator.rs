@@ -197,6 +197,11 @@ impl Operator {
 }
 
 impl Ran {
+    /// What it said beside its answer.
+    pub fn stderr(&self) -> &str {
+        &self.stderr
+    }
+
     /// What it printed, if it succeeded and complained of nothing.
     ///
     /// # Errors

@@ -65,6 +65,11 @@ impl Process {
         Ok(process)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the server has written to its standard output and error.
     pub fn log(&self) -> String {
         let log = fs::read(self.scratch.path().join(LOG)).unwrap_or_default();

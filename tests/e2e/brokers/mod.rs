@@ -1,0 +1,162 @@
+//! Real brokers with the configurations that `birthcert broker config` writes, and devices of a stack
+//! on this machine.
+
+pub(crate) mod aws_iot;
+pub(crate) mod mosquitto;
+pub(crate) mod nats;
+pub(crate) mod rabbitmq;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use birthcert_tests::api::Enrolled;
+use birthcert_tests::mqtt_session::{Client, Endpoint};
+use birthcert_tests::operator::Operator;
+use birthcert_tests::process::free_port;
+use birthcert_tests::stack::Stack;
+use tempfile::TempDir;
+
+/// A stack, its operator with a broker's certificate in `broker`, and where that broker will listen.
+pub(crate) struct Fleet {
+    pub(crate) stack: Stack,
+    pub(crate) operator: Operator,
+    pub(crate) port: u16,
+    pub(crate) websocket_port: u16,
+    scratch: TempDir,
+}
+
+/// A device and what it connects with.
+pub(crate) struct Device {
+    pub(crate) enrolled: Enrolled,
+    pub(crate) client: Client,
+}
+
+impl Device {
+    pub(crate) fn id(&self) -> String {
+        self.enrolled.device_id.to_string()
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> String {
+        format!("devices/{}/{name}", self.id())
+    }
+}
+
+impl Fleet {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let scratch = TempDir::new()?;
+        let stack = Stack::start(&scratch.path().join("stack")).await?;
+        let operator = Operator::of(&stack)?;
+        operator.done("broker issue --dns localhost --ip 127.0.0.1 --directory broker").await?;
+        let (port, websocket_port) = (free_port()?, free_port()?);
+        Ok(Self { stack, operator, port, websocket_port, scratch })
+    }
+
+    /// Writes the configuration of `broker` into `conf`, for ports of this fleet on 127.0.0.1.
+    pub(crate) async fn configure(&self, broker: &str) -> anyhow::Result<PathBuf> {
+        let Self { port, websocket_port, operator, .. } = self;
+        operator
+            .done(&format!(
+                "broker config {broker} --output-directory conf --directory broker \
+                 --listen 127.0.0.1 --port {port} --websocket-port {websocket_port}"
+            ))
+            .await?;
+        Ok(operator.path("conf"))
+    }
+
+    pub(crate) async fn device(&self) -> anyhow::Result<Device> {
+        self.device_of(&self.stack).await
+    }
+
+    /// A device of any stack, which trusts this fleet's broker.
+    pub(crate) async fn device_of(&self, stack: &Stack) -> anyhow::Result<Device> {
+        let answer = stack.api.enroll(&stack.state.enrollment_token).await?;
+        ensure!(answer.status == 200, "{answer:?}");
+        let enrolled: Enrolled = serde_json::from_value(answer.json)?;
+        let identity = stack.api.released(&enrolled).await?;
+        let id = enrolled.device_id.to_string();
+        let (chain, key) = (self.path(&format!("{id}.pem")), self.path(&format!("{id}-key.pem")));
+        fs::write(&chain, &identity.certificate_chain_pem)?;
+        fs::write(&key, &identity.device_private_key_pem)?;
+        let client = self.client(&id, Some((chain, key)));
+        Ok(Device { enrolled, client })
+    }
+
+    pub(crate) fn client(&self, id: &str, identity: Option<(PathBuf, PathBuf)>) -> Client {
+        let cafile = self.operator.path("broker/root.pem");
+        Client { id: id.to_owned(), clean_session: true, cafile, identity }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.scratch.path().join(file)
+    }
+
+    /// The two devices publish and subscribe, each in its own topics and in nobody else's.
+    pub(crate) async fn topics_are_apart(
+        &self,
+        endpoint: Endpoint,
+        alice: &Device,
+        bob: &Device,
+    ) -> anyhow::Result<()> {
+        let mut alices = alice.client.connect(endpoint).await?.open()?;
+        ensure!(alices.subscribe(&alice.topic("#")).await?, "alice's own topics");
+        ensure!(alices.publish(&alice.topic("a/b"), "first").await?);
+        ensure!(alices.next().await?.as_deref() == Some("first"));
+
+        // Brokers differ in how they deny: by silence, an error, or hanging up. What counts is that
+        // nothing arrives, for which the next message of alice's own is the proof.
+        for topic in [alice.topic("a/b"), "telemetry".into(), "devices".into()] {
+            let mut bobs = bob.client.connect(endpoint).await?.open()?;
+            bobs.publish(&topic, "forged").await?;
+        }
+        ensure!(alices.publish(&alice.topic("a"), "second").await?);
+        ensure!(alices.next().await?.as_deref() == Some("second"), "bob's message arrived");
+
+        for topic in [alice.topic("#"), "#".into(), "devices/+/a".into(), "+/+/#".into()] {
+            let mut bobs = bob.client.connect(endpoint).await?.open()?;
+            bobs.subscribe(&topic).await?;
+            ensure!(alices.publish(&alice.topic("a"), "third").await?);
+            ensure!(alices.next().await?.as_deref() == Some("third"));
+            // Hung up on, if the first subscription was not just ignored.
+            if bobs.subscribe(&bob.topic("#")).await? {
+                bobs.publish(&bob.topic("b"), "mine").await?;
+                let next = bobs.next().await?;
+                ensure!(next.as_deref() != Some("third"), "bob reads alice's topics by {topic}");
+                ensure!(next.is_none() || next.as_deref() == Some("mine"), "{topic}: {next:?}");
+            }
+        }
+        let mut bobs = bob.client.connect(endpoint).await?.open()?;
+        ensure!(bobs.subscribe(&bob.topic("#")).await?, "bob's own topics");
+        ensure!(bobs.publish(&bob.topic("b"), "mine").await?);
+        ensure!(bobs.next().await?.as_deref() == Some("mine"));
+        Ok(())
+    }
+
+    /// Only a certificate of this root's device CA opens a session.
+    pub(crate) async fn strangers_stay_out(
+        &self,
+        endpoint: Endpoint,
+        device: &Device,
+    ) -> anyhow::Result<()> {
+        let id = device.id();
+        drop(device.client.connect(endpoint).await?.open()?);
+
+        let nobody = self.client(&id, None).connect(endpoint).await?;
+        ensure!(nobody.is_refused(), "without a certificate: {nobody:?}");
+
+        let broker = |file: &str| self.operator.path("broker").join(file);
+        let servers = (broker("broker-chain.pem"), broker("broker-key.pem"));
+        let server = self.client(&id, Some(servers)).connect(endpoint).await?;
+        ensure!(server.is_refused(), "with a certificate of the server CA: {server:?}");
+
+        let other = Stack::start(&self.path("other-stack")).await?;
+        let stranger = self.device_of(&other).await?.client.connect(endpoint).await?;
+        ensure!(stranger.is_refused(), "a device of another root: {stranger:?}");
+        other.stop().await
+    }
+}
+
+/// Where a test writes what a broker reads.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}

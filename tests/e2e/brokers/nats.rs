@@ -1,0 +1,63 @@
+//! Debian's nats-server with its MQTT listeners, by TCP and by WebSocket.
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::mqtt_session::{Client, Endpoint};
+use birthcert_tests::nats::Nats;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
+
+use super::Fleet;
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![devices_have_their_topics]
+}
+
+async fn devices_have_their_topics() -> anyhow::Result<()> {
+    let fleet = Fleet::start().await?;
+    let folder = fleet.configure("nats").await?;
+    let write_users = "broker users nats --file conf/devices.conf";
+    fleet.operator.done(write_users).await?;
+    let (alice, bob) = (fleet.device().await?, fleet.device().await?);
+    let broker = Nats::start(&folder, fleet.port).await?;
+
+    // Without a user there is nobody to be let in, rather than everybody.
+    let endpoints = [Endpoint::Tcp(fleet.port), Endpoint::WebSocket(fleet.websocket_port, "/mqtt")];
+    for endpoint in endpoints {
+        let early = alice.client.connect(endpoint).await?;
+        ensure!(early.is_refused(), "a device that is no user: {early:?}");
+    }
+    fleet.operator.done(write_users).await?;
+    broker.reload().await?;
+    let carol = fleet.device().await?;
+
+    for endpoint in endpoints {
+        fleet.topics_are_apart(endpoint, &alice, &bob).await.with_context(|| broker.log())?;
+        fleet.strangers_stay_out(endpoint, &alice).await?;
+        let late = carol.client.connect(endpoint).await?;
+        ensure!(late.is_refused(), "a device that is no user: {late:?}");
+
+        // A session that outlives its connection: what alice subscribed to is not given to bob.
+        let keeping = Client { clean_session: false, ..alice.client.clone() };
+        let mut alices = keeping.connect(endpoint).await?.open()?;
+        ensure!(alices.subscribe(&alice.topic("#")).await?);
+        ensure!(alices.publish(&alice.topic("a"), "kept").await?);
+        drop(alices);
+        let claimed = Client { id: alice.id(), clean_session: false, ..bob.client.clone() };
+        if let Ok(mut bobs) = claimed.connect(endpoint).await?.open()
+            && bobs.subscribe(&bob.topic("#")).await?
+        {
+            bobs.publish(&bob.topic("b"), "mine").await?;
+            let next = bobs.next().await?;
+            ensure!(next.as_deref() != Some("kept"), "bob was given alice's session");
+        }
+    }
+
+    // By NATS's own protocol nobody logs in as a device, which has no password.
+    let stream = TcpStream::connect(("127.0.0.1", broker.port)).await?;
+    let mut greeting = String::new();
+    BufReader::new(stream).read_line(&mut greeting).await?;
+    let greeting = greeting.strip_prefix("INFO ").context("a greeting")?;
+    let greeting: serde_json::Value = serde_json::from_str(greeting)?;
+    ensure!(greeting["tls_required"] == true && greeting["tls_verify"] == true, "{greeting}");
+    fleet.stack.stop().await
+}

@@ -1,0 +1,46 @@
+//! Debian's RabbitMQ with its MQTT plugins, by TCP and by WebSocket.
+
+use anyhow::ensure;
+use birthcert_tests::mqtt_session::{Client, Endpoint};
+use birthcert_tests::rabbitmq::Rabbitmq;
+
+use super::Fleet;
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![devices_have_their_topics]
+}
+
+async fn devices_have_their_topics() -> anyhow::Result<()> {
+    let fleet = Fleet::start().await?;
+    let folder = fleet.configure("rabbitmq").await?;
+    let (alice, bob) = (fleet.device().await?, fleet.device().await?);
+    let broker = Rabbitmq::start(&folder, fleet.port).await?;
+    let endpoint = Endpoint::Tcp(fleet.port);
+
+    let early = alice.client.connect(endpoint).await?;
+    ensure!(early.is_refused(), "a device that is no user: {early:?}");
+    fleet.operator.done("broker users rabbitmq --file conf/devices.json").await?;
+    broker.import(&folder.join("devices.json")).await?;
+    let carol = fleet.device().await?;
+
+    for endpoint in [endpoint, Endpoint::WebSocket(fleet.websocket_port, "/ws")] {
+        fleet.topics_are_apart(endpoint, &alice, &bob).await?;
+        fleet.strangers_stay_out(endpoint, &alice).await?;
+        let late = carol.client.connect(endpoint).await?;
+        ensure!(late.is_refused(), "a device that is no user: {late:?}");
+
+        // A session that outlives its connection belongs to a client id: alice's stays alice's.
+        let keeping = Client { clean_session: false, ..alice.client.clone() };
+        let mut alices = keeping.connect(endpoint).await?.open()?;
+        ensure!(alices.subscribe(&alice.topic("#")).await?);
+        drop(alices);
+        let claimed = Client { id: alice.id(), clean_session: false, ..bob.client.clone() };
+        if let Ok(mut bobs) = claimed.connect(endpoint).await?.open() {
+            let granted = bobs.subscribe(&bob.topic("#")).await?;
+            ensure!(!granted, "bob was given alice's session: {}", broker.log());
+        }
+    }
+    let users = broker.ctl(&["list_users", "--silent"]).await?;
+    ensure!(users.contains(&alice.id()) && !users.contains(&carol.id()), "{users}");
+    fleet.stack.stop().await
+}

@@ -1,0 +1,110 @@
+"""One MQTT 3.1.1 session over TLS, by paho-mqtt: told line by line, in JSON, what to do, and answering so.
+
+No brokers but the tests' own are meant: 127.0.0.1 is the only host.
+"""
+import json
+import socket
+import sys
+import time
+
+import paho.mqtt.client as mqtt
+
+# Far more than a broker on this machine needs.
+LIMIT = 20
+
+
+class Session:
+    def __init__(self, options):
+        self.closed = False
+        self.connack = None
+        self.acknowledged = set()
+        self.granted = {}
+        self.messages = []
+        self.client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2,
+            client_id=options["client_id"],
+            clean_session=options["clean_session"],
+            transport="websockets" if options["path"] else "tcp",
+            protocol=mqtt.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        if options["path"]:
+            self.client.ws_set_options(path=options["path"])
+        self.client.tls_set(options["cafile"], options["certificate"], options["key"])
+        self.client.on_connect = self.on_connect
+        self.client.on_publish = lambda _c, _u, mid, *_: self.acknowledged.add(mid)
+        self.client.on_subscribe = self.on_subscribe
+        self.client.on_message = lambda _c, _u, it: self.messages.append((it.topic, it.payload.decode()))
+
+    def on_connect(self, _client, _userdata, _flags, reason, _properties):
+        self.connack = reason
+
+    def on_subscribe(self, _client, _userdata, mid, reasons, _properties):
+        self.granted[mid] = not any(reason.is_failure for reason in reasons)
+
+    def until(self, done):
+        deadline = time.monotonic() + LIMIT
+        while not done() and not self.closed:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the broker neither answers nor hangs up")
+            if self.client.loop(timeout=0.05) != mqtt.MQTT_ERR_SUCCESS:
+                self.closed = True
+
+    def connect(self, port):
+        try:
+            self.client.connect("127.0.0.1", port)
+        except ConnectionRefusedError:
+            raise
+        except (OSError, mqtt.WebsocketConnectionError) as error:
+            # The handshake.
+            return {"refused": repr(error)}
+        self.until(lambda: self.connack is not None)
+        if self.connack is None:
+            return {"refused": "closed"}
+        if self.connack.is_failure:
+            return {"refused": str(self.connack)}
+        return {"connected": True}
+
+    def publish(self, topic, payload):
+        sent = self.client.publish(topic, payload, qos=1)
+        self.until(lambda: sent.mid in self.acknowledged)
+        return {"acknowledged": sent.mid in self.acknowledged}
+
+    def subscribe(self, topic):
+        _, mid = self.client.subscribe(topic, qos=1)
+        self.until(lambda: mid in self.granted)
+        return {"granted": self.granted.get(mid, False), "closed": self.closed}
+
+    def next(self):
+        self.until(lambda: self.messages)
+        if not self.messages:
+            return {"closed": True}
+        topic, payload = self.messages.pop(0)
+        return {"topic": topic, "payload": payload}
+
+
+def main():
+    options = json.loads(sys.stdin.readline())
+    session = Session(options)
+    answer = session.connect(options["port"])
+    while True:
+        print(json.dumps(answer), flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            # Without a DISCONNECT, as a device that loses power.
+            sock = session.client.socket()
+            if sock is not None:
+                sock.close()
+            return
+        wish = json.loads(line)
+        match wish.pop("do"):
+            case "publish":
+                answer = session.publish(**wish)
+            case "subscribe":
+                answer = session.subscribe(**wish)
+            case "next":
+                answer = session.next()
+
+
+socket.setdefaulttimeout(LIMIT)
+main()
