@@ -337,7 +337,7 @@ async fn aws(stack: &Stack, args: Vec<String>) -> anyhow::Result<()> {
         .args(args)
         .env("AWS_ACCESS_KEY_ID", "local")
         .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("AWS_REGION", &stack.state.region)
+        .env("AWS_DEFAULT_REGION", &stack.state.region)
         .env("AWS_ENDPOINT_URL", &stack.state.aws_endpoint_url_dynamodb)
         .output()
         .await?;

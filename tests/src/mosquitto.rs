@@ -70,6 +70,11 @@ impl Mosquitto {
         self.port
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// What the broker has logged; why it refused a client stands only here.
     pub fn log(&self) -> String {
         self.process.log()

@@ -38,6 +38,11 @@ impl Nats {
         send_signal("HUP", self.process.pid()).await
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.process.log()

@@ -94,6 +94,13 @@ impl Rabbitmq {
         Ok(output)
     }
 
+    /// A line for sh that runs `rabbitmqctl` for this node.
+    pub fn shell(&self, line: &str) -> String {
+        let variables = self.variables.iter().map(|(name, value)| format!("{name}='{value}'"));
+        let variables = variables.collect::<Vec<_>>().join(" ");
+        format!("env -i {variables} {PROGRAMS}/rabbitmqctl {line}")
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.process.log()

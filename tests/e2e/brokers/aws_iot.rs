@@ -27,7 +27,7 @@ async fn on_ministack(fleet: &Fleet, ministack: &Ministack, line: &str) -> anyho
         .env("HOME", fleet.operator.path("."))
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_REGION", "eu-central-1")
+        .env("AWS_DEFAULT_REGION", "eu-central-1")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_PAGER", "")
         .env("AWS_ENDPOINT_URL", ministack.endpoint())

@@ -8,6 +8,7 @@ pub(crate) mod rabbitmq;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use birthcert_tests::api::Enrolled;
@@ -15,7 +16,10 @@ use birthcert_tests::mqtt_session::{Client, Endpoint};
 use birthcert_tests::operator::Operator;
 use birthcert_tests::process::free_port;
 use birthcert_tests::stack::Stack;
+use birthcert_tests::tool;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 /// A stack, its operator with a broker's certificate in `broker`, and where that broker will listen.
 pub(crate) struct Fleet {
@@ -25,6 +29,9 @@ pub(crate) struct Fleet {
     pub(crate) websocket_port: u16,
     scratch: TempDir,
 }
+
+/// Far more than a broker takes to read two files.
+const RELOAD: Duration = Duration::from_secs(60);
 
 /// A device and what it connects with.
 pub(crate) struct Device {
@@ -85,6 +92,49 @@ impl Fleet {
     pub(crate) fn client(&self, id: &str, identity: Option<(PathBuf, PathBuf)>) -> Client {
         let cafile = self.operator.path("broker/root.pem");
         Client { id: id.to_owned(), clean_session: true, cafile, identity }
+    }
+
+    /// Nobody else on the network reaches what a test started.
+    pub(crate) async fn listens_on_loopback_alone(&self) -> anyhow::Result<()> {
+        for port in [self.port, self.websocket_port] {
+            // All of 127.0.0.0/8 is this machine: who answers here too listens on every interface.
+            let elsewhere = TcpStream::connect(("127.0.0.2", port)).await;
+            ensure!(elsewhere.is_err(), "{port} is open on every interface");
+        }
+        Ok(())
+    }
+
+    /// Renews the broker's certificate, and has the broker take it by `reload`: new connections are
+    /// shown the new one.
+    pub(crate) async fn takes_a_renewed_certificate(&self, reload: &str) -> anyhow::Result<()> {
+        let ports = [self.port, self.websocket_port];
+        let renew = ["broker", "renew", "--directory", "broker", "--within", "400d"];
+        let reload = format!("--reload-command={reload}");
+        let before = self.served(ports).await?;
+        self.operator.run_with(&[renew.as_slice(), &[&reload]].concat()).await?.done()?;
+        let chain = self.operator.path("broker/broker-chain.pem");
+        let new = serial(&format!("cat {}", text(&chain))).await?;
+        ensure!(before.iter().all(|it| *it != new), "{before:?}");
+        // A signal returns before what it asks for is done.
+        let deadline = Instant::now() + RELOAD;
+        loop {
+            let served = self.served(ports).await?;
+            if served.iter().all(|it| *it == new) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "{served:?} are served, and not {new}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn served(&self, ports: [u16; 2]) -> anyhow::Result<Vec<String>> {
+        let mut serials = Vec::new();
+        for port in ports {
+            // Without a client's certificate, which comes after the server's.
+            let show = format!("openssl s_client -connect 127.0.0.1:{port} </dev/null 2>/dev/null");
+            serials.push(serial(&show).await?);
+        }
+        Ok(serials)
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -156,7 +206,12 @@ impl Fleet {
     }
 }
 
-/// Where a test writes what a broker reads.
+async fn serial(show: &str) -> anyhow::Result<String> {
+    let shown = tool::run("sh", ["-c", &format!("{show} | openssl x509 -noout -serial")]).await?;
+    ensure!(shown.output.starts_with("serial="), "{show}: {}", shown.output);
+    Ok(shown.output)
+}
+
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }

@@ -14,8 +14,9 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
     let fleet = Fleet::start().await?;
     let folder = fleet.configure("mosquitto").await?;
     let (alice, bob) = (fleet.device().await?, fleet.device().await?);
-    let _broker =
+    let broker =
         Mosquitto::start_configured(&folder, &fleet.operator.path("broker"), fleet.port).await?;
+    fleet.listens_on_loopback_alone().await?;
     for endpoint in [Endpoint::Tcp(fleet.port), Endpoint::WebSocket(fleet.websocket_port, "/mqtt")]
     {
         fleet.topics_are_apart(endpoint, &alice, &bob).await?;
@@ -28,6 +29,7 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
         ensure!(bobs.publish(&bob.topic("b"), "mine").await?);
         ensure!(alices.subscribe(&alice.topic("#")).await?, "alice was thrown off");
     }
+    fleet.takes_a_renewed_certificate(&format!("kill -HUP {}", broker.pid())).await?;
     fleet.stack.stop().await
 }
 

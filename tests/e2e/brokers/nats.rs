@@ -20,6 +20,8 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
     let (alice, bob) = (fleet.device().await?, fleet.device().await?);
     let broker = Nats::start(&folder, fleet.port).await?;
 
+    fleet.listens_on_loopback_alone().await?;
+
     // Without a user there is nobody to be let in, rather than everybody.
     let endpoints = [Endpoint::Tcp(fleet.port), Endpoint::WebSocket(fleet.websocket_port, "/mqtt")];
     for endpoint in endpoints {
@@ -46,11 +48,20 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
         if let Ok(mut bobs) = claimed.connect(endpoint).await?.open()
             && bobs.subscribe(&bob.topic("#")).await?
         {
-            bobs.publish(&bob.topic("b"), "mine").await?;
-            let next = bobs.next().await?;
-            ensure!(next.as_deref() != Some("kept"), "bob was given alice's session");
+            for own in ["mine", "mine too"] {
+                bobs.publish(&bob.topic("b"), own).await?;
+                let next = bobs.next().await?;
+                ensure!(next.as_deref() == Some(own), "bob was given alice's session: {next:?}");
+            }
         }
+
+        // What docs/brokers.md warns of: client ids are not bound to certificates.
+        let mut alices = alice.client.connect(endpoint).await?.open()?;
+        let claimed = Client { id: alice.id(), ..bob.client.clone() };
+        let _bobs = claimed.connect(endpoint).await?.open()?;
+        ensure!(!alices.publish(&alice.topic("a"), "x").await?, "alice is not thrown off any more");
     }
+    fleet.takes_a_renewed_certificate(&format!("kill -HUP {}", broker.pid())).await?;
 
     // By NATS's own protocol nobody logs in as a device, which has no password.
     let stream = TcpStream::connect(("127.0.0.1", broker.port)).await?;

@@ -16,6 +16,7 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
     let (alice, bob) = (fleet.device().await?, fleet.device().await?);
     let broker = Rabbitmq::start(&folder, fleet.port).await?;
     let endpoint = Endpoint::Tcp(fleet.port);
+    fleet.listens_on_loopback_alone().await?;
 
     let early = alice.client.connect(endpoint).await?;
     ensure!(early.is_refused(), "a device that is no user: {early:?}");
@@ -39,7 +40,14 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
             let granted = bobs.subscribe(&bob.topic("#")).await?;
             ensure!(!granted, "bob was given alice's session: {}", broker.log());
         }
+
+        // What docs/brokers.md warns of: client ids are not bound to certificates.
+        let mut alices = alice.client.connect(endpoint).await?.open()?;
+        let claimed = Client { id: alice.id(), ..bob.client.clone() };
+        let _bobs = claimed.connect(endpoint).await?.open()?;
+        ensure!(!alices.publish(&alice.topic("a"), "x").await?, "alice is not thrown off any more");
     }
+    fleet.takes_a_renewed_certificate(&broker.shell("eval 'ssl:clear_pem_cache().'")).await?;
     let users = broker.ctl(&["list_users", "--silent"]).await?;
     ensure!(users.contains(&alice.id()) && !users.contains(&carol.id()), "{users}");
     fleet.stack.stop().await
