@@ -5,7 +5,7 @@
 //! | project | `PROJECT#<id>` | `META` |
 //! | enrollment token | `PROJECT#<id>` | `TOKEN#<id>` |
 //! | device | `DEVICE#<id>` | `META` |
-//! | certificate (the ledger) | `DEVICE#<id>` or `SERVER#<name>` | `CERT#<serial>` |
+//! | certificate (the ledger) | `DEVICE#<id>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
 //! | authority | `CA#<name>` | `META` |
 //!
 //! The index `inventory` lists projects (`PROJECTS`), a project's devices (`DEVICES#<project>`) and

@@ -33,7 +33,7 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
     let carol = fleet.device().await?;
 
     for endpoint in endpoints {
-        fleet.topics_are_apart(endpoint, &alice, &bob).await.with_context(|| broker.log())?;
+        fleet.topics_are_apart(endpoint, &alice, &bob).await?;
         fleet.strangers_stay_out(endpoint, &alice).await?;
         let late = carol.client.connect(endpoint).await?;
         ensure!(late.is_refused(), "a device that is no user: {late:?}");
@@ -59,9 +59,18 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
         let mut alices = alice.client.connect(endpoint).await?.open()?;
         let claimed = Client { id: alice.id(), ..bob.client.clone() };
         let _bobs = claimed.connect(endpoint).await?.open()?;
-        ensure!(!alices.publish(&alice.topic("a"), "x").await?, "alice is not thrown off any more");
+        ensure!(alices.next().await?.is_none(), "alice was sent something");
     }
     fleet.takes_a_renewed_certificate(&format!("kill -HUP {}", broker.pid())).await?;
+
+    // A device that is taken out is out, of the session that is open, too.
+    let mut bobs = bob.client.connect(endpoints[0]).await?.open()?;
+    ensure!(bobs.publish(&bob.topic("b"), "x").await?);
+    fleet.operator.done(&format!("{write_users} --device {}", alice.id())).await?;
+    broker.reload().await?;
+    ensure!(bobs.next().await?.is_none(), "bob's session goes on");
+    ensure!(bob.client.connect(endpoints[0]).await?.is_refused());
+    drop(alice.client.connect(endpoints[0]).await?.open()?);
 
     // By NATS's own protocol nobody logs in as a device, which has no password.
     let stream = TcpStream::connect(("127.0.0.1", broker.port)).await?;

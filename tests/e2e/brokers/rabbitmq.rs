@@ -45,7 +45,7 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
         let mut alices = alice.client.connect(endpoint).await?.open()?;
         let claimed = Client { id: alice.id(), ..bob.client.clone() };
         let _bobs = claimed.connect(endpoint).await?.open()?;
-        ensure!(!alices.publish(&alice.topic("a"), "x").await?, "alice is not thrown off any more");
+        ensure!(alices.next().await?.is_none(), "alice was sent something");
     }
     fleet.takes_a_renewed_certificate(&broker.shell("eval 'ssl:clear_pem_cache().'")).await?;
     let users = broker.ctl(&["list_users", "--silent"]).await?;

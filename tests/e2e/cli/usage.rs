@@ -158,6 +158,13 @@ async fn every_command_has_help() -> anyhow::Result<()> {
     for command in [
         "",
         " broker issue",
+        " broker issue-client",
+        " broker renew",
+        " broker list",
+        " broker users",
+        " broker config",
+        " broker config mosquitto",
+        " broker config aws-iot",
         " ca activate",
         " ca certify",
         " ca request",
