@@ -32,6 +32,7 @@ pub mod name;
 #[cfg(feature = "lambda")]
 pub mod problem;
 pub mod profile;
+pub mod registration;
 mod requested;
 pub mod service;
 mod signed;

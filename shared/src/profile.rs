@@ -3,8 +3,6 @@
 //! [`build`] makes the to-be-signed part of one; `lint` then reads it back and holds it against the
 //! same profile before anything may sign it.
 
-use std::{fmt, str::FromStr};
-
 use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use der::{
     Encode,
@@ -90,39 +88,13 @@ pub enum Profile {
     Registration(RegistrationCode),
 }
 
-/// What AWS IoT gives an account to put into a certificate of a CA that it is to register.
-///
-/// 64 hex digits; so it is no device's id, and no [`Host`](crate::host::Host) of that length either.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegistrationCode(String);
-
-/// A text that is no registration code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a registration code of AWS IoT: it should be 64 hex digits")]
-pub struct InvalidCode;
-
-impl FromStr for RegistrationCode {
-    type Err = InvalidCode;
-
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidCode> {
-        let is_code = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_code.then(|| Self(text.to_owned())).ok_or(InvalidCode)
-    }
-}
-
-impl fmt::Display for RegistrationCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl Profile {
     pub(crate) fn subject(&self) -> der::Result<Name> {
         match self {
             Self::Root { subject } | Self::Subordinate { subject, .. } => Ok(subject.clone()),
             Self::Device(id) => name::distinguished(&id.to_string(), None),
             Self::Service(service) => name::distinguished(&service.common_name().to_string(), None),
-            Self::Registration(code) => name::distinguished(&code.0, None),
+            Self::Registration(code) => name::distinguished(code.as_str(), None),
         }
     }
 

@@ -21,7 +21,8 @@ use crate::{
     clock::Timestamp,
     error::{Error, Rejection, Result, Service},
     lint::LintedTbs,
-    profile::{Profile, RegistrationCode, Usage},
+    profile::{Profile, Usage},
+    registration::RegistrationCode,
     token::{DeviceToken, hex},
 };
 
