@@ -36,7 +36,7 @@ use x509_cert::{
 
 use crate::{
     authority::CaCertificate, clock::Timestamp, error::Result, id::DeviceId, name,
-    service::Service, signed,
+    registration::RegistrationCode, service::Service, signed,
 };
 
 /// Device clocks may be slow: a certificate is valid from an hour before it was made.

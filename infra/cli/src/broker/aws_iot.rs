@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use birthcert::{
     Issuer, authority::Authority, clock::Timestamp, issue, keypair::KeyPair, kms::Signer,
-    profile::RegistrationCode, store::Holder,
+    registration::RegistrationCode, store::Holder,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
 
