@@ -50,7 +50,7 @@ pub struct Session {
 #[derive(Debug)]
 pub enum Connected {
     /// A session.
-    Open(Session),
+    Open(Box<Session>),
     /// The broker refused, in the handshake or after it.
     Refused(String),
 }
@@ -85,7 +85,7 @@ impl Client {
         let answer = session.ask(&options).await?;
         Ok(match answer["refused"].as_str() {
             Some(why) => Connected::Refused(why.to_owned()),
-            None => Connected::Open(session),
+            None => Connected::Open(Box::new(session)),
         })
     }
 }
@@ -97,7 +97,7 @@ impl Connected {
     /// There is none.
     pub fn open(self) -> anyhow::Result<Session> {
         match self {
-            Self::Open(session) => Ok(session),
+            Self::Open(session) => Ok(*session),
             Self::Refused(why) => anyhow::bail!("refused: {why}"),
         }
     }
