@@ -2,7 +2,13 @@
 //!
 //! `Display` is for the log: it may name causes, never secrets.
 
-use crate::{clock::Timestamp, config::ConfigError, lint::LintError, store::ItemError};
+use crate::{
+    clock::Timestamp,
+    config::ConfigError,
+    id::DeviceId,
+    lint::LintError,
+    store::{DeviceStatus, ItemError},
+};
 
 /// A result whose error is [`Error`] unless said otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -22,6 +28,9 @@ pub enum Error {
     /// The enrollment token has enrolled as many devices as it may.
     #[error("device cap of the enrollment token reached")]
     DeviceCapReached,
+    /// The enrollment token is right, but not for callers from there.
+    #[error("caller outside the address ranges of the enrollment token")]
+    AddressNotAllowed,
     /// The device was issued as many certificates as its project allows.
     #[error("issuance limit of the device reached")]
     IssuanceLimitReached,
@@ -117,6 +126,14 @@ pub enum Error {
     /// An operator asked to make something that is there already.
     #[error("there is a {0} already")]
     Exists(String),
+    /// An operator asked for what a device's status does not allow.
+    #[error("device {device_id} is {status}")]
+    DeviceStatus {
+        /// The device.
+        device_id: DeviceId,
+        /// What it is.
+        status: DeviceStatus,
+    },
 }
 
 impl Error {

@@ -1,6 +1,6 @@
 //! The face towards AWS Lambda: API Gateway events in, responses out.
 
-use std::{future::Future, process::ExitCode};
+use std::{future::Future, net::IpAddr, process::ExitCode};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -160,6 +160,18 @@ pub fn request_id(request: &Request) -> String {
         .unwrap_or_default()
 }
 
+/// The address that API Gateway itself saw the request come from. What headers such as
+/// `X-Forwarded-For` say of it is the caller's word and never read.
+#[must_use]
+pub fn source_address(request: &Request) -> Option<IpAddr> {
+    let address = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.as_deref(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
+        _ => None,
+    };
+    address?.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
 /// Checks that a request is for `method` and `path`, whatever stage it came through.
 ///
 /// # Errors
@@ -306,6 +318,34 @@ mod tests {
             let (status, body) = ask(&event, handler).await;
             assert_eq!(status, 401);
             assert!(body["detail"].as_str().unwrap().contains("exactly once"));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_source_address_is_the_gateways_word_and_no_headers() {
+        for (address, expected) in [
+            ("192.0.2.7", Some("192.0.2.7")),
+            ("::ffff:192.0.2.7", Some("192.0.2.7")),
+            ("2001:DB8::7", Some("2001:db8::7")),
+            ("192.0.2.7:443", None),
+            ("test-invoke-source-ip", None),
+            ("", None),
+        ] {
+            let mut http_api = event("enroll");
+            http_api["requestContext"]["http"]["sourceIp"] = address.into();
+            http_api["headers"]["x-forwarded-for"] = "198.51.100.1".into();
+            http_api["headers"]["forwarded"] = "for=198.51.100.1".into();
+            let mut rest_api = event("rest-enroll");
+            rest_api["requestContext"]["identity"]["sourceIp"] = address.into();
+            rest_api["multiValueHeaders"]["X-Forwarded-For"] = json!(["198.51.100.1"]);
+            for event in [http_api, rest_api] {
+                let (_, body) = ask(&event, |request| async move {
+                    let address = source_address(&request).map(|it| it.to_string());
+                    outcome(&request, Ok(json!({ "address": address })))
+                })
+                .await;
+                assert_eq!(body["address"], json!(expected), "{address}");
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //! Everything here takes its clock and its randomness as values and reads no environment but in
 //! [`config`].
 
+pub mod address;
 pub mod audit;
 pub mod authority;
 pub mod aws;
@@ -34,6 +35,7 @@ pub mod problem;
 pub mod profile;
 pub mod registration;
 mod requested;
+pub mod revocation;
 pub mod service;
 mod signed;
 pub mod store;

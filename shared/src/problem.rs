@@ -35,6 +35,7 @@ kinds! {
     INVALID_DEVICE_TOKEN = UNAUTHORIZED, "invalid-device-token", "The device token is not valid";
     TOKEN_PAUSED = FORBIDDEN, "enrollment-token-paused", "The enrollment token is paused";
     DEVICE_CAP_REACHED = FORBIDDEN, "device-cap-reached", "The enrollment token has reached its device cap";
+    ADDRESS_NOT_ALLOWED = FORBIDDEN, "address-not-allowed", "The enrollment token is not valid from this address";
     NOT_FOUND = NOT_FOUND, "not-found", "There is nothing at this path";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take this method";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
@@ -112,6 +113,10 @@ impl From<&Error> for Problem {
             Error::DeviceCapReached => {
                 plain(DEVICE_CAP_REACHED, "This enrollment token has enrolled as many devices as it may.")
             }
+            Error::AddressNotAllowed => plain(
+                ADDRESS_NOT_ALLOWED,
+                "This enrollment token enrolls devices from certain networks only. An operator can add one.",
+            ),
             Error::IssuanceLimitReached => later(
                 ISSUANCE_LIMIT_REACHED,
                 24 * 60 * 60,
@@ -150,7 +155,8 @@ impl From<&Error> for Problem {
             | Error::Incomplete(_)
             | Error::Missing(_)
             | Error::Revoked(_)
-            | Error::Exists(_) => {
+            | Error::Exists(_)
+            | Error::DeviceStatus { .. } => {
                 plain(INTERNAL_ERROR, "Nothing was released. An operator can find the cause by the request id.")
             }
         }

@@ -1,18 +1,21 @@
 //! `POST /enroll`: an enrollment token in, a device with a token of its own out.
 //!
 //! Two round trips to DynamoDB and no KMS: a conditional update counts the use of the enrollment
-//! token, then a put adds the device. Not in one transaction, which would make the parallel
+//! token, then a put adds the device. (Three for the first device on a token with address ranges that
+//! this instance has not seen.) Not in one transaction, which would make the parallel
 //! enrollments on one token conflict; a crash between the two costs one use and nothing else.
 
 mod form;
 
 use birthcert::{
     Error, Result,
+    address::AddressRanges,
     audit::Event,
+    cache::Cache,
     clock::Timestamp,
     config::Config,
     error::Rejection,
-    id::{DeviceId, ProjectId},
+    id::{DeviceId, ProjectId, TokenId},
     lambda,
     store::{DeviceRecord, DeviceStatus, Store},
     token::{DeviceToken, EnrollmentToken},
@@ -31,6 +34,9 @@ const TOKEN: HeaderName = HeaderName::from_static("thistle-device-enrollment-tok
 pub struct Enroll {
     store: Store,
     world: World,
+    /// The address ranges that tokens were last seen to have. They decide nothing: each is part of a
+    /// write's condition, which costs a second round trip where it does not hold any more.
+    ranges: Cache<TokenId, Option<AddressRanges>>,
 }
 
 #[derive(Serialize)]
@@ -51,7 +57,7 @@ impl Enroll {
     pub async fn start(config: &Config, world: World) -> Result<Self> {
         let store = Store::new(config.aws.dynamodb()?, &config.table_name);
         lambda::unless_transient([store.check().await], world)?;
-        Ok(Self { store, world })
+        Ok(Self { store, world, ranges: Cache::new() })
     }
 
     /// Answers one request.
@@ -72,7 +78,10 @@ impl Enroll {
         let token = enrollment_token(request).map_err(Error::EnrollmentToken)?;
         let label = form::label(request).await?;
 
-        self.store.admit(&token, now).await?;
+        let caller = lambda::source_address(request);
+        let expected = self.ranges.last(&token.subject()).flatten();
+        let ranges = self.store.admit(&token, caller, expected, now).await?;
+        self.ranges.put(token.subject(), ranges, now);
 
         let rng = &mut UnwrapErr(SysRng);
         let device_token = DeviceToken::generate(token.project(), DeviceId::generate(rng), rng);

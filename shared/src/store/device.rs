@@ -1,4 +1,4 @@
-//! Devices.
+//! Devices, as they come in and as they are looked at.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     id::{DeviceId, ProjectId, TokenId},
     label::Label,
+    revocation::RevocationReason,
     token::{DeviceToken, SecretHash},
 };
 
@@ -18,7 +19,7 @@ pub(super) fn partition(id: DeviceId) -> String {
     format!("DEVICE#{id}")
 }
 
-fn inventory(project: ProjectId) -> String {
+pub(super) fn inventory(project: ProjectId) -> String {
     format!("DEVICES#{project}")
 }
 
@@ -46,20 +47,28 @@ pub struct DeviceRecord {
 pub enum DeviceStatus {
     /// It may.
     Active,
+    /// Not until an operator enables it; its certificates stay good.
+    Disabled,
+    /// Not until an operator releases it; its certificates are on hold (RFC 5280, section 5.3.1).
+    Held,
     /// Never again.
     Revoked,
 }
 
 impl fmt::Display for DeviceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
 impl DeviceStatus {
-    pub(super) fn as_str(self) -> &'static str {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Held => "held",
             Self::Revoked => "revoked",
         }
     }
@@ -81,8 +90,36 @@ pub(super) struct Standing {
     pub(super) status: DeviceStatus,
     pub(super) token_hash: SecretHash,
     pub(super) issued: u32,
+    /// Set by an operator for this device, in place of the policy's.
+    #[serde(default)]
+    pub(super) issuance_limit: Option<u32>,
     #[serde(default)]
     pub(super) live_serials: Vec<String>,
+    /// What it was before it was put on hold.
+    #[serde(default)]
+    pub(super) held_from: Option<DeviceStatus>,
+}
+
+/// All that an operator may see of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceDetails {
+    /// What lists show.
+    #[serde(flatten)]
+    pub record: DeviceRecord,
+    /// How many certificates it was issued.
+    pub issued: u32,
+    /// How many it may be issued, where an operator set that for this device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuance_limit: Option<u32>,
+    /// When it was last issued one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_issued_at: Option<Timestamp>,
+    /// When it was revoked or put on hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation_reason: Option<RevocationReason>,
 }
 
 impl Store {
@@ -114,6 +151,14 @@ impl Store {
             }
             _ => self.unavailable(&error),
         })
+    }
+
+    /// A device.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn device(&self, id: DeviceId) -> Result<Option<DeviceDetails>> {
+        self.get(partition(id), META.into()).await
     }
 
     /// The devices of a project, oldest first; at most `limit` of them.

@@ -1,23 +1,32 @@
-//! Enrollment tokens.
+//! Enrollment tokens, as operators make and change them. What they let in is decided in `admission`.
 
 use std::fmt;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::{
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{AttributeValue, ReturnValue},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Item, META, Store, is_condition_failure, item, key, number, project::partition, record, string,
+    META, Store, is_condition_failure, item, key, number, project::partition, record, string,
 };
 use crate::{
+    address::AddressRanges,
     clock::Timestamp,
-    error::{Error, Rejection, Result},
+    error::{Error, Result},
     id::{ProjectId, TokenId},
     label::Label,
     token::{EnrollmentToken, SecretHash},
 };
 
-fn sort(id: TokenId) -> String {
+pub(super) fn sort(id: TokenId) -> String {
     format!("TOKEN#{id}")
+}
+
+/// Address ranges as their attribute is compared with and set to.
+pub(super) fn ranges_value(ranges: &AddressRanges) -> AttributeValue {
+    AttributeValue::L(ranges.iter().map(string).collect())
 }
 
 /// An enrollment token as it is stored: all but its secret.
@@ -40,6 +49,9 @@ pub struct EnrollmentTokenRecord {
     /// How many devices it may enroll.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_cap: Option<u64>,
+    /// From where it lets devices in; from anywhere, unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_ranges: Option<AddressRanges>,
     /// How many devices it enrolled.
     pub uses: u64,
     /// When it was made.
@@ -47,6 +59,18 @@ pub struct EnrollmentTokenRecord {
     /// When its secret was last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regenerated_at: Option<Timestamp>,
+}
+
+impl EnrollmentTokenRecord {
+    /// Whether this is the hash of its secret.
+    pub(super) fn is(&self, hash: &SecretHash) -> bool {
+        self.hash == *hash
+    }
+
+    /// Whether this is the hash of the secret that it had before.
+    pub(super) fn was(&self, hash: &SecretHash) -> bool {
+        self.previous_hash.as_ref().is_some_and(|previous| previous == hash)
+    }
 }
 
 /// Whether an enrollment token lets anyone in.
@@ -66,7 +90,7 @@ impl fmt::Display for TokenStatus {
 }
 
 impl TokenStatus {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Paused => "paused",
@@ -83,45 +107,36 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
     /// How many devices it may enroll.
     pub device_cap: Option<u64>,
+    /// From where.
+    pub address_ranges: Option<AddressRanges>,
+}
+
+/// What becomes of one of a token's attributes.
+#[derive(Clone, Debug, Default)]
+pub enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is removed: there is no such limit any more.
+    Remove,
+    /// It becomes this.
+    Set(T),
+}
+
+/// What an operator changes about an enrollment token. It all takes effect in one write.
+#[derive(Clone, Debug, Default)]
+pub struct TokenChanges {
+    /// For people: the batch of devices it is meant for.
+    pub batch_label: Change<Label>,
+    /// When it stops letting anyone in.
+    pub expires_at: Change<Timestamp>,
+    /// How many devices it may enroll, the ones that it did enroll included.
+    pub device_cap: Change<u64>,
+    /// From where.
+    pub address_ranges: Change<AddressRanges>,
 }
 
 impl Store {
-    /// Lets one device in: counts a use of `token`, on the condition that it is right, active, not
-    /// expired and below its cap. One round trip; nothing is read before.
-    ///
-    /// # Errors
-    /// Why not; or when the store is away.
-    pub async fn admit(&self, token: &EnrollmentToken, now: Timestamp) -> Result<()> {
-        let answer = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(key(partition(token.project()), sort(token.subject()))))
-            .update_expression("ADD uses :one")
-            .condition_expression(
-                "#hash = :hash AND #status = :active \
-                 AND (attribute_not_exists(expires_at) OR expires_at > :now) \
-                 AND (attribute_not_exists(device_cap) OR uses < device_cap)",
-            )
-            .expression_attribute_names("#hash", "hash")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":hash", string(token.hash().as_str()))
-            .expression_attribute_values(":active", string(TokenStatus::Active.as_str()))
-            .expression_attribute_values(":now", number(now.unix()))
-            .expression_attribute_values(":one", number(1))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) if is_condition_failure(&error) => {
-                let old = error.into_service_error();
-                Err(refusal(token, old_item(old), now)?)
-            }
-            Err(error) => Err(self.unavailable(&error)),
-        }
-    }
-
     /// Adds an enrollment token to a project that exists.
     ///
     /// # Errors
@@ -140,6 +155,7 @@ impl Store {
             batch_label: new.batch_label,
             expires_at: new.expires_at,
             device_cap: new.device_cap,
+            address_ranges: new.address_ranges,
             uses: 0,
             created_at: now,
             regenerated_at: None,
@@ -162,14 +178,14 @@ impl Store {
     /// # Errors
     /// When there is no such token, or the store is away.
     pub async fn regenerate_token(&self, token: &EnrollmentToken, now: Timestamp) -> Result<()> {
-        self.update_token(
-            token.project(),
-            token.subject(),
-            "SET previous_hash = #changed, #changed = :to, regenerated_at = :now",
-            ("hash", string(token.hash().as_str())),
-            Some((":now", number(now.unix()))),
-        )
-        .await
+        let (project, id) = (token.project(), token.subject());
+        let update = self
+            .token_update(project, id)
+            .update_expression("SET previous_hash = #hash, #hash = :hash, regenerated_at = :now")
+            .expression_attribute_names("#hash", "hash")
+            .expression_attribute_values(":hash", string(token.hash().as_str()))
+            .expression_attribute_values(":now", number(now.unix()));
+        self.updated(update, project, id).await.map(drop)
     }
 
     /// Pauses or resumes a token.
@@ -182,8 +198,62 @@ impl Store {
         token: TokenId,
         status: TokenStatus,
     ) -> Result<()> {
-        let to = string(status.as_str());
-        self.update_token(project, token, "SET #changed = :to", ("status", to), None).await
+        let update = self
+            .token_update(project, token)
+            .update_expression("SET #status = :status")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", string(status.as_str()));
+        self.updated(update, project, token).await.map(drop)
+    }
+
+    /// Changes a token and returns it as it is then. Nothing but what is given changes.
+    ///
+    /// # Errors
+    /// When there is no such token, or the store is away.
+    pub async fn change_token(
+        &self,
+        project: ProjectId,
+        token: TokenId,
+        changes: &TokenChanges,
+    ) -> Result<EnrollmentTokenRecord> {
+        let mut update = self.token_update(project, token);
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        for (name, change) in [
+            ("batch_label", changes.batch_label.value(|label| string(label.as_str()))),
+            ("expires_at", changes.expires_at.value(|time| number(time.unix()))),
+            ("device_cap", changes.device_cap.value(|cap| number(*cap))),
+            ("address_ranges", changes.address_ranges.value(ranges_value)),
+        ] {
+            match change {
+                Change::Keep => {}
+                Change::Remove => remove.push(name),
+                Change::Set(value) => {
+                    set.push(format!("{name} = :{name}"));
+                    update = update.expression_attribute_values(format!(":{name}"), value);
+                }
+            }
+        }
+        let mut clauses = Vec::new();
+        if !set.is_empty() {
+            clauses.push(format!("SET {}", set.join(", ")));
+        }
+        if !remove.is_empty() {
+            clauses.push(format!("REMOVE {}", remove.join(", ")));
+        }
+        let expression = (!clauses.is_empty()).then(|| clauses.join(" "));
+        self.updated(update.set_update_expression(expression), project, token).await
+    }
+
+    /// A token of a project.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub async fn token(
+        &self,
+        project: ProjectId,
+        token: TokenId,
+    ) -> Result<Option<EnrollmentTokenRecord>> {
+        self.get(partition(project), sort(token)).await
     }
 
     /// The tokens of a project.
@@ -210,28 +280,23 @@ impl Store {
         Ok(tokens)
     }
 
-    async fn update_token(
-        &self,
-        project: ProjectId,
-        token: TokenId,
-        expression: &str,
-        (name, to): (&str, AttributeValue),
-        more: Option<(&str, AttributeValue)>,
-    ) -> Result<()> {
-        let mut update = self
-            .client
+    fn token_update(&self, project: ProjectId, token: TokenId) -> UpdateItemFluentBuilder {
+        self.client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(partition(project), sort(token))))
-            .update_expression(expression)
             .condition_expression("attribute_exists(PK)")
-            .expression_attribute_names("#changed", name)
-            .expression_attribute_values(":to", to);
-        if let Some((name, value)) = more {
-            update = update.expression_attribute_values(name, value);
-        }
+            .return_values(ReturnValue::AllNew)
+    }
+
+    async fn updated(
+        &self,
+        update: UpdateItemFluentBuilder,
+        project: ProjectId,
+        token: TokenId,
+    ) -> Result<EnrollmentTokenRecord> {
         match update.send().await {
-            Ok(_) => Ok(()),
+            Ok(answer) => record(answer.attributes.unwrap_or_default()),
             Err(error) if is_condition_failure(&error) => {
                 Err(Error::Missing(format!("token {token} in project {project}")))
             }
@@ -240,31 +305,12 @@ impl Store {
     }
 }
 
-fn old_item(error: aws_sdk_dynamodb::operation::update_item::UpdateItemError) -> Option<Item> {
-    use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-    match error {
-        UpdateItemError::ConditionalCheckFailedException(failure) => failure.item,
-        _ => None,
+impl<T> Change<T> {
+    fn value(&self, attribute: impl FnOnce(&T) -> AttributeValue) -> Change<AttributeValue> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Remove => Change::Remove,
+            Self::Set(value) => Change::Set(attribute(value)),
+        }
     }
-}
-
-/// Which part of the condition did not hold, in the order in which it may be told: nobody without
-/// the right secret learns anything about a token.
-fn refusal(token: &EnrollmentToken, old: Option<Item>, now: Timestamp) -> Result<Error> {
-    let Some(old) = old else {
-        return Ok(Error::EnrollmentToken(Rejection::Unknown));
-    };
-    let old: EnrollmentTokenRecord = record(old)?;
-    let hash = token.hash();
-    Ok(match () {
-        () if old.previous_hash.is_some_and(|previous| previous == hash) => {
-            Error::EnrollmentToken(Rejection::Superseded)
-        }
-        () if old.hash != hash => Error::EnrollmentToken(Rejection::Unknown),
-        () if old.expires_at.is_some_and(|end| end <= now) => {
-            Error::EnrollmentToken(Rejection::Expired)
-        }
-        () if old.status == TokenStatus::Paused => Error::TokenPaused,
-        () => Error::DeviceCapReached,
-    })
 }

@@ -23,6 +23,7 @@ use crate::{
     lint::LintedTbs,
     profile::{Profile, Usage},
     registration::RegistrationCode,
+    revocation::RevocationReason,
     token::{DeviceToken, hex},
 };
 
@@ -110,12 +111,16 @@ pub struct LedgerEntry {
     /// When a newer one took its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<Timestamp>,
-    /// When its grace is over and it counts as revoked.
+    /// From when on it counts as revoked: for a superseded one the end of its grace, which may lie
+    /// ahead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
-    /// Why, in the names of RFC 5280, section 5.3.1.
+    /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revocation_reason: Option<String>,
+    pub revocation_reason: Option<RevocationReason>,
+    /// What `revoked_at` was when the certificate was put on hold, for when it is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at_before_hold: Option<Timestamp>,
 }
 
 /// A certificate that is on the ledger. Only this can be signed, and only the store makes it.
@@ -175,6 +180,7 @@ impl Store {
             superseded_at: None,
             revoked_at: None,
             revocation_reason: None,
+            revoked_at_before_hold: None,
         };
         let entry_item = || item(partition.clone(), sort(&entry.serial_number), &entry);
         let is_device = match holder {
@@ -257,7 +263,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<TransactWriteItem> {
         let entitled = "token_hash = :hash AND project_id = :project AND #status = :active \
-                        AND issued < :limit";
+                        AND (attribute_not_exists(issuance_limit) AND issued < :limit \
+                        OR issued < issuance_limit)";
         let unchanged = match live_serials {
             [] => "attribute_not_exists(live_serials)",
             _ => "live_serials = :seen",
@@ -314,7 +321,7 @@ impl Store {
             )
             .expression_attribute_values(":now", number(now.unix()))
             .expression_attribute_values(":then", number(now.plus(policy.grace_seconds()).unix()))
-            .expression_attribute_values(":reason", string("superseded"));
+            .expression_attribute_values(":reason", string(RevocationReason::Superseded.as_str()));
         write(update)
     }
 
@@ -363,11 +370,13 @@ pub(super) fn sort(serial_number: &str) -> String {
     format!("CERT#{serial_number}")
 }
 
-fn strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> AttributeValue {
+pub(super) fn strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> AttributeValue {
     AttributeValue::L(texts.into_iter().map(string).collect())
 }
 
-fn write(update: aws_sdk_dynamodb::types::builders::UpdateBuilder) -> Result<TransactWriteItem> {
+pub(super) fn write(
+    update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+) -> Result<TransactWriteItem> {
     let update = update.build().map_err(incomplete)?;
     Ok(TransactWriteItem::builder().update(update).build())
 }
@@ -405,11 +414,12 @@ fn entitlement(
     let Some(standing) = standing else {
         return rejected(Rejection::Unknown);
     };
+    let limit = standing.issuance_limit.unwrap_or_else(|| policy.issuance_limit());
     match () {
         () if standing.token_hash != token.hash() => rejected(Rejection::Unknown),
         () if standing.project_id != token.project() => rejected(Rejection::Unknown),
         () if standing.status != DeviceStatus::Active => rejected(Rejection::Inactive),
-        () if standing.issued >= policy.issuance_limit() => Err(Error::IssuanceLimitReached),
+        () if standing.issued >= limit => Err(Error::IssuanceLimitReached),
         () => Ok(standing.live_serials),
     }
 }

@@ -8,19 +8,29 @@
 //! | certificate (the ledger) | `DEVICE#<id>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
 //! | authority | `CA#<name>` | `META` |
 //!
-//! The index `inventory` lists projects (`PROJECTS`), a project's devices (`DEVICES#<project>`) and
-//! services' certificates (`SERVICES`) by the time they were made.
+//! | index | partition | sort | what it is for |
+//! |---|---|---|---|
+//! | `inventory` | `inventory`: `PROJECTS`, `DEVICES#<project>` or `SERVICES` | `created_at` | projects, a project's devices, and services' certificates, by age |
+//! | `serials` | `serial_number` | – | a certificate by its serial number |
+//! | `revocations` | `ca` | `revoked_at` | what a CRL has: entries that count as revoked at a time |
+//!
+//! All are sparse: an item is in an index only if it has the index's keys.
 //!
 //! Every condition that protects something is in the write itself. Nothing expires by TTL: DynamoDB
 //! deletes late, so that code checks expiry.
 
+mod admission;
 mod authority;
 mod device;
 mod enrollment;
 mod ledger;
+mod lookup;
+mod pages;
 mod project;
+mod revocation;
 mod service;
 mod table;
+mod upkeep;
 
 use std::{collections::HashMap, fmt::Display};
 
@@ -40,16 +50,21 @@ use crate::{
     error::{Error, Result, Service},
 };
 
-pub use device::{DeviceRecord, DeviceStatus};
-pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenStatus};
+pub use device::{DeviceDetails, DeviceRecord, DeviceStatus};
+pub use enrollment::{Change, EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
 pub use ledger::{EntryKey, Holder, LedgerEntry, Recorded};
+pub use lookup::{CertificateStatus, Owner};
+pub use pages::{DevicePage, DeviceQuery, Position};
 pub use project::{Policy, PolicyError, ProjectRecord};
+pub use revocation::Stamped;
 pub use service::ServiceCertificate;
 
 type Item = HashMap<String, AttributeValue>;
 
 const META: &str = "META";
 const INVENTORY: &str = "inventory";
+const SERIALS: &str = "serials";
+const REVOCATIONS: &str = "revocations";
 
 /// The table.
 #[derive(Clone)]

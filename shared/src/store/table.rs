@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use super::{INVENTORY, Store, incomplete};
+use super::{INVENTORY, REVOCATIONS, SERIALS, Store, incomplete};
 use crate::error::{Error, Result, Service};
 
 /// On AWS a table is there within some ten seconds.
@@ -22,6 +22,9 @@ const CREATION: Duration = Duration::from_secs(120);
 /// writes nothing to the index.
 const LISTED: [&str; 7] =
     ["project_id", "name", "policy", "device_id", "label", "status", "token_id"];
+
+/// What a CRL says of a certificate besides its time, and when it need not any more.
+const REVOKED: [&str; 3] = ["serial_number", "revocation_reason", "not_after"];
 
 impl Store {
     /// Creates the table unless it is there, and waits until it can be used.
@@ -51,15 +54,31 @@ impl Store {
         let schema = |name: &str, kind| {
             KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
         };
-        let projection = Projection::builder()
-            .projection_type(ProjectionType::Include)
-            .set_non_key_attributes(Some(LISTED.map(String::from).to_vec()))
-            .build();
-        let index = GlobalSecondaryIndex::builder()
+        let projection = |attributes: &[&str]| {
+            let kind = match attributes {
+                [] => ProjectionType::KeysOnly,
+                _ => ProjectionType::Include,
+            };
+            let names: Vec<String> = attributes.iter().copied().map(String::from).collect();
+            let names = (!names.is_empty()).then_some(names);
+            Projection::builder().projection_type(kind).set_non_key_attributes(names).build()
+        };
+        let inventory = GlobalSecondaryIndex::builder()
             .index_name(INVENTORY)
             .key_schema(schema("inventory", KeyType::Hash)?)
             .key_schema(schema("created_at", KeyType::Range)?)
-            .projection(projection)
+            .projection(projection(&LISTED))
+            .build()?;
+        let serials = GlobalSecondaryIndex::builder()
+            .index_name(SERIALS)
+            .key_schema(schema("serial_number", KeyType::Hash)?)
+            .projection(projection(&[]))
+            .build()?;
+        let revocations = GlobalSecondaryIndex::builder()
+            .index_name(REVOCATIONS)
+            .key_schema(schema("ca", KeyType::Hash)?)
+            .key_schema(schema("revoked_at", KeyType::Range)?)
+            .projection(projection(&REVOKED))
             .build()?;
         Ok(self
             .client
@@ -70,9 +89,14 @@ impl Store {
             .attribute_definitions(definition("SK", ScalarAttributeType::S)?)
             .attribute_definitions(definition("inventory", ScalarAttributeType::S)?)
             .attribute_definitions(definition("created_at", ScalarAttributeType::N)?)
+            .attribute_definitions(definition("serial_number", ScalarAttributeType::S)?)
+            .attribute_definitions(definition("ca", ScalarAttributeType::S)?)
+            .attribute_definitions(definition("revoked_at", ScalarAttributeType::N)?)
             .key_schema(schema("PK", KeyType::Hash)?)
             .key_schema(schema("SK", KeyType::Range)?)
-            .global_secondary_indexes(index))
+            .global_secondary_indexes(inventory)
+            .global_secondary_indexes(serials)
+            .global_secondary_indexes(revocations))
     }
 }
 
@@ -108,11 +132,12 @@ mod tests {
             text += "          KeySchema:\n";
             text += &keys(index.key_schema(), "            ");
             text += "          Projection:\n";
-            text += &format!(
-                "            ProjectionType: {}\n            NonKeyAttributes: [{}]\n",
-                projection.projection_type().unwrap(),
-                projection.non_key_attributes().join(", ")
-            );
+            let kind = projection.projection_type().unwrap();
+            text += &format!("            ProjectionType: {kind}\n");
+            if !projection.non_key_attributes().is_empty() {
+                let names = projection.non_key_attributes().join(", ");
+                text += &format!("            NonKeyAttributes: [{names}]\n");
+            }
         }
         text
     }
