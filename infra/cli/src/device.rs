@@ -1,61 +1,74 @@
 //! `birthcert device`.
 
-use std::{fmt, num::NonZeroUsize};
+mod bulk;
+mod delete;
+mod find;
+mod list;
+mod revoke;
+mod selection;
+mod show;
+mod upkeep;
 
-use birthcert::{id::ProjectId, label::Label, store::DeviceRecord};
-use serde::Serialize;
+pub(crate) use list::list_of_token;
 
-use crate::{Context, output::Table};
+use crate::Context;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// List a project's devices, oldest first.
-    List(ListCommand),
-}
-
-#[derive(clap::Args)]
-pub(crate) struct ListCommand {
-    /// The project.
-    #[arg(long, env = "BIRTHCERT_PROJECT")]
-    project: ProjectId,
-    /// At most so many.
-    #[arg(long)]
-    limit: Option<NonZeroUsize>,
-}
-
-#[derive(Serialize)]
-#[serde(transparent)]
-struct Devices(Vec<DeviceRecord>);
-
-impl fmt::Display for Devices {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = |it: &DeviceRecord| {
-            [
-                it.device_id.to_string(),
-                it.status.to_string(),
-                it.created_at.to_string(),
-                it.token_id.to_string(),
-                it.label.as_ref().map(Label::as_str).unwrap_or_default().to_owned(),
-            ]
-        };
-        Table {
-            header: ["DEVICE", "STATUS", "ENROLLED", "TOKEN", "LABEL"],
-            rows: self.0.iter().map(row).collect(),
-            none: "The project has no devices.",
-        }
-        .fmt(f)
-    }
+    /// List a project's devices, oldest first, all of them or those that are asked for.
+    #[command(after_help = list::EXAMPLES)]
+    List(list::ListCommand),
+    /// Show a device: how it stands, the token it came in on, and every certificate it was issued.
+    ///
+    /// Of a device that was deleted the certificates are still there.
+    Show(show::ShowCommand),
+    /// Find a device by its id, by a certificate's serial number, or by a part of its label.
+    #[command(after_help = find::EXAMPLES)]
+    Find(find::FindCommand),
+    /// Label a device, or take its label away.
+    Label(upkeep::LabelCommand),
+    /// Let a device get no identity until it is enabled. It acts at once.
+    ///
+    /// Its certificates stay good, so that it still gets to the brokers: what is to be cut off there is
+    /// revoked, or put on hold.
+    Disable(upkeep::One),
+    /// Let a disabled device get identities again.
+    Enable(upkeep::One),
+    /// Let a device be issued more certificates than its project's policy says. It acts at once.
+    #[command(after_help = upkeep::LIFT_EXAMPLES)]
+    LiftLimit(upkeep::LiftCommand),
+    /// Revoke devices, or one certificate of a device, or put them on hold.
+    ///
+    /// A revoked device's token counts for nothing from the moment this returns, and every certificate
+    /// that it has is revoked on the ledger, those in their grace period included. Doing it again
+    /// changes nothing, so that what was interrupted is just run again.
+    ///
+    /// One device is asked about, on a terminal. Many are only shown, unless --yes is given.
+    #[command(after_help = revoke::EXAMPLES)]
+    Revoke(revoke::RevokeCommand),
+    /// Take a hold back: devices and certificates that were revoked for certificateHold, and only they.
+    #[command(visible_alias = "unrevoke", after_help = revoke::RELEASE_EXAMPLES)]
+    ReleaseHold(revoke::ReleaseCommand),
+    /// Revoke a device and remove it. What it was issued stays on the ledger.
+    Delete(delete::DeleteCommand),
 }
 
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        if !matches!(self, Self::List(_) | Self::Find(_)) {
+            context.output.expect_document()?;
+        }
         match self {
-            Self::List(ListCommand { project, limit }) => {
-                context.expect_project(project).await?;
-                let limit = limit.map(NonZeroUsize::get);
-                let devices = context.store.devices(project, limit).await?;
-                context.output.print(&Devices(devices))
-            }
+            Self::List(command) => command.run(context).await,
+            Self::Show(command) => command.run(context).await,
+            Self::Find(command) => command.run(context).await,
+            Self::Label(command) => command.run(context).await,
+            Self::Disable(one) => one.set_enabled(context, false).await,
+            Self::Enable(one) => one.set_enabled(context, true).await,
+            Self::LiftLimit(command) => command.run(context).await,
+            Self::Revoke(command) => command.run(context).await,
+            Self::ReleaseHold(command) => command.run(context).await,
+            Self::Delete(command) => command.run(context).await,
         }
     }
 }

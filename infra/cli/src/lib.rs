@@ -7,27 +7,37 @@ mod aws;
 mod broker;
 mod ca;
 pub mod ceremony;
+mod confirm;
 mod device;
+mod exit;
 mod files;
+mod listing;
+mod moment;
 mod output;
 mod passphrase;
+mod progress;
 mod project;
 pub mod root;
 mod stack;
 mod token;
 
+pub use exit::report;
 pub use files::{ensure_private_directory, write_new, write_private};
 
+use std::io::Write;
+
 use birthcert::{Error, clock::Timestamp, id::ProjectId, store::Store};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use output::Format;
 
 /// A certificate authority for devices: what its operators do.
 #[derive(Parser)]
 #[command(name = "birthcert", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "\
+#[command(after_help = format!("\
+{}
+
 AWS is reached as the AWS CLI reaches it: region, credentials and endpoints come from the environment \
-and from ~/.aws. For a stack on this machine: eval \"$(birthcert-local env --data DIR)\"")]
+and from ~/.aws. For a stack on this machine: eval \"$(birthcert-local env --data DIR)\"", exit::CODES))]
 pub struct Arguments {
     /// The DynamoDB table.
     #[arg(long, global = true, env = "BIRTHCERT_TABLE", default_value = "birthcert")]
@@ -41,7 +51,7 @@ pub struct Arguments {
         conflicts_with = "table"
     )]
     stack: Option<String>,
-    /// Text for people or JSON for programs.
+    /// Text for people, or JSON or CSV for programs.
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
     #[command(subcommand)]
@@ -65,7 +75,19 @@ enum Command {
     /// Certificates, users and configurations for brokers and the services around them.
     #[command(subcommand)]
     Broker(broker::Command),
+    /// Print what makes a shell complete this command's arguments.
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
+
+const COMPLETIONS: &str = "\
+Examples:
+  source <(birthcert completions bash)      # in ~/.bashrc
+  birthcert completions zsh > ~/.zfunc/_birthcert
+  birthcert completions fish > ~/.config/fish/completions/birthcert.fish";
 
 /// What a command works with.
 struct Context {
@@ -104,6 +126,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         },
         other => other,
     };
+    if let Command::Completions { shell } = command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "birthcert", &mut script);
+        return Ok(std::io::stdout().write_all(&script)?);
+    }
     let config = aws::config().await?;
     let table = match stack {
         Some(stack) => stack::table(&config, &stack).await?,
@@ -117,5 +144,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Token(command) => command.run(&context).await,
         Command::Device(command) => command.run(&context).await,
         Command::Broker(command) => command.run(&context).await,
+        Command::Completions { .. } => Ok(()),
     }
 }

@@ -8,9 +8,6 @@ use clap::Parser;
 async fn main() -> ExitCode {
     match birthcert_cli::run(birthcert_cli::Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("birthcert: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => birthcert_cli::report(&error),
     }
 }

@@ -1,8 +1,13 @@
-//! Text for people, JSON for programs.
+//! Text for people, JSON and CSV for programs.
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
+use clap::{CommandFactory, error::ErrorKind};
 use serde::Serialize;
+use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -11,15 +16,37 @@ pub(crate) enum Format {
     Text,
     /// For programs: one document.
     Json,
+    /// For programs that read as it comes: a document a line, of lists an item a line.
+    Jsonl,
+    /// Lists, for spreadsheets: a cell that would be a formula there begins with an apostrophe.
+    Csv,
 }
 
 impl Format {
     pub(crate) fn print<T: Serialize + fmt::Display>(self, result: &T) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
         match self {
-            Self::Text => println!("{result}"),
-            Self::Json => println!("{}", serde_json::to_string_pretty(result)?),
+            Self::Text => writeln!(out, "{result}")?,
+            Self::Json => writeln!(out, "{}", serde_json::to_string_pretty(result)?)?,
+            Self::Jsonl => match serde_json::to_value(result)? {
+                Value::Array(items) => {
+                    items.iter().try_for_each(|item| writeln!(out, "{item}"))?;
+                }
+                _ => writeln!(out, "{}", serde_json::to_string(result)?)?,
+            },
+            Self::Csv => return Err(Self::no_csv()),
         }
         Ok(())
+    }
+
+    /// Refuses `csv` for what is no list, before anything is done that could not be shown then.
+    pub(crate) fn expect_document(self) -> anyhow::Result<()> {
+        if self == Self::Csv { Err(Self::no_csv()) } else { Ok(()) }
+    }
+
+    fn no_csv() -> anyhow::Error {
+        let text = "--output csv is for device list, device find, token list and token devices";
+        crate::Arguments::command().error(ErrorKind::ArgumentConflict, text).into()
     }
 }
 
@@ -37,26 +64,25 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
         }
         let mut widths = self.header.map(str::len);
         for row in &self.rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
+            widen(&mut widths, row);
         }
-        let line = |f: &mut fmt::Formatter<'_>, cells: [&str; COLUMNS]| -> fmt::Result {
-            for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-                let gap = if column == 0 { "" } else { "  " };
-                // No trailing white space, so that output pastes and greps well.
-                let width = if column + 1 == COLUMNS { 0 } else { width };
-                write!(f, "{gap}{cell:width$}")?;
-            }
-            Ok(())
-        };
-        line(f, self.header)?;
-        for row in &self.rows {
-            writeln!(f)?;
-            line(f, row.each_ref().map(String::as_str))?;
-        }
-        Ok(())
+        f.write_str(&line(&self.header, &widths))?;
+        self.rows.iter().try_for_each(|row| write!(f, "\n{}", line(row, &widths)))
     }
+}
+
+/// Makes the columns wide enough for `cells`.
+pub(crate) fn widen(widths: &mut [usize], cells: &[String]) {
+    for (width, cell) in widths.iter_mut().zip(cells) {
+        *width = (*width).max(cell.chars().count());
+    }
+}
+
+/// The cells in columns of these widths. No trailing white space, so that output pastes and greps
+/// well.
+pub(crate) fn line<T: AsRef<str>>(cells: &[T], widths: &[usize]) -> String {
+    let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{:width$}", cell.as_ref()));
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
 
 #[cfg(test)]

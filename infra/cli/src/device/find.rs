@@ -1,0 +1,251 @@
+//! `birthcert device find`.
+
+use birthcert::{
+    id::{DeviceId, ProjectId},
+    label::Label,
+    store::{CertificateStatus, DeviceRecord, LedgerEntry, Owner},
+};
+use clap::{CommandFactory, error::ErrorKind};
+use serde::Serialize;
+
+use super::selection::{Filters, Selection};
+use crate::{
+    Context,
+    exit::Stop,
+    listing::{Listing, Row},
+    progress,
+};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  birthcert device find dev_9xCsba6k1hpCOAlGgS5jQs
+  birthcert device find \"pump 7\"
+  # A serial number as openssl prints it, from a certificate or a broker's log
+  birthcert device find 6C:FE:9C:10:42:39:BF:8D:4C:00:67:6C:33:5D:66:AB
+  birthcert device find $(openssl x509 -noout -serial -in cert.pem | cut -d= -f2)";
+
+/// Of a serial number of ours: 16 octets.
+const SERIAL_DIGITS: usize = 32;
+
+#[derive(clap::Args)]
+pub(crate) struct FindCommand {
+    /// A device's id, a certificate's serial number in hex, or a part of a label.
+    what: String,
+    /// What that is, where it could be mistaken for another.
+    #[arg(long, value_enum)]
+    by: Option<By>,
+    /// The project to look for labels in; ids and serial numbers need none.
+    #[arg(long, env = "BIRTHCERT_PROJECT")]
+    project: Option<ProjectId>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum By {
+    /// A device's id.
+    Id,
+    /// A certificate's serial number, in hex.
+    Serial,
+    /// A part of a label.
+    Label,
+}
+
+/// A device, a deleted one, or a server whose certificate it is.
+#[derive(Default, Serialize)]
+struct Found {
+    #[serde(flatten)]
+    device: Option<DeviceRecord>,
+    /// Of a device that was deleted.
+    #[serde(rename = "device_id", skip_serializing_if = "Option::is_none")]
+    deleted_id: Option<DeviceId>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+    /// Of a server's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    /// What it was found by, if by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_status: Option<CertificateStatus>,
+}
+
+impl Found {
+    fn status(&self) -> String {
+        let deleted = self.deleted_id.map(|_| "deleted".to_owned());
+        self.device.as_ref().map(|it| it.status.to_string()).or(deleted).unwrap_or_default()
+    }
+
+    fn field(&self, of: impl FnOnce(&DeviceRecord) -> String) -> String {
+        self.device.as_ref().map(of).unwrap_or_default()
+    }
+
+    fn certificate(&self) -> String {
+        self.certificate_status.map(|it| it.as_str().to_owned()).unwrap_or_default()
+    }
+}
+
+fn label(device: &DeviceRecord) -> String {
+    device.label.as_ref().map(Label::to_string).unwrap_or_default()
+}
+
+impl Row for Found {
+    const TITLES: &'static [&'static str] =
+        &["FOUND", "STATUS", "CERTIFICATE", "PROJECT", "TOKEN", "LABEL"];
+
+    fn cells(&self) -> Vec<String> {
+        let deleted = self.deleted_id.map(|id| id.to_string());
+        let server = self.server.as_ref().map(|name| format!("server {name}"));
+        let device = self.device.as_ref().map(|it| it.device_id.to_string());
+        vec![
+            device.or(deleted).or(server).unwrap_or_default(),
+            self.status(),
+            self.certificate(),
+            self.field(|it| it.project_id.to_string()),
+            self.field(|it| it.token_id.to_string()),
+            self.field(label),
+        ]
+    }
+
+    const FIELDS: &'static [&'static str] = &[
+        "device_id",
+        "server",
+        "status",
+        "serial_number",
+        "certificate_status",
+        "project_id",
+        "token_id",
+        "label",
+    ];
+
+    fn record(&self) -> Vec<String> {
+        let deleted = self.deleted_id.map(|id| id.to_string());
+        let device = self.device.as_ref().map(|it| it.device_id.to_string());
+        vec![
+            device.or(deleted).unwrap_or_default(),
+            self.server.clone().unwrap_or_default(),
+            self.status(),
+            self.serial_number.clone().unwrap_or_default(),
+            self.certificate(),
+            self.field(|it| it.project_id.to_string()),
+            self.field(|it| it.token_id.to_string()),
+            self.field(label),
+        ]
+    }
+}
+
+impl FindCommand {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let serial_number = serial_number(&self.what);
+        let by = self.by.unwrap_or(match () {
+            () if self.what.parse::<DeviceId>().is_ok() => By::Id,
+            () if serial_number.is_some() => By::Serial,
+            () => By::Label,
+        });
+        match by {
+            By::Id => {
+                let id = self.what.parse().map_err(|error| usage(format!("{error}")))?;
+                let found = device(context, id, None).await?;
+                list(context, found.into_iter().collect(), format!("device {id}"))
+            }
+            By::Serial => {
+                let serial = serial_number.ok_or_else(|| {
+                    usage(format!("a serial number has {SERIAL_DIGITS} hexadecimal digits"))
+                })?;
+                let found = match context.store.certificate(&serial).await? {
+                    Some((Owner::Device(id), entry)) => device(context, id, Some(entry)).await?,
+                    Some((Owner::Server(name), entry)) => {
+                        let server = Found { server: Some(name), ..Found::default() };
+                        Some(server.with(context, Some(entry)))
+                    }
+                    None => None,
+                };
+                let what = format!("certificate with the serial number {serial}");
+                list(context, found.into_iter().collect(), what)
+            }
+            By::Label => self.by_label(context).await,
+        }
+    }
+
+    async fn by_label(self, context: &Context) -> anyhow::Result<()> {
+        let project = self.project.ok_or_else(|| {
+            usage("--project, or BIRTHCERT_PROJECT, is needed to look for a label".into())
+        })?;
+        let filters = Filters::of_label(self.what.clone());
+        let mut selection = Selection::new(context, project, filters, false, None).await?;
+        let progress = progress::counter("devices found");
+        let mut found = Vec::new();
+        while let Some(devices) = selection.next(None).await? {
+            progress.inc(devices.len() as u64);
+            let devices = devices.into_iter();
+            found.extend(devices.map(|it| Found { device: Some(it), ..Found::default() }));
+        }
+        progress.finish_and_clear();
+        list(context, found, format!("device with {:?} in its label", self.what))
+    }
+}
+
+impl Found {
+    fn with(self, context: &Context, entry: Option<LedgerEntry>) -> Self {
+        let certificate_status = entry.as_ref().map(|entry| entry.status(context.now));
+        Self { serial_number: entry.map(|entry| entry.serial_number), certificate_status, ..self }
+    }
+}
+
+/// The device, which may be gone but for its ledger.
+async fn device(
+    context: &Context,
+    id: DeviceId,
+    entry: Option<LedgerEntry>,
+) -> anyhow::Result<Option<Found>> {
+    let found = match context.store.device(id).await? {
+        Some(device) => Found { device: Some(device.record), ..Found::default() },
+        None if entry.is_none() && context.store.device_certificates(id).await?.is_empty() => {
+            return Ok(None);
+        }
+        None => Found { deleted_id: Some(id), deleted: true, ..Found::default() },
+    };
+    Ok(Some(found.with(context, entry)))
+}
+
+/// Nothing found is an error, so that scripts notice.
+fn list(context: &Context, found: Vec<Found>, what: String) -> anyhow::Result<()> {
+    if found.is_empty() {
+        return Err(Stop::Missing(what).into());
+    }
+    let mut listing = Listing::new(context.output, "");
+    found.iter().try_for_each(|it| listing.push(it))?;
+    listing.end()
+}
+
+/// As the ledger writes it, of what openssl, browsers and brokers print.
+pub(super) fn serial_number(text: &str) -> Option<String> {
+    let text = text.trim().trim_start_matches("0x").replace([':', ' '], "").to_ascii_lowercase();
+    let is_serial = text.len() == SERIAL_DIGITS && text.bytes().all(|it| it.is_ascii_hexdigit());
+    is_serial.then_some(text)
+}
+
+fn usage(text: String) -> anyhow::Error {
+    crate::Arguments::command().error(ErrorKind::InvalidValue, text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_read_as_tools_print_them() {
+        let ours = "6cfe9c104239bf8d4c00676c335d66ab";
+        for text in [
+            ours,
+            "6CFE9C104239BF8D4C00676C335D66AB",
+            "6C:FE:9C:10:42:39:BF:8D:4C:00:67:6C:33:5D:66:AB",
+            "0x6cfe9c104239bf8d4c00676c335d66ab",
+            "6c fe 9c 10 42 39 bf 8d 4c 00 67 6c 33 5d 66 ab",
+        ] {
+            assert_eq!(serial_number(text).as_deref(), Some(ours), "{text}");
+        }
+        for text in ["cafe", "pump 7", &ours[1..], &ours.replace('6', "g")] {
+            assert_eq!(serial_number(text), None, "{text}");
+        }
+    }
+}

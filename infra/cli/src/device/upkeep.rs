@@ -1,0 +1,119 @@
+//! `birthcert device label`, `disable`, `enable` and `lift-limit`.
+
+use std::fmt;
+
+use birthcert::{id::DeviceId, label::Label, store::DeviceStatus};
+use serde::Serialize;
+
+use crate::{Context, exit::Stop};
+
+pub(crate) const LIFT_EXAMPLES: &str = "\
+Examples:
+  # Five more, from now on, whatever it had
+  birthcert device lift-limit dev_… --more 5
+
+  # As its project's policy says again
+  birthcert device lift-limit dev_… --reset";
+
+#[derive(clap::Args)]
+pub(crate) struct One {
+    /// The device's id, dev_…
+    device: DeviceId,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct LabelCommand {
+    /// The device's id, dev_…
+    device: DeviceId,
+    /// The label: 1 to 128 characters, none of them a control character.
+    #[arg(required_unless_present = "remove")]
+    label: Option<Label>,
+    /// Take the label away.
+    #[arg(long, conflicts_with = "label")]
+    remove: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct LiftCommand {
+    /// The device's id, dev_…
+    device: DeviceId,
+    /// How many certificates it may be issued from now on.
+    #[arg(long, value_name = "CERTIFICATES", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    more: u32,
+    /// Let its project's policy count again.
+    #[arg(long, conflicts_with = "more")]
+    reset: bool,
+}
+
+#[derive(Serialize)]
+struct Switched {
+    device_id: DeviceId,
+    status: DeviceStatus,
+    changed: bool,
+}
+
+impl fmt::Display for Switched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let already = if self.changed { "" } else { " already" };
+        write!(f, "{} is {}{already}", self.device_id, self.status)
+    }
+}
+
+#[derive(Serialize)]
+struct Labelled {
+    device_id: DeviceId,
+    label: Option<Label>,
+}
+
+impl fmt::Display for Labelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.label {
+            Some(label) => write!(f, "{} is labelled {label}", self.device_id),
+            None => write!(f, "{} has no label", self.device_id),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Lifted {
+    device_id: DeviceId,
+    issued: u32,
+    issuance_limit: Option<u32>,
+}
+
+impl fmt::Display for Lifted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device_id, issued, issuance_limit } = self;
+        match issuance_limit {
+            Some(limit) => write!(f, "{device_id} was issued {issued} of {limit} certificates"),
+            None => write!(f, "{device_id} was issued {issued}; its project's limit counts"),
+        }
+    }
+}
+
+impl One {
+    pub(super) async fn set_enabled(self, context: &Context, enabled: bool) -> anyhow::Result<()> {
+        let changed = context.store.set_device_enabled(self.device, enabled).await?;
+        let status = if enabled { DeviceStatus::Active } else { DeviceStatus::Disabled };
+        context.output.print(&Switched { device_id: self.device, status, changed })
+    }
+}
+
+impl LabelCommand {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        context.store.label_device(self.device, self.label.as_ref()).await?;
+        context.output.print(&Labelled { device_id: self.device, label: self.label })
+    }
+}
+
+impl LiftCommand {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let Self { device: device_id, more, reset } = self;
+        context.store.lift_issuance_limit(device_id, (!reset).then_some(more)).await?;
+        let device = context.store.device(device_id).await?;
+        let device = device.ok_or_else(|| Stop::Missing(format!("device {device_id}")))?;
+        let (issued, issuance_limit) = (device.issued, device.issuance_limit);
+        context.output.print(&Lifted { device_id, issued, issuance_limit })
+    }
+}
