@@ -1,6 +1,7 @@
 //! The contract: what a device gets, and what becomes of it on the ledger.
 
 use anyhow::{Context as _, ensure};
+use birthcert::revocation::RevocationReason;
 use birthcert::store::Policy;
 use birthcert_tests::api::{ENROLLMENT_TOKEN, Enrolled};
 use birthcert_tests::counterparties::{Counterparties, Pair};
@@ -159,7 +160,7 @@ async fn a_second_identity_supersedes_the_first(
         } else {
             let superseded = entry.superseded_at.context("superseded")?;
             ensure!(entry.revoked_at == Some(superseded.plus(24 * 60 * 60)), "a day of grace");
-            ensure!(entry.revocation_reason.as_deref() == Some("superseded"));
+            ensure!(entry.revocation_reason == Some(RevocationReason::Superseded));
         }
     }
     env.account(&[device]).await

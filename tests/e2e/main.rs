@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says where"
 )]
 
+mod address_ranges;
 mod bad_input;
 mod broker;
 mod broker_certificates;
@@ -16,14 +17,17 @@ mod contract;
 mod events;
 mod examples;
 mod faults;
+mod fleet;
 mod local_stack;
 mod localstack;
 mod metrics;
 mod openapi;
 mod permissions;
 mod races;
+mod revocation;
 mod round_trips;
 mod start;
+mod token_changes;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,6 +84,10 @@ fn main() -> ExitCode {
         ("races", races::tests()),
         ("round_trips", round_trips::tests()),
         ("start", start::tests()),
+        ("address_ranges", address_ranges::tests()),
+        ("fleet", fleet::tests()),
+        ("revocation", revocation::tests()),
+        ("token_changes", token_changes::tests()),
     ];
     for (suite, tests) in paired {
         for Paired { name, run } in tests {

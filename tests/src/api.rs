@@ -1,5 +1,7 @@
 //! The API as a device sees it.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, ensure};
 use birthcert::id::DeviceId;
 use birthcert::token::EnrollmentToken;
@@ -68,6 +70,15 @@ impl Api {
     /// The API at `url`.
     pub fn new(url: String) -> Self {
         Self { client: reqwest::Client::new(), url }
+    }
+
+    /// The same API, called from another address of this machine: all of 127.0.0.0/8 is.
+    ///
+    /// # Errors
+    /// There is no client.
+    pub fn from_address(&self, address: IpAddr) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().local_address(address).build()?;
+        Ok(Self { client, url: self.url.clone() })
     }
 
     /// Sends a request.

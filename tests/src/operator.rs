@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::counterparties::binary;
+use crate::env::Env;
 use crate::stack::Stack;
 
 /// Opens the roots that [`Operator::makes_root`] makes; the first line of the file `passphrase`.
@@ -53,17 +54,38 @@ impl Operator {
     /// The file system refuses.
     pub fn of(stack: &Stack) -> anyhow::Result<Self> {
         let state = &stack.state;
+        Self::given([
+            ("AWS_REGION", state.region.clone()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", state.aws_endpoint_url_dynamodb.clone()),
+            ("AWS_ENDPOINT_URL_KMS", state.aws_endpoint_url_kms.clone()),
+            ("BIRTHCERT_PROJECT", state.project_id.clone()),
+        ])
+    }
+
+    /// Who was given the way to `env`.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn of_env(env: &Env) -> anyhow::Result<Self> {
+        let aws = &env.config.aws;
+        Self::given([
+            ("AWS_REGION", aws.region.clone()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", aws.endpoint_dynamodb.clone().context("set")?),
+            ("AWS_ENDPOINT_URL_KMS", aws.endpoint_kms.clone().context("set")?),
+            ("BIRTHCERT_PROJECT", env.project.to_string()),
+            ("BIRTHCERT_TABLE", env.config.table_name.clone()),
+        ])
+    }
+
+    fn given<const N: usize>(way: [(&'static str, String); N]) -> anyhow::Result<Self> {
         let mut operator = Self::offline()?;
         operator.variables = vec![
             // The tests stay on loopback.
             ("AWS_EC2_METADATA_DISABLED", "true".into()),
             ("AWS_ACCESS_KEY_ID", "local".into()),
             ("AWS_SECRET_ACCESS_KEY", "local".into()),
-            ("AWS_REGION", state.region.clone()),
-            ("AWS_ENDPOINT_URL_DYNAMODB", state.aws_endpoint_url_dynamodb.clone()),
-            ("AWS_ENDPOINT_URL_KMS", state.aws_endpoint_url_kms.clone()),
-            ("BIRTHCERT_PROJECT", state.project_id.clone()),
         ];
+        operator.variables.extend(way);
         Ok(operator)
     }
 
@@ -209,6 +231,19 @@ impl Ran {
     pub fn done(self) -> anyhow::Result<String> {
         ensure!(self.code == Some(0), "{}: {:?} {}", self.command, self.code, self.stderr);
         ensure!(self.stderr.is_empty(), "{}: {}", self.command, self.stderr);
+        Ok(self.stdout)
+    }
+
+    /// What it printed, if it did a part and said all of `words` of the rest.
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn partly(self, words: &[&str]) -> anyhow::Result<String> {
+        let Self { command, stdout, stderr, .. } = &self;
+        ensure!(self.code == Some(5), "{command}: {:?} {stdout}{stderr}", self.code);
+        for word in words {
+            ensure!(stderr.contains(word), "{command}: no {word:?} in {stderr}");
+        }
         Ok(self.stdout)
     }
 

@@ -172,10 +172,7 @@ mod tests {
         assert_eq!(value(&listed(Format::Json, &TWO)), serde_json::to_value(&TWO).unwrap());
         let lines = listed(Format::Jsonl, &TWO);
         assert_eq!(lines.lines().map(value).collect::<Vec<_>>()[1]["id"], "22");
-        assert_eq!(
-            listed(Format::Csv, &TWO),
-            "id,label\n1,\"a \"\"big\"\" one, of two\"\n22,\n"
-        );
+        assert_eq!(listed(Format::Csv, &TWO), "id,label\n1,\"a \"\"big\"\" one, of two\"\n22,\n");
 
         assert_eq!(listed(Format::Text, &[]), "no pumps\n");
         assert_eq!(listed(Format::Json, &[]), "[]\n");

@@ -82,10 +82,10 @@ impl Store {
         self.changed(update, id).await
     }
 
-    /// Removes a revoked device. Its ledger stays.
+    /// Removes a revoked device. Its ledger stays. One that is not there is removed already.
     ///
     /// # Errors
-    /// When there is no such device, or it is not revoked; or when the store is away.
+    /// When it is not revoked; or when the store is away.
     pub async fn delete_device(&self, id: DeviceId) -> Result<()> {
         let answer = self
             .client
@@ -105,8 +105,13 @@ impl Store {
             Some(DeleteItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
             _ => return Err(self.unavailable(&error)),
         };
-        let status = record::<Standing>(old.ok_or_else(|| missing(id))?)?.status;
-        Err(Error::DeviceStatus { device_id: id, status })
+        match old {
+            None => Ok(()),
+            Some(old) => {
+                let status = record::<Standing>(old)?.status;
+                Err(Error::DeviceStatus { device_id: id, status })
+            }
+        }
     }
 
     fn device_update(&self, id: DeviceId) -> UpdateItemFluentBuilder {

@@ -89,7 +89,7 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
                     --root-certificate root.pem --crl-url http://crl.example.com/device.crl";
     let active = activator.json(activate).await?;
     ensure!(active["name"] == "device" && active["key_arn"] == key_arn, "{active}");
-    activator.refused(activate, 1, &["there is a CA named device already"]).await?;
+    activator.refused(activate, 4, &["there is a CA named device already"]).await?;
     let record = stack.store(TABLE)?.authority("device").await?.context("it is there")?;
     ensure!(record.certificate_pem == certificate && record.root_pem == root);
 
@@ -137,7 +137,7 @@ async fn a_subordinate_in_one_go() -> anyhow::Result<()> {
         ensure!(said.contains(&format!("The CA \"{usage}\" can issue.")), "{said}");
         let record = stack.store(TABLE)?.authority(usage).await?.context("it is there")?;
         check_subordinate(&record.certificate_pem, &root, purpose).await?;
-        operator.refused(&right, 1, &[&format!("there is a CA named {usage} already")]).await?;
+        operator.refused(&right, 4, &[&format!("there is a CA named {usage} already")]).await?;
         ensure!(stack.store(TABLE)?.authority(usage).await? == Some(record));
     }
 

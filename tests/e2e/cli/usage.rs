@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use birthcert::id::{ProjectId, TokenId};
+use birthcert::id::{DeviceId, ProjectId, TokenId};
 use birthcert_tests::operator::Operator;
 use futures_util::future::try_join_all;
 use getrandom::SysRng;
@@ -30,21 +30,45 @@ async fn what_is_missing_is_named() -> anyhow::Result<()> {
     let project = ProjectId::generate(rng).to_string();
     let token = TokenId::generate(rng).to_string();
     let no_project = format!("there is no project {project}");
-    for line in ["token create", "token list", "device list"] {
-        operator.refused(&format!("{line} --project {project}"), 1, &[&no_project]).await?;
+    for line in ["token create", "token list", "device list", "device find pump"] {
+        operator.refused(&format!("{line} --project {project}"), 3, &[&no_project]).await?;
     }
     let no_token = format!("there is no token {token}");
-    for line in ["token pause", "token resume", "token regenerate"] {
-        operator.refused(&format!("{line} {token}"), 1, &[&no_token]).await?;
+    for line in ["pause", "resume", "regenerate", "show", "devices", "update --no-expiry"] {
+        let line = format!("token {line}");
+        operator.refused(&format!("{line} {token}"), 3, &[&no_token]).await?;
         let elsewhere = format!("{line} --project {project} {token}");
-        operator.refused(&elsewhere, 1, &[&no_token, &project]).await?;
+        operator.refused(&elsewhere, 3, &[&project]).await?;
     }
+    operator.refused(&format!("device list --token {token}"), 3, &[&no_token]).await?;
+    operator
+        .refused("device list --batch-label May", 3, &["no token with the batch label"])
+        .await?;
+    let device = DeviceId::generate(rng).to_string();
+    let no_device = format!("there is no device {device}");
+    for line in [
+        "show",
+        "find",
+        "disable",
+        "enable",
+        "label --remove",
+        "lift-limit",
+        "revoke --yes",
+        "release-hold --yes",
+        "delete --yes",
+        "list --after",
+    ] {
+        operator.refused(&format!("device {line} {device}"), 3, &[&no_device]).await?;
+    }
+    let serial = "4".repeat(32);
+    operator.refused(&format!("device find {serial}"), 3, &["no certificate", &serial]).await?;
+    operator.refused("device find nothing", 3, &["no device with \"nothing\""]).await?;
     // A token of one project is none of another's.
     let (other, _) = fleet(&operator).await?;
     let demo = stack.token().subject().to_string();
     let elsewhere = format!("token pause --project {other} {demo}");
     operator
-        .refused(&elsewhere, 1, &[&format!("there is no token {demo} in project {other}")])
+        .refused(&elsewhere, 3, &[&format!("there is no token {demo} in project {other}")])
         .await?;
     ensure!(stack.api.enroll(&stack.state.enrollment_token).await?.status == 200);
 
@@ -74,6 +98,25 @@ async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
         (format!("token create --project proj_{id} --batch-label="), "the label is empty"),
         ("project create --name \u{1b}[2J".to_owned(), "control characters"),
         (format!("device list --project proj_{id} --limit=-1"), "--limit"),
+        (format!("device list --project proj_{id} --status lost"), "held"),
+        (format!("device list --project proj_{id} --created-after May"), "2027-01-31"),
+        (format!("token create --project proj_{id} --allow-from 10.0.0.7/8"), "10.0.0.0/8"),
+        (format!("token create --project proj_{id} --allow-from factory"), "203.0.113.0/24"),
+        (format!("token update --project proj_{id} tok_{id}"), "--no-expiry"),
+        (
+            format!(
+                "token update --project proj_{id} tok_{id} --no-expiry --expires-at 2030-01-01"
+            ),
+            "cannot be used with",
+        ),
+        ("device revoke".to_owned(), "<DEVICE>"),
+        (format!("device revoke dev_{id} --token tok_{id}"), "cannot be used with"),
+        (format!("device revoke dev_{id} --reason stolen"), "keyCompromise"),
+        (format!("device revoke dev_{id} --reason removeFromCRL"), "certificateHold"),
+        (format!("device revoke dev_{id} --serial 12"), "32 hexadecimal digits"),
+        (format!("device revoke --token tok_{id} --serial {}", "4".repeat(32)), "DEVICE"),
+        (format!("device label dev_{id}"), "LABEL"),
+        ("completions tcsh".to_owned(), "bash"),
         ("ca request --usage mail --csr x".to_owned(), "mail"),
         ("ca root".to_owned(), "--directory"),
         ("project create".to_owned(), "--name"),
@@ -170,6 +213,19 @@ async fn every_command_has_help() -> anyhow::Result<()> {
         " ca request",
         " ca root",
         " ca subordinate",
+        " completions",
+        " device delete",
+        " device disable",
+        " device enable",
+        " device find",
+        " device label",
+        " device lift-limit",
+        " device release-hold",
+        " device revoke",
+        " device show",
+        " token devices",
+        " token show",
+        " token update",
         " device list",
         " project create",
         " project list",
