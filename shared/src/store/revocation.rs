@@ -25,9 +25,10 @@ use crate::{
     revocation::RevocationReason,
 };
 
-/// A device that keeps asking for identities is issued a certificate in each round that a revocation
-/// loses; its issuance limit ends that before these do.
 const ATTEMPTS: u32 = 20;
+/// A device that keeps asking may be issued a certificate in each round. After so many it is closed
+/// first, in a write that cannot lose against that.
+const ROUNDS_IN_ONE_WRITE: u32 = 2;
 /// A transaction has 100 items at most, of which the device is one.
 const ENTRIES_AT_ONCE: usize = 99;
 
@@ -38,6 +39,13 @@ pub struct Stamped {
     pub changed: bool,
     /// How many certificates were.
     pub certificates: usize,
+}
+
+/// What a device may have been issued since it was read, for a write to be carried out.
+#[derive(Clone, Copy)]
+enum Issued {
+    NothingSince,
+    Anything,
 }
 
 impl Store {
@@ -66,6 +74,11 @@ impl Store {
             if device.status == DeviceStatus::Revoked && target == DeviceStatus::Held {
                 return Err(Error::DeviceStatus { device_id: id, status: device.status });
             }
+            if attempt >= ROUNDS_IN_ONE_WRITE && device.status != target {
+                let close = self.close(id, &device, target, reason, now, Issued::Anything)?;
+                stamped.changed |= self.transact(vec![close], attempt).await?;
+                continue;
+            }
             let entries = self.device_certificates(id).await?;
             let mut due: Vec<_> =
                 entries.iter().filter(|entry| is_due(entry, reason, now)).collect();
@@ -74,7 +87,8 @@ impl Store {
             }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
-            let mut writes = vec![self.close(id, &device, target, reason, now)?];
+            let mut writes =
+                vec![self.close(id, &device, target, reason, now, Issued::NothingSince)?];
             for entry in &due {
                 writes.push(self.stamp(id, entry, reason, now)?);
             }
@@ -160,8 +174,7 @@ impl Store {
         standing.ok_or_else(|| missing(id))
     }
 
-    /// The device's part: no token of it counts any more, provided that nothing was issued to it
-    /// since it was read. Each issuance makes another serial the live one.
+    /// The device's part: no token of it counts any more.
     fn close(
         &self,
         id: DeviceId,
@@ -169,25 +182,29 @@ impl Store {
         target: DeviceStatus,
         reason: RevocationReason,
         now: Timestamp,
+        issued: Issued,
     ) -> Result<TransactWriteItem> {
-        let unchanged = match device.live_serials.as_slice() {
-            [] => "attribute_not_exists(live_serials)",
-            _ => "live_serials = :seen",
-        };
+        let mut update = self.device_part(id);
+        let mut condition = "#status = :from".to_owned();
+        // Each issuance makes another serial the live one.
+        match (issued, device.live_serials.as_slice()) {
+            (Issued::Anything, _) => {}
+            (Issued::NothingSince, []) => condition += " AND attribute_not_exists(live_serials)",
+            (Issued::NothingSince, seen) => {
+                condition += " AND live_serials = :seen";
+                let seen = ledger::strings(seen.iter().map(String::as_str));
+                update = update.expression_attribute_values(":seen", seen);
+            }
+        }
         let mut set = "SET #status = :target, revocation_reason = :reason, \
                        revoked_at = if_not_exists(revoked_at, :now)"
             .to_owned();
-        let mut update = self.device_part(id);
-        if !device.live_serials.is_empty() {
-            let seen = ledger::strings(device.live_serials.iter().map(String::as_str));
-            update = update.expression_attribute_values(":seen", seen);
-        }
         if target == DeviceStatus::Held && device.status != DeviceStatus::Held {
             set += ", held_from = :from";
         }
         ledger::write(
             update
-                .condition_expression(format!("#status = :from AND {unchanged}"))
+                .condition_expression(condition)
                 .update_expression(set)
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":from", string(device.status.as_str()))
