@@ -21,6 +21,8 @@ pub(super) fn tests() -> Vec<crate::Alone> {
         without_region_or_credentials,
         endpoints_that_do_not_answer,
         every_command_has_help,
+        completions_are_what_the_shell_reads,
+        exit_codes_are_told,
     ]
 }
 
@@ -239,5 +241,38 @@ async fn every_command_has_help() -> anyhow::Result<()> {
     }
     let version = operator.done("--version").await?;
     ensure!(version.starts_with("birthcert "), "{version}");
+    Ok(())
+}
+
+async fn completions_are_what_the_shell_reads() -> anyhow::Result<()> {
+    // Neither AWS nor a region is needed.
+    let operator = Operator::offline()?;
+    for (shell, words) in [
+        ("bash", "complete -F _birthcert"),
+        ("zsh", "#compdef birthcert"),
+        ("fish", "complete -c birthcert"),
+        ("elvish", "edit:completion"),
+        ("powershell", "Register-ArgumentCompleter"),
+    ] {
+        let script = operator.done(&format!("completions {shell}")).await?;
+        ensure!(script.contains(words) && script.contains("lift-limit"), "{shell}: {script}");
+    }
+    // What bash offers after "birthcert device re".
+    let script = operator.path("completions.bash");
+    fs::write(&script, operator.done("completions bash").await?)?;
+    let ask = "source \"$0\"; COMP_WORDS=(birthcert device re); COMP_CWORD=2; \
+               _birthcert birthcert re device; echo \"${COMPREPLY[@]}\"";
+    let output = tokio::process::Command::new("bash").args(["-c", ask]).arg(&script).output();
+    let offered = String::from_utf8(output.await?.stdout)?;
+    ensure!(offered.trim() == "revoke release-hold", "{offered}");
+    Ok(())
+}
+
+async fn exit_codes_are_told() -> anyhow::Result<()> {
+    let help = Operator::offline()?.done("--help").await?;
+    let codes = help.split_once("Exit codes:").map_or("", |(_, rest)| rest);
+    for code in 0..=5 {
+        ensure!(codes.contains(&format!("\n  {code}  ")), "{code}: {help}");
+    }
     Ok(())
 }
