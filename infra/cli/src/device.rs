@@ -7,6 +7,7 @@ mod list;
 mod revoke;
 mod selection;
 mod show;
+mod targets;
 mod upkeep;
 
 pub(crate) use list::list_of_token;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{CancellationReason, TransactWriteItem, Update, builders::UpdateBuilder},
+    types::{CancellationReason, TransactWriteItem},
 };
 
 use super::{
     DeviceStatus, LedgerEntry, META, Store,
     device::{self, Standing},
-    key, ledger, number, string,
+    stamps::{Issued, is_on_hold},
     upkeep::missing,
 };
 use crate::{
@@ -39,13 +39,6 @@ pub struct Stamped {
     pub changed: bool,
     /// How many certificates were.
     pub certificates: usize,
-}
-
-/// What a device may have been issued since it was read, for a write to be carried out.
-#[derive(Clone, Copy)]
-enum Issued {
-    NothingSince,
-    Anything,
 }
 
 impl Store {
@@ -174,138 +167,6 @@ impl Store {
         standing.ok_or_else(|| missing(id))
     }
 
-    /// The device's part: no token of it counts any more.
-    fn close(
-        &self,
-        id: DeviceId,
-        device: &Standing,
-        target: DeviceStatus,
-        reason: RevocationReason,
-        now: Timestamp,
-        issued: Issued,
-    ) -> Result<TransactWriteItem> {
-        let mut update = self.device_part(id);
-        let mut condition = "#status = :from".to_owned();
-        // Each issuance makes another serial the live one.
-        match (issued, device.live_serials.as_slice()) {
-            (Issued::Anything, _) => {}
-            (Issued::NothingSince, []) => condition += " AND attribute_not_exists(live_serials)",
-            (Issued::NothingSince, seen) => {
-                condition += " AND live_serials = :seen";
-                let seen = ledger::strings(seen.iter().map(String::as_str));
-                update = update.expression_attribute_values(":seen", seen);
-            }
-        }
-        let mut set = "SET #status = :target, revocation_reason = :reason, \
-                       revoked_at = if_not_exists(revoked_at, :now)"
-            .to_owned();
-        if target == DeviceStatus::Held && device.status != DeviceStatus::Held {
-            set += ", held_from = :from";
-        }
-        ledger::write(
-            update
-                .condition_expression(condition)
-                .update_expression(set)
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":from", string(device.status.as_str()))
-                .expression_attribute_values(":target", string(target.as_str()))
-                .expression_attribute_values(":reason", string(reason.as_str()))
-                .expression_attribute_values(":now", number(now.unix())),
-        )
-    }
-
-    fn reopen(&self, id: DeviceId, back: Option<DeviceStatus>) -> Result<TransactWriteItem> {
-        let back = back.unwrap_or(DeviceStatus::Active);
-        ledger::write(
-            self.device_part(id)
-                .condition_expression("#status = :held")
-                .update_expression(
-                    "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
-                )
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":held", string(DeviceStatus::Held.as_str()))
-                .expression_attribute_values(":back", string(back.as_str())),
-        )
-    }
-
-    fn stamp(
-        &self,
-        id: DeviceId,
-        entry: &LedgerEntry,
-        reason: RevocationReason,
-        now: Timestamp,
-    ) -> Result<TransactWriteItem> {
-        let is_hold = reason == RevocationReason::CertificateHold;
-        let update = self.entry_part(id, entry);
-        let update = match entry.revoked_at {
-            // It is out since it was put on hold.
-            Some(_) if is_on_hold(entry) => update
-                .update_expression("SET revocation_reason = :reason REMOVE revoked_at_before_hold"),
-            Some(_) if is_hold => update.update_expression(
-                "SET revoked_at_before_hold = revoked_at, revoked_at = :now, \
-                 revocation_reason = :reason",
-            ),
-            _ => update.update_expression("SET revoked_at = :now, revocation_reason = :reason"),
-        };
-        let update = if is_on_hold(entry) {
-            update
-        } else {
-            update.expression_attribute_values(":now", number(now.unix()))
-        };
-        ledger::write(update.expression_attribute_values(":reason", string(reason.as_str())))
-    }
-
-    fn unstamp(&self, id: DeviceId, entry: &LedgerEntry) -> Result<TransactWriteItem> {
-        let update = self.entry_part(id, entry);
-        // Superseded before the hold, or under it: then its grace was over when it began.
-        let then = entry.revoked_at_before_hold.or(entry.superseded_at);
-        ledger::write(match then {
-            None => update.update_expression("REMOVE revoked_at, revocation_reason"),
-            Some(then) => update
-                .update_expression(
-                    "SET revoked_at = :then, revocation_reason = :superseded \
-                     REMOVE revoked_at_before_hold",
-                )
-                .expression_attribute_values(":then", number(then.unix()))
-                .expression_attribute_values(
-                    ":superseded",
-                    string(RevocationReason::Superseded.as_str()),
-                ),
-        })
-    }
-
-    fn device_part(&self, id: DeviceId) -> UpdateBuilder {
-        Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(device::partition(id), META.into())))
-    }
-
-    /// An entry's part, provided that nobody else stamped or superseded it since it was read.
-    fn entry_part(&self, id: DeviceId, entry: &LedgerEntry) -> UpdateBuilder {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(device::partition(id), ledger::sort(&entry.serial_number))));
-        let (mut conditions, mut values) = (vec!["attribute_exists(PK)".to_owned()], Vec::new());
-        for (name, seen) in [
-            ("revoked_at", entry.revoked_at.map(|time| number(time.unix()))),
-            ("superseded_at", entry.superseded_at.map(|time| number(time.unix()))),
-            ("revocation_reason", entry.revocation_reason.map(|reason| string(reason.as_str()))),
-        ] {
-            match seen {
-                None => conditions.push(format!("attribute_not_exists({name})")),
-                Some(seen) => {
-                    conditions.push(format!("{name} = :seen_{name}"));
-                    values.push((format!(":seen_{name}"), seen));
-                }
-            }
-        }
-        values
-            .into_iter()
-            .fold(update.condition_expression(conditions.join(" AND ")), |update, (name, value)| {
-                update.expression_attribute_values(name, value)
-            })
-    }
-
     /// Whether the writes were carried out; if not, something in them changed meanwhile.
     async fn transact(&self, writes: Vec<TransactWriteItem>, attempt: u32) -> Result<bool> {
         let answer =
@@ -330,10 +191,6 @@ impl Store {
         tokio::time::sleep(Duration::from_millis(5 << attempt.min(6))).await;
         Ok(false)
     }
-}
-
-fn is_on_hold(entry: &LedgerEntry) -> bool {
-    entry.revocation_reason == Some(RevocationReason::CertificateHold)
 }
 
 /// Whether revoking for this reason changes the entry: one that is not revoked, or only later, or that

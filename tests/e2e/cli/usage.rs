@@ -116,7 +116,7 @@ async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
         (format!("device revoke dev_{id} --reason stolen"), "keyCompromise"),
         (format!("device revoke dev_{id} --reason removeFromCRL"), "certificateHold"),
         (format!("device revoke dev_{id} --serial 12"), "32 hexadecimal digits"),
-        (format!("device revoke --token tok_{id} --serial {}", "4".repeat(32)), "DEVICE"),
+        (format!("device revoke --token tok_{id} --serial {}", "4".repeat(32)), "--serial"),
         (format!("device label dev_{id}"), "LABEL"),
         ("completions tcsh".to_owned(), "bash"),
         ("ca request --usage mail --csr x".to_owned(), "mail"),

@@ -1,55 +1,18 @@
 //! Doing the same to one device or to many.
 
-use std::{
-    collections::HashSet,
-    fmt, fs,
-    io::{self, Read},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
-use anyhow::Context as _;
-use birthcert::{
-    Error,
-    id::{DeviceId, ProjectId},
-    store::Stamped,
-};
-use clap::{CommandFactory, error::ErrorKind};
+use birthcert::{Error, id::DeviceId, store::Stamped};
 use futures_util::{StreamExt, stream};
 use serde::{Serialize, Serializer};
 
-use super::selection::{Filters, Selection};
-use crate::{Context, confirm::Confirm, exit::Stop, progress};
+use super::targets::Targets;
+use crate::{Context, exit::Stop, progress};
 
 /// How often one device is tried where the store is busy.
 const ATTEMPTS: u32 = 5;
 /// How many devices or failures a text lists; the JSON has all.
 const SHOWN: usize = 20;
-
-/// One device, or many.
-#[derive(clap::Args)]
-pub(crate) struct Targets {
-    /// The device's id, dev_…
-    #[arg(required_unless_present_any = ["file", "filters"])]
-    #[arg(conflicts_with_all = ["file", "filters"])]
-    device: Option<DeviceId>,
-    /// Devices by their ids, one a line, from a file or, for -, from standard input. Empty lines, and
-    /// what comes after a #, do not count.
-    #[arg(long, value_name = "FILE", conflicts_with = "filters")]
-    file: Option<PathBuf>,
-    #[command(flatten)]
-    filters: Option<Filters>,
-    /// The project to choose from.
-    #[arg(long, env = "BIRTHCERT_PROJECT")]
-    project: Option<ProjectId>,
-    /// How many devices are worked on at once.
-    #[arg(long, value_name = "DEVICES", default_value_t = 8)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=64))]
-    concurrency: u64,
-    /// Do it: to one device without asking, to many instead of only showing them.
-    #[arg(long, short = 'y')]
-    yes: bool,
-}
 
 /// What is done, in words.
 #[derive(Clone, Copy)]
@@ -111,15 +74,6 @@ fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl Targets {
-    /// The one device, if it is one.
-    pub(super) fn device(&self) -> Option<DeviceId> {
-        self.device
-    }
-
-    pub(super) fn confirm(&self) -> Confirm {
-        Confirm::given(self.yes)
-    }
-
     /// Does `act` to each device, once the operator has agreed.
     pub(super) async fn carry_out<F, Fut>(
         self,
@@ -131,13 +85,13 @@ impl Targets {
         F: Fn(DeviceId) -> Fut,
         Fut: Future<Output = birthcert::Result<Stamped>>,
     {
-        if let Some(device_id) = self.device {
+        if let Some(device_id) = self.device() {
             self.confirm().ask(&format!("{verb} {device_id}"))?;
             let Stamped { changed, certificates } = act(device_id).await?;
             let stamped = StampedView { changed, certificates };
             return context.output.print(&Single { device_id, stamped, done });
         }
-        let (yes, concurrency) = (self.yes, self.concurrency as usize);
+        let (yes, concurrency) = (self.yes(), self.concurrency());
         let devices = self.devices(context).await?;
         if !yes {
             let plan = Plan { dry_run: true, selected: devices.len(), devices, verb };
@@ -147,58 +101,6 @@ impl Targets {
         context.output.print(&summary)?;
         summary.into_result()
     }
-
-    async fn devices(self, context: &Context) -> anyhow::Result<Vec<DeviceId>> {
-        if let Some(file) = &self.file {
-            return read(file);
-        }
-        let project = self.project.ok_or_else(|| {
-            let text = "--project, or BIRTHCERT_PROJECT, is needed to choose devices";
-            crate::Arguments::command().error(ErrorKind::MissingRequiredArgument, text)
-        })?;
-        let filters = self.filters.unwrap_or_default();
-        let mut selection = Selection::new(context, project, filters, false, None).await?;
-        let progress = progress::counter("devices chosen");
-        let mut devices = Vec::new();
-        while let Some(page) = selection.next(None).await? {
-            progress.inc(page.len() as u64);
-            devices.extend(page.into_iter().map(|device| device.device_id));
-        }
-        progress.finish_and_clear();
-        Ok(devices)
-    }
-}
-
-/// Every line is read before anything is done.
-fn read(file: &Path) -> anyhow::Result<Vec<DeviceId>> {
-    let name = file.display();
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().lock().read_to_string(&mut text).map(|_| text)
-    } else {
-        fs::read_to_string(file)
-    };
-    let text = text.with_context(|| format!("cannot read {name}"))?;
-    let devices = parse(&text).with_context(|| name.to_string())?;
-    if devices.is_empty() {
-        return Err(Stop::Missing(format!("device in {name}")).into());
-    }
-    Ok(devices)
-}
-
-fn parse(text: &str) -> anyhow::Result<Vec<DeviceId>> {
-    let (mut devices, mut seen) = (Vec::new(), HashSet::new());
-    for (place, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let id: DeviceId = line.parse().with_context(|| format!("line {}", place + 1))?;
-        if seen.insert(id) {
-            devices.push(id);
-        }
-    }
-    Ok(devices)
 }
 
 async fn all<F, Fut>(
@@ -327,15 +229,6 @@ mod tests {
 
     fn devices(number: usize) -> Vec<DeviceId> {
         (0..number).map(|_| DeviceId::generate(&mut UnwrapErr(SysRng))).collect()
-    }
-
-    #[test]
-    fn a_file_has_ids_and_comments_and_nothing_else() {
-        let ids = devices(2);
-        let text = format!("# stolen\n{}\r\n\n  {} # the other\n{}\n", ids[0], ids[1], ids[0]);
-        assert_eq!(parse(&text).unwrap(), ids);
-        let error = parse(&format!("{}\ndev_x\n", ids[0])).unwrap_err();
-        assert!(format!("{error:#}").starts_with("line 2: not an id"), "{error:#}");
     }
 
     #[tokio::test]

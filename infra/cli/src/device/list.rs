@@ -87,7 +87,7 @@ impl Row for DeviceRecord {
 impl ListCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let after = match self.after {
-            Some(device_id) => Some(position(context, device_id).await?),
+            Some(device_id) => Some(position(context, self.project, device_id).await?),
             None => None,
         };
         let none = if self.filters.is_some() || after.is_some() { NO_MATCH } else { NONE };
@@ -140,11 +140,17 @@ async fn list(
     Ok(())
 }
 
-async fn position(context: &Context, device_id: DeviceId) -> anyhow::Result<Position> {
-    let device = context.store.device(device_id).await?.ok_or_else(|| {
+async fn position(
+    context: &Context,
+    project: ProjectId,
+    device_id: DeviceId,
+) -> anyhow::Result<Position> {
+    let device = context.store.device(device_id).await?.map(|device| device.record);
+    let device = device.filter(|device| device.project_id == project).ok_or_else(|| {
         Stop::Missing(format!(
-            "device {device_id}, to list what comes after it; --created-after TIME needs none"
+            "device {device_id} in project {project}, to list what comes after it; \
+             --created-after TIME needs none"
         ))
     })?;
-    Ok(Position { created_at: device.record.created_at, device_id })
+    Ok(Position { created_at: device.created_at, device_id })
 }

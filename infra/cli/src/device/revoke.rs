@@ -5,10 +5,7 @@ use std::fmt;
 use birthcert::{clock::Timestamp, id::DeviceId, revocation::RevocationReason, store::Stamped};
 use serde::Serialize;
 
-use super::{
-    bulk::{Targets, Verb},
-    find::serial_number,
-};
+use super::{bulk::Verb, find::serial_number, targets::Targets};
 use crate::Context;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -44,7 +41,8 @@ pub(crate) struct RevokeCommand {
     #[command(flatten)]
     targets: Targets,
     /// Only the device's certificate with this serial number, in hex. The device stays as it is.
-    #[arg(long, requires = "device", value_parser = parse_serial)]
+    #[arg(long, requires = "device", conflicts_with_all = ["file", "filters"])]
+    #[arg(value_parser = parse_serial)]
     serial: Option<String>,
     /// Why, in the names of RFC 5280, section 5.3.1: unspecified, keyCompromise, affiliationChanged,
     /// superseded, cessationOfOperation, privilegeWithdrawn; or certificateHold, which can be taken
