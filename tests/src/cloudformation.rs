@@ -1,6 +1,6 @@
-//! What CloudFormation makes of a template: its intrinsic functions, as far as a table, a key and a
-//! key policy use them, so that what was deployed is held against the template and not against
-//! what the deployment made of it.
+//! What CloudFormation makes of a template: its intrinsic functions, as far as a table, a key and
+//! policies use them, so that what was deployed is held against the template and not against
+//! what the deployment made of it. What is not understood here is an error, and never a guess.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Stack {
     }
 
     /// A part of the template, resolved; none for `AWS::NoValue`.
-    fn resolve(&self, node: &Value) -> anyhow::Result<Option<Value>> {
+    pub(crate) fn resolve(&self, node: &Value) -> anyhow::Result<Option<Value>> {
         Ok(match node {
             Value::Array(elements) => {
                 let resolved = elements.iter().filter_map(|it| self.resolve(it).transpose());
@@ -86,12 +86,17 @@ impl Stack {
         }
     }
 
-    fn reference(&self, name: &str) -> anyhow::Result<String> {
+    /// The value of a parameter or a pseudo parameter, or the physical id of a resource.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn reference(&self, name: &str) -> anyhow::Result<String> {
         Ok(match name {
             "AWS::AccountId" => self.account.clone(),
             "AWS::Partition" => "aws".into(),
             "AWS::Region" => self.region.clone(),
             "AWS::StackName" => self.name.clone(),
+            "AWS::URLSuffix" => "amazonaws.com".into(),
             _ => match (self.parameters.get(name), &self.template["Parameters"][name]["Default"]) {
                 (Some(given), _) => given.clone(),
                 (None, Value::String(default)) => default.clone(),
@@ -107,10 +112,27 @@ impl Stack {
 
     fn attribute(&self, name: &str, attribute: &str) -> anyhow::Result<String> {
         ensure!(attribute == "Arn", "{name}.{attribute} is not known here");
+        self.arn(name)
+    }
+
+    /// The ARN of a resource.
+    ///
+    /// # Errors
+    /// There is no such resource, or how its type is named is not known here.
+    pub fn arn(&self, name: &str) -> anyhow::Result<String> {
         let (account, region, id) = (&self.account, &self.region, self.physical_id(name)?);
         Ok(match self.template["Resources"][name]["Type"].as_str() {
             Some("AWS::IAM::Role") => format!("arn:aws:iam::{account}:role/{id}"),
             Some("AWS::KMS::Key") => format!("arn:aws:kms:{region}:{account}:key/{id}"),
+            Some("AWS::DynamoDB::Table") => {
+                format!("arn:aws:dynamodb:{region}:{account}:table/{id}")
+            }
+            Some("AWS::Logs::LogGroup") => {
+                format!("arn:aws:logs:{region}:{account}:log-group:{id}:*")
+            }
+            Some("AWS::Serverless::Function") => {
+                format!("arn:aws:lambda:{region}:{account}:function:{id}")
+            }
             kind => bail!("the ARN of {name}, {kind:?}, is not known here"),
         })
     }

@@ -1,193 +1,85 @@
-//! template.yaml as CloudFormation reads it: parameters and conditions decided, references resolved.
+//! template.yaml as it is written, and as a stack that would be deployed from it.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail, ensure};
-use serde_json::{Map, Value as Json};
+use anyhow::{Context as _, bail};
+use serde_json::{Value as Json, json};
 use yaml_serde::Value as Yaml;
-use yaml_serde::value::TaggedValue;
 
-/// Where the stack is deployed, as far as a policy can tell.
-const PSEUDO: [(&str, &str); 5] = [
-    ("AWS::AccountId", "000000000000"),
-    ("AWS::Partition", "aws"),
-    ("AWS::Region", "us-east-1"),
-    ("AWS::StackName", "birthcert"),
-    ("AWS::URLSuffix", "amazonaws.com"),
+use crate::cloudformation::Stack;
+
+/// What gives a resource its physical id, where the template does.
+const NAMES: [(&str, &str); 3] = [
+    ("AWS::DynamoDB::Table", "TableName"),
+    ("AWS::Logs::LogGroup", "LogGroupName"),
+    ("AWS::Serverless::Function", "FunctionName"),
 ];
 
-/// A template.
-pub struct Template {
-    document: Yaml,
-    parameters: BTreeMap<&'static str, String>,
+/// The project's own template, deployed with these `parameters` and the defaults of all others. A
+/// resource that the template gives no name has its logical id for one.
+///
+/// # Errors
+/// It is no template.
+pub fn ours(parameters: BTreeMap<String, String>) -> anyhow::Result<Stack> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
+    deployed(&std::fs::read_to_string(file)?, parameters)
 }
 
-impl Template {
-    /// The project's own, deployed with these `parameters` and the defaults of all others.
-    ///
-    /// # Errors
-    /// It is no YAML.
-    pub fn ours(parameters: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
-        Self::parse(&std::fs::read_to_string(file)?, parameters)
-    }
-
-    /// A template from its text.
-    ///
-    /// # Errors
-    /// It is no YAML.
-    pub fn parse(text: &str, parameters: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
-        Ok(Self { document: yaml_serde::from_str(text)?, parameters })
-    }
-
-    /// The logical ids of the resources of a type, such as `AWS::IAM::Role`.
-    ///
-    /// # Errors
-    /// The template has no resources.
-    pub fn of_type(&self, kind: &str) -> anyhow::Result<Vec<&str>> {
-        let resources = self.document["Resources"].as_mapping().context("no resources")?;
-        let of_type = resources.iter().filter(|(_, it)| it["Type"].as_str() == Some(kind));
-        of_type.map(|(id, _)| id.as_str().context("an id that is no text")).collect()
-    }
-
-    /// The properties of a resource, resolved.
-    ///
-    /// # Errors
-    /// There is no such resource, or something in it is not understood here.
-    pub fn properties(&self, id: &str) -> anyhow::Result<Json> {
-        let properties = &self.resource(id)?["Properties"];
-        self.resolve(properties).with_context(|| id.to_owned())?.context("no properties")
-    }
-
-    /// The physical id of a resource, or the value of a parameter.
-    ///
-    /// # Errors
-    /// It is neither.
-    pub fn reference(&self, name: &str) -> anyhow::Result<String> {
-        if let Some((_, value)) = PSEUDO.iter().find(|(pseudo, _)| *pseudo == name) {
-            return Ok((*value).to_owned());
-        }
-        if let Some(value) = self.parameters.get(name) {
-            return Ok(value.clone());
-        }
-        let default = &self.document["Parameters"][name]["Default"];
-        if let Some(value) = self.resolve(default)?.filter(|value| !value.is_null()) {
-            return text(&value);
-        }
-        let resource = self.resource(name)?;
-        let named = match resource["Type"].as_str() {
-            Some("AWS::DynamoDB::Table") => &resource["Properties"]["TableName"],
-            Some("AWS::Logs::LogGroup") => &resource["Properties"]["LogGroupName"],
-            _ => return Ok(name.to_owned()),
-        };
-        text(&self.resolve(named)?.with_context(|| format!("{name} has no name"))?)
-    }
-
-    /// The ARN of a resource.
-    ///
-    /// # Errors
-    /// There is no such resource.
-    pub fn arn(&self, id: &str) -> anyhow::Result<String> {
-        let name = self.reference(id)?;
-        let arn =
-            |service: &str, rest: &str| format!("arn:aws:{service}:us-east-1:000000000000:{rest}");
-        Ok(match self.resource(id)?["Type"].as_str() {
-            Some("AWS::DynamoDB::Table") => arn("dynamodb", &format!("table/{name}")),
-            Some("AWS::KMS::Key") => arn("kms", &format!("key/{name}")),
-            Some("AWS::Logs::LogGroup") => arn("logs", &format!("log-group:{name}:*")),
-            Some("AWS::IAM::Role") => format!("arn:aws:iam::000000000000:role/{name}"),
-            kind => arn("resource", &format!("{}/{name}", kind.unwrap_or_default())),
-        })
-    }
-
-    fn resource(&self, id: &str) -> anyhow::Result<&Yaml> {
-        let resource = &self.document["Resources"][id];
-        ensure!(resource.is_mapping(), "there is no resource {id}");
-        Ok(resource)
-    }
-
-    /// Nothing is what `AWS::NoValue` leaves.
-    fn resolve(&self, value: &Yaml) -> anyhow::Result<Option<Json>> {
-        Ok(Some(match value {
-            Yaml::Tagged(tagged) => return self.intrinsic(tagged),
-            Yaml::Sequence(items) => {
-                let items = items.iter().filter_map(|item| self.resolve(item).transpose());
-                Json::Array(items.collect::<anyhow::Result<_>>()?)
+fn deployed(text: &str, parameters: BTreeMap<String, String>) -> anyhow::Result<Stack> {
+    let template = long_form(&yaml_serde::from_str(text)?)?;
+    let resources = template["Resources"].as_object().context("no resources")?;
+    let physical_ids = resources.keys().map(|id| (id.clone(), id.clone())).collect();
+    let mut stack = Stack {
+        name: "birthcert".into(),
+        account: "000000000000".into(),
+        region: "us-east-1".into(),
+        parameters,
+        physical_ids,
+        template,
+    };
+    let mut named = Vec::new();
+    for (kind, property) in NAMES {
+        for id in stack.of_type(kind) {
+            let name = &stack.template["Resources"][id]["Properties"][property];
+            if let Some(Json::String(name)) = stack.resolve(name)? {
+                named.push((id.to_owned(), name));
             }
-            Yaml::Mapping(entries) => {
-                let mut object = Map::new();
-                for (key, value) in entries {
-                    let key = key.as_str().context("a key that is no text")?;
-                    ensure!(key != "Ref" && !key.starts_with("Fn::"), "{key} in its long form");
-                    if let Some(value) = self.resolve(value)? {
-                        object.insert(key.to_owned(), value);
-                    }
+        }
+    }
+    stack.physical_ids.extend(named);
+    Ok(stack)
+}
+
+/// YAML's short form of the intrinsic functions, `!Sub text`, as JSON's long one.
+fn long_form(node: &Yaml) -> anyhow::Result<Json> {
+    Ok(match node {
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let argument = long_form(&tagged.value)?;
+            match (tag.trim_start_matches('!'), argument) {
+                ("Ref", name) => json!({ "Ref": name }),
+                ("Condition", name) => json!({ "Condition": name }),
+                ("GetAtt", Json::String(path)) => {
+                    let parts = path.split_once('.').context("!GetAtt of no attribute")?;
+                    json!({ "Fn::GetAtt": [parts.0, parts.1] })
                 }
-                Json::Object(object)
+                (name, argument) => json!({ format!("Fn::{name}"): argument }),
             }
-            plain => serde_json::to_value(plain)?,
-        }))
-    }
-
-    fn intrinsic(&self, tagged: &TaggedValue) -> anyhow::Result<Option<Json>> {
-        let tag = tagged.tag.to_string();
-        let argument = &tagged.value;
-        let of = |place: usize| argument.get(place).with_context(|| format!("{tag} lacks a part"));
-        let name = || argument.as_str().with_context(|| format!("{tag} of no text"));
-        Ok(Some(match tag.trim_start_matches('!') {
-            "Ref" if name()? == "AWS::NoValue" => return Ok(None),
-            "Ref" => self.reference(name()?)?.into(),
-            "GetAtt" => self.attribute(name()?)?.into(),
-            "Sub" => self.substitute(name()?)?.into(),
-            "If" => {
-                let condition = of(0)?.as_str().context("the name of a condition")?;
-                let condition = self.resolve(&self.document["Conditions"][condition])?;
-                let holds = condition.and_then(|it| it.as_bool()).context("no such condition")?;
-                return self.resolve(of(if holds { 1 } else { 2 })?);
-            }
-            "Equals" => Json::Bool(self.resolve(of(0)?)? == self.resolve(of(1)?)?),
-            "Not" => {
-                let inner = self.resolve(of(0)?)?.and_then(|it| it.as_bool());
-                Json::Bool(!inner.context("!Not of no condition")?)
-            }
-            other => bail!("!{other} is not understood here"),
-        }))
-    }
-
-    fn attribute(&self, path: &str) -> anyhow::Result<String> {
-        match path.split_once('.') {
-            Some((id, "Arn")) => self.arn(id),
-            _ => bail!("!GetAtt {path} is not understood here"),
         }
-    }
-
-    fn substitute(&self, text: &str) -> anyhow::Result<String> {
-        let mut parts = text.split("${");
-        let mut result = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let (name, rest) = part.split_once('}').context("!Sub without a }")?;
-            let value =
-                if name.contains('.') { self.attribute(name) } else { self.reference(name) };
-            result += &value?;
-            result += rest;
+        Yaml::Sequence(items) => items.iter().map(long_form).collect::<anyhow::Result<_>>()?,
+        Yaml::Mapping(entries) => {
+            let entry = |(key, value): (&Yaml, &Yaml)| match key.as_str() {
+                Some(key) => Ok((key.to_owned(), long_form(value)?)),
+                None => bail!("a key that is no text: {key:?}"),
+            };
+            Json::Object(entries.iter().map(entry).collect::<anyhow::Result<_>>()?)
         }
-        Ok(result)
-    }
-}
-
-fn text(value: &Json) -> anyhow::Result<String> {
-    match value {
-        Json::String(text) => Ok(text.clone()),
-        Json::Number(number) => Ok(number.to_string()),
-        Json::Bool(value) => Ok(value.to_string()),
-        other => bail!("{other} is no text"),
-    }
+        plain => serde_json::to_value(plain)?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const TEMPLATE: &str = "
@@ -210,25 +102,23 @@ Resources:
 
     #[test]
     fn references_are_resolved() {
-        let resolved = |parameters| {
-            Template::parse(TEMPLATE, parameters).unwrap().properties("Other").unwrap()
-        };
+        let resolved = |parameters| deployed(TEMPLATE, parameters).unwrap().properties("Other");
         let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/fleet";
         let expected =
             json!({ "Arn": arn, "Index": format!("{arn}/index/fleet"), "List": ["last"] });
-        assert_eq!(resolved(BTreeMap::new()), expected);
-        let with_admin = resolved(BTreeMap::from([("Admin", "boss".into())]));
+        assert_eq!(resolved(BTreeMap::new()).unwrap(), expected);
+        let with_admin = resolved(BTreeMap::from([("Admin".into(), "boss".into())])).unwrap();
         assert_eq!(with_admin["List"], json!(["boss", "last"]));
     }
 
     #[test]
     fn what_is_not_understood_is_not_guessed() {
         for wrong in
-            ["!Select [0, [a]]", "!GetAtt Table.StreamArn", "!Ref Nobody", "{ Ref: Table }"]
+            ["!Select [0, [a]]", "!GetAtt Table.StreamArn", "!GetAtt Other.Arn", "!Ref Nobody"]
         {
             let template = TEMPLATE.replace("!GetAtt Table.Arn", wrong);
-            let template = Template::parse(&template, BTreeMap::new()).unwrap();
-            assert!(template.properties("Other").is_err(), "{wrong}");
+            let stack = deployed(&template, BTreeMap::new()).unwrap();
+            assert!(stack.properties("Other").is_err(), "{wrong}");
         }
     }
 }
