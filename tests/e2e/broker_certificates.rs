@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         a_renewal_that_fails_changes_nothing,
         a_reload_that_failed_is_tried_again,
         a_revoked_certificate_is_not_renewed,
+        every_certificate_of_a_service_is_revoked_at_once,
         a_list_says_what_expires_when,
     ]
 }
@@ -302,33 +303,44 @@ async fn a_revoked_certificate_is_not_renewed() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start().await?;
     let issued = operator.json("broker issue --dns a.example --directory b").await?;
     let serial = issued["serial_number"].as_str().context("a serial number")?;
-    let key = format!(r#"{{"PK":{{"S":"SERVER#a.example"}},"SK":{{"S":"CERT#{serial}"}}}}"#);
-    let update = |expression: &'static str| {
-        let line = [
-            "dynamodb",
-            "update-item",
-            "--table-name",
-            "birthcert",
-            "--key",
-            &key,
-            "--update-expression",
-            expression,
-            "--expression-attribute-values",
-            r#"{":then":{"N":"1700000000"}}"#,
-        ]
-        .map(str::to_owned);
-        aws(&stack, line.to_vec())
-    };
-    update("SET revoked_at = :then").await?;
+    let revoke = "broker revoke a.example --reason keyCompromise";
+    operator.refused(revoke, 4, &["not confirmed", "all certificates of a.example"]).await?;
+    operator.refused("broker revoke b.example --yes", 3, &["no certificate", "b.example"]).await?;
+    let other = format!("{revoke} --yes --serial {}", "0".repeat(32));
+    operator.refused(&other, 3, &["no certificate 000"]).await?;
+    let hold = "broker revoke a.example --reason certificateHold --yes";
+    operator.refused(hold, 2, &["only devices can be put on hold"]).await?;
+
+    let one = format!("{revoke} --yes --serial {serial}");
+    ensure!(operator.json(&one).await?["revoked"] == 1);
+    ensure!(operator.json(&one).await?["revoked"] == 0, "it was revoked already");
+    let listed = operator.json("broker list").await?;
+    ensure!(listed[0]["serial_number"] == serial && listed[0]["status"] == "revoked", "{listed}");
     let before = stack.signed_digests()?;
     let renew = "broker renew --directory b --within 400d";
-    operator.refused(renew, 1, &[serial, "is revoked"]).await?;
+    operator.refused(renew, 4, &[serial, "is revoked"]).await?;
 
     // Nor one that the ledger does not know.
+    let key = format!(r#"{{"PK":{{"S":"SERVER#a.example"}},"SK":{{"S":"CERT#{serial}"}}}}"#);
     let delete = ["dynamodb", "delete-item", "--table-name", "birthcert", "--key", &key];
     aws(&stack, delete.map(str::to_owned).to_vec()).await?;
-    operator.refused(renew, 1, &["there is no certificate", serial, "ledger"]).await?;
+    operator.refused(renew, 3, &["there is no certificate", serial, "ledger"]).await?;
     ensure!(stack.signed_digests()? == before, "something was signed");
+    stack.stop().await
+}
+
+async fn every_certificate_of_a_service_is_revoked_at_once() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start().await?;
+    let issued = operator.json("broker issue --dns a.example --directory b").await?;
+    operator.done("broker renew --directory b --within 400d").await?;
+    operator.done("broker issue --dns b.example --directory c").await?;
+    let revoked = operator.json("broker revoke a.example --reason keyCompromise --yes").await?;
+    ensure!(revoked["revoked"] == 2, "{revoked}");
+    operator.refused("broker renew --directory b --within 400d", 4, &["is revoked"]).await?;
+    operator.done("broker renew --directory c --within 400d").await?;
+    let found = format!("device find {}", issued["serial_number"].as_str().context("it")?);
+    let found = operator.json(&found).await?;
+    ensure!(found[0]["certificate_status"] == "revoked", "{found}");
     stack.stop().await
 }
 

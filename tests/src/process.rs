@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -14,6 +15,10 @@ use tokio::time::sleep;
 
 /// Far more than any server needs, for machines that compile at the same time.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Below those that Linux gives to connections, which begin at 32768.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
 
 const LOG: &str = "log";
 const LOG_TAIL: usize = 30;
@@ -112,12 +117,23 @@ impl Drop for Process {
     }
 }
 
-/// A port on 127.0.0.1 that was free a moment ago.
+/// A port on 127.0.0.1 that was free a moment ago, and that this process is not given again. It is not
+/// one of those that the kernel gives to connections: of these a connection of another test may have it
+/// by the time that a server wants it.
 ///
 /// # Errors
 /// No port is left.
 pub fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    // Tests that run beside these begin elsewhere.
+    let start = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or_default();
+    for _ in 0..PORTS {
+        let offset = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST_PORT + offset)).is_ok() {
+            return Ok(FIRST_PORT + offset);
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::AddrInUse))
 }
 
 /// Sends a signal, such as `INT`, by the shell's own `kill`: it needs no package, and no unsafe code

@@ -10,7 +10,7 @@ mod show;
 mod targets;
 mod upkeep;
 
-pub(crate) use list::list_of_token;
+pub(crate) use {list::list_of_token, revoke::parse_serial};
 
 use crate::Context;
 

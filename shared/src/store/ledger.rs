@@ -82,7 +82,7 @@ impl Holder<'_> {
     fn partition(&self) -> String {
         match self {
             Self::Device { token, .. } => device::partition(token.subject()),
-            Self::Service { service, .. } => service::partition(service),
+            Self::Service { service, .. } => service::partition(service.common_name()),
             Self::Registration(code) => format!("REGISTRATION#{code}"),
         }
     }

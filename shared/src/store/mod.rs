@@ -29,6 +29,7 @@ mod pages;
 mod project;
 mod revocation;
 mod service;
+mod service_revocation;
 mod stamps;
 mod table;
 mod upkeep;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
+    host::Host,
     service::Service,
 };
 
@@ -29,8 +30,8 @@ pub struct ServiceCertificate {
     pub entry: LedgerEntry,
 }
 
-pub(super) fn partition(service: &Service) -> String {
-    format!("SERVER#{}", service.common_name())
+pub(super) fn partition(common_name: &Host) -> String {
+    format!("SERVER#{common_name}")
 }
 
 impl Store {
@@ -44,7 +45,7 @@ impl Store {
         entry: &LedgerEntry,
         now: Timestamp,
     ) -> Result<()> {
-        let partition = partition(service);
+        let partition = partition(service.common_name());
         let mut new = item(partition.clone(), sort(&entry.serial_number), entry)?;
         new.extend(item(partition.clone(), sort(&entry.serial_number), service)?);
         new.insert("inventory".into(), string(INVENTORY));

@@ -8,6 +8,7 @@ mod held;
 mod issue;
 mod list;
 mod renew;
+mod revoke;
 mod users;
 
 use birthcert::clock::Timestamp;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     IssueClient(issue::IssueClientCommand),
     /// Renew a certificate that is about to expire. Does nothing when it is not: made for cron.
     Renew(renew::RenewCommand),
+    /// Revoke what was issued to a broker or a service.
+    Revoke(revoke::RevokeCommand),
     /// List what was issued to brokers and services, oldest first.
     List,
     /// Write the users of a broker that wants each device as one.
@@ -56,6 +59,7 @@ impl Command {
             Self::Issue(command) => command.run(context).await,
             Self::IssueClient(command) => command.run(context).await,
             Self::Renew(command) => command.run(context).await,
+            Self::Revoke(command) => command.run(context).await,
             Self::List => list::run(context).await,
             Self::Users(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,

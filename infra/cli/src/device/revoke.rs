@@ -74,7 +74,7 @@ impl fmt::Display for OneCertificate {
     }
 }
 
-fn parse_serial(text: &str) -> Result<String, &'static str> {
+pub(crate) fn parse_serial(text: &str) -> Result<String, &'static str> {
     serial_number(text).ok_or("a serial number has 32 hexadecimal digits")
 }
 
