@@ -14,6 +14,7 @@ use crate::{
     authority::Authority,
     aws::outage,
     certificate::Unverified,
+    crl::{LintedCrl, UnverifiedCrl},
     csr::UnsignedCsr,
     error::{AuthorityFault, Error, Result, Service},
     store::Recorded,
@@ -101,6 +102,15 @@ impl Signer {
     pub async fn sign_request(&self, request: UnsignedCsr) -> Result<String> {
         let signature = self.sign_digest(request.digest()).await?;
         Ok(request.with_signature(&signature)?)
+    }
+
+    /// Signs a list of revoked certificates. The result still has to be verified.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    pub async fn sign_crl(&self, crl: LintedCrl) -> Result<UnverifiedCrl> {
+        let signature = self.sign_digest(crl.digest()).await?;
+        Ok(crl.with_signature(&signature)?)
     }
 
     async fn sign_digest(&self, digest: &[u8; 32]) -> Result<DerSignature> {

@@ -3,7 +3,7 @@
 //! A device enrolls with an enrollment token ([`token`], [`store`]) and asks for its identity. The
 //! certificate is built from a [`profile`], checked by [`lint`], recorded on the ledger ([`store`]),
 //! signed by KMS ([`kms`]), verified ([`certificate`]) and only then released; [`issue`] is that
-//! path in one function.
+//! path in one function. What is revoked gets into a [`crl`], which goes the same way.
 //!
 //! Everything here takes its clock and its randomness as values and reads no environment but in
 //! [`config`].
@@ -16,6 +16,7 @@ pub mod cache;
 pub mod certificate;
 pub mod clock;
 pub mod config;
+pub mod crl;
 pub mod csr;
 pub mod error;
 pub mod host;

@@ -247,11 +247,15 @@ where
     })
 }
 
-fn ensure(holds: bool, rule: &'static str, source_text: &'static str) -> Result<(), LintError> {
+pub(crate) fn ensure(
+    holds: bool,
+    rule: &'static str,
+    source_text: &'static str,
+) -> Result<(), LintError> {
     if holds { Ok(()) } else { Err(broken(rule, source_text)) }
 }
 
-fn broken(rule: &'static str, source_text: &'static str) -> LintError {
+pub(crate) fn broken(rule: &'static str, source_text: &'static str) -> LintError {
     LintError { rule, source_text }
 }
 

@@ -36,6 +36,12 @@ impl<'a> Signed<'a> {
         Ok(signed)
     }
 
+    /// Whether it is signed by this algorithm, which the signed part of a certificate or a CRL names
+    /// again (RFC 5280, sections 4.1.1.2 and 5.1.1.2).
+    pub(crate) fn is_algorithm(&self, algorithm: &AlgorithmIdentifierRef<'_>) -> bool {
+        self.algorithm == *algorithm
+    }
+
     /// Whether the signature is ecdsa-with-SHA256 by `key` over the signed part.
     pub(crate) fn is_by(&self, key: &VerifyingKey) -> bool {
         self.algorithm.oid == ALGORITHM.oid
