@@ -92,6 +92,12 @@ impl CaCertificate {
         })
     }
 
+    /// Its DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// Its PEM.
     #[must_use]
     pub fn pem(&self) -> &str {

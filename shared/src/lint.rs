@@ -46,6 +46,12 @@ pub struct LintedTbs {
 }
 
 impl LintedTbs {
+    /// Its bytes.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// SHA-256 of its bytes: what is signed.
     #[must_use]
     pub fn digest(&self) -> &[u8; 32] {

@@ -39,7 +39,7 @@ async fn set_up_services(stack: &Stack, operator: &Operator) -> anyhow::Result<(
     let root = root.display();
     let passphrase = format!("--passphrase-file {root}/passphrase");
     operator
-        .done(&format!("ca subordinate --usage service --root {root} {passphrase}"))
+        .done(&format!("ca subordinate --usage service --root {root} {passphrase} --yes"))
         .await
         .map(drop)
 }

@@ -259,8 +259,9 @@ async fn a_device_gets_its_identity_from_what_was_deployed() -> anyhow::Result<(
     }
     operator.makes_root().await?;
     for (usage, key) in [("device", "DeviceKey"), ("server", "ServerKey")] {
-        let line =
-            format!("ca subordinate --usage {usage} --root root --passphrase-file passphrase");
+        let line = format!(
+            "ca subordinate --usage {usage} --root root --passphrase-file passphrase --yes"
+        );
         let active = operator.json(&line).await?;
         let id = &first.physical_ids[key];
         let arn = json!(format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}"));

@@ -214,7 +214,7 @@ impl Operator {
     /// # Errors
     /// As [`Operator::done`].
     pub async fn makes_root(&self) -> anyhow::Result<()> {
-        self.done("ca root --directory root --passphrase-file passphrase").await.map(drop)
+        self.done("ca root --directory root --passphrase-file passphrase --yes").await.map(drop)
     }
 }
 

@@ -10,9 +10,10 @@ use birthcert::{
     authority::{Authority, AuthorityRecord},
     csr::UnsignedCsr,
     kms::Signer,
-    name,
     store::Store,
 };
+
+use crate::root::distinguished;
 
 /// What comes out of the first step.
 pub struct Request {
@@ -22,21 +23,31 @@ pub struct Request {
     pub csr_pem: String,
 }
 
+/// ARN of the key that an id, an ARN or an alias names in KMS, if it is there.
+///
+/// # Errors
+/// When KMS refuses or is away.
+pub async fn find_key(kms: &aws_sdk_kms::Client, name: &str) -> anyhow::Result<Option<String>> {
+    match kms.describe_key().key_id(name).send().await {
+        Ok(found) => {
+            let found = found.key_metadata.context("KMS describes a key without metadata")?;
+            Ok(Some(found.arn.context("KMS describes a key without an ARN")?))
+        }
+        Err(error) => match error.as_service_error() {
+            Some(DescribeKeyError::NotFoundException(_)) => Ok(None),
+            _ => Err(error).with_context(|| format!("KMS cannot look up the key {name}")),
+        },
+    }
+}
+
 /// The key that `alias` names in KMS; made, as P-256 for signing, unless it is there. A ceremony that
 /// was interrupted goes on with the key it had.
 ///
 /// # Errors
 /// When KMS refuses or is away.
 pub async fn ensure_key(kms: &aws_sdk_kms::Client, alias: &str) -> anyhow::Result<String> {
-    match kms.describe_key().key_id(alias).send().await {
-        Ok(found) => {
-            let found = found.key_metadata.context("KMS describes a key without metadata")?;
-            return found.arn.context("KMS describes a key without an ARN");
-        }
-        Err(error) => match error.as_service_error() {
-            Some(DescribeKeyError::NotFoundException(_)) => {}
-            _ => return Err(error).context("KMS cannot look up the key"),
-        },
+    if let Some(arn) = find_key(kms, alias).await? {
+        return Ok(arn);
     }
     let made = kms
         .create_key()
@@ -68,11 +79,23 @@ pub async fn request(
     organization: Option<&str>,
 ) -> anyhow::Result<Request> {
     let signer = Signer::new(kms.clone(), &key_arn);
-    let subject = name::distinguished(common_name, organization)
-        .context("the common name and the organization must have 1 to 64 characters each")?;
+    let subject = distinguished(common_name, organization)?;
     let csr = UnsignedCsr::new(subject, signer.public_key().await?)?;
     let csr_pem = signer.sign_request(csr).await?;
     Ok(Request { key_arn, csr_pem })
+}
+
+/// Step three, ahead of what it writes: the chain holds, and KMS has the subordinate's key.
+///
+/// # Errors
+/// When not, or KMS is away.
+pub(crate) async fn check(
+    kms: &aws_sdk_kms::Client,
+    record: AuthorityRecord,
+) -> anyhow::Result<Authority> {
+    let authority = Authority::try_from(record)?;
+    Signer::new(kms.clone(), authority.key_arn()).check(&authority).await?;
+    Ok(authority)
 }
 
 /// Step three: puts a certified subordinate to use, once its chain holds and KMS has its key.
@@ -84,7 +107,6 @@ pub async fn activate(
     kms: &aws_sdk_kms::Client,
     record: AuthorityRecord,
 ) -> anyhow::Result<()> {
-    let authority = Authority::try_from(record.clone())?;
-    Signer::new(kms.clone(), authority.key_arn()).check(&authority).await?;
-    Ok(store.create_authority(&record).await?)
+    let authority = check(kms, record).await?;
+    Ok(store.create_authority(authority.record()).await?)
 }

@@ -1,8 +1,8 @@
-//! Asking before what cannot be taken back.
+//! Asking before what cannot be taken back, and showing first what lasts for decades.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use crate::exit::Stop;
+use crate::{exit::Stop, output::Format, plan::Plan};
 
 #[derive(clap::Args)]
 pub(crate) struct Confirm {
@@ -33,5 +33,24 @@ impl Confirm {
             "y" | "yes" => Ok(()),
             _ => Err(Stop::Refused("not confirmed, and nothing was done".into()).into()),
         }
+    }
+}
+
+/// For what lasts for decades: without `--yes` a command is a dry run.
+#[derive(clap::Args)]
+pub(crate) struct Consent {
+    /// Do it. Without, this is a dry run: everything that can be is checked, what would be done is
+    /// shown, and nothing is made, written or signed.
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
+impl Consent {
+    /// Whether to go on; if not, prints `plan`.
+    pub(crate) fn given(&self, output: Format, plan: Plan) -> anyhow::Result<bool> {
+        if !self.yes {
+            output.print(&plan)?;
+        }
+        Ok(self.yes)
     }
 }

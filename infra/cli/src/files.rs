@@ -1,13 +1,31 @@
 //! Files that must not be overwritten, and files that only their owner may read.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+
+/// A text file.
+///
+/// # Errors
+/// When it cannot be read; it is named.
+pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Checks early that a file, which will be written later, does not exist. What keeps it from being
+/// overwritten is how it is written.
+///
+/// # Errors
+/// When it does exist.
+pub(crate) fn expect_new(path: &Path) -> anyhow::Result<()> {
+    ensure!(!path.exists(), "{} exists already and is never overwritten", path.display());
+    Ok(())
+}
 
 /// Writes a file that must not exist yet.
 ///

@@ -37,7 +37,7 @@ async fn a_service_is_no_device() -> anyhow::Result<()> {
     let fleet = Fleet::start().await?;
     let root = fleet.stack.data.join("ca");
     let set_up = format!(
-        "ca subordinate --usage service --root {0} --passphrase-file {0}/passphrase",
+        "ca subordinate --usage service --root {0} --passphrase-file {0}/passphrase --yes",
         super::text(&root)
     );
     fleet.operator.done(&set_up).await?;

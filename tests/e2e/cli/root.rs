@@ -12,12 +12,14 @@ pub(super) fn tests() -> Vec<crate::Alone> {
         a_root_needs_no_network_and_no_aws,
         a_root_is_never_overwritten,
         a_root_wants_a_passphrase,
+        a_dry_run_shows_the_root_and_makes_none,
     ]
 }
 
 async fn a_root_needs_no_network_and_no_aws() -> anyhow::Result<()> {
     let operator = Operator::offline()?;
-    let make = "ca root --directory new/root --organization Thistle --passphrase-file passphrase";
+    let make = "ca root --directory new/root --organization Thistle --passphrase-file passphrase \
+                --yes";
     let made = operator.json(make).await?;
     ensure!(made["key"] == "new/root/root-key.pem", "{made}");
     ensure!(made["certificate"] == "new/root/root.pem", "{made}");
@@ -52,14 +54,14 @@ async fn a_root_needs_no_network_and_no_aws() -> anyhow::Result<()> {
 async fn a_root_is_never_overwritten() -> anyhow::Result<()> {
     let operator = Operator::offline()?;
     operator.makes_root().await?;
-    let again = "ca root --directory root --passphrase-file passphrase";
+    let again = "ca root --directory root --passphrase-file passphrase --yes";
     operator.refused(again, 1, &["exists already and is never overwritten"]).await?;
     // Half a root is not completed either: its halves would not belong together.
     for (kept, lost) in [("root.pem", "root-key.pem"), ("root-key.pem", "root.pem")] {
         let half = format!("only-{kept}");
         fs::create_dir(operator.path(&half))?;
         fs::copy(operator.path(&format!("root/{kept}")), operator.path(&format!("{half}/{kept}")))?;
-        let again = format!("ca root --directory {half} --passphrase-file passphrase");
+        let again = format!("ca root --directory {half} --passphrase-file passphrase --yes");
         operator.refused(&again, 1, &[kept, "never overwritten"]).await?;
         ensure!(!operator.path(&format!("{half}/{lost}")).exists());
     }
@@ -67,7 +69,7 @@ async fn a_root_is_never_overwritten() -> anyhow::Result<()> {
 }
 
 async fn a_root_wants_a_passphrase() -> anyhow::Result<()> {
-    const MAKE: &str = "ca root --directory root";
+    const MAKE: &str = "ca root --directory root --yes";
     const VARIABLE: &str = "BIRTHCERT_ROOT_PASSPHRASE";
     let operator = Operator::offline()?;
     fs::write(operator.path("short"), "elevenchars\n")?;
@@ -92,9 +94,40 @@ async fn a_root_wants_a_passphrase() -> anyhow::Result<()> {
     ensure!(openssl::public_key(&key, passphrase.path()).await?.is_some(), "another passphrase");
 
     // A file that was named wins.
-    operator.done("ca root --directory other --passphrase-file passphrase").await?;
+    operator.done("ca root --directory other --passphrase-file passphrase --yes").await?;
     let passphrase = tool::file(PASSPHRASE)?;
     let key = operator.path("other/root-key.pem");
     ensure!(openssl::public_key(&key, passphrase.path()).await?.is_some(), "another passphrase");
     Ok(())
+}
+
+async fn a_dry_run_shows_the_root_and_makes_none() -> anyhow::Result<()> {
+    let operator = Operator::offline()?;
+    let before = operator.files()?;
+    let make = "ca root --directory root --organization Thistle";
+    let said = operator.done(make).await?;
+    for words in [
+        "Dry run: nothing was made, written or signed.",
+        "write it, encrypted, to root/root-key.pem",
+        "Certificate of CN=birthcert root,O=Thistle",
+        "not after          9999-12-31T23:59:59Z",
+        "ECDSA P-256, to be made",
+        "CA, any path length",
+        "keyCertSign, cRLSign",
+    ] {
+        ensure!(said.contains(words), "no {words:?}: {said}");
+    }
+    let plan = operator.json(make).await?;
+    ensure!(plan["dry_run"] == true && plan["steps"].as_array().map(Vec::len) == Some(2), "{plan}");
+    ensure!(plan["certificates"][0]["subject"] == "CN=birthcert root,O=Thistle", "{plan}");
+    ensure!(plan["certificates"][0].get("key_sha256").is_none(), "a key was made: {plan}");
+    ensure!(operator.files()? == before && !operator.path("root").exists(), "it wrote");
+
+    // What would fail fails in the dry run.
+    operator
+        .run_with(&["ca", "root", "--directory", "root", "--common-name", ""])
+        .await?
+        .refused(1, &["1 to 64 characters"])?;
+    operator.makes_root().await?;
+    operator.refused(make, 1, &["exists already and is never overwritten"]).await
 }

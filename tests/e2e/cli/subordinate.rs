@@ -25,6 +25,7 @@ pub(super) fn tests() -> Vec<crate::Alone> {
         a_subordinate_in_one_go,
         a_root_certifies_only_what_a_key_signed,
         only_a_ca_that_can_issue_is_activated,
+        dry_runs_leave_nothing_behind,
     ]
 }
 
@@ -58,13 +59,13 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
     let activator = Operator::of(&stack)?.with("BIRTHCERT_TABLE", TABLE);
     ceremony.makes_root().await?;
 
-    let requested = requester.json("ca request --usage device --csr device.csr").await?;
+    let requested = requester.json("ca request --usage device --csr device.csr --yes").await?;
     let key_arn = requested["key_arn"].as_str().context("an ARN")?;
     ensure!(key_arn.starts_with("arn:aws:kms:us-east-1:"), "{requested}");
-    let again = "ca request --usage device --csr device.csr";
+    let again = "ca request --usage device --csr device.csr --yes";
     requester.refused(again, 1, &["device.csr exists already"]).await?;
     // It goes on with the key it has.
-    let again = requester.json("ca request --usage device --csr again.csr").await?;
+    let again = requester.json("ca request --usage device --csr again.csr --yes").await?;
     ensure!(again["key_arn"] == key_arn, "{again} instead of {key_arn}");
     let csr = requester.path("device.csr");
     let csr = csr.to_str().context("UTF-8")?;
@@ -74,7 +75,7 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
     requester.hand("device.csr", &ceremony)?;
     let certify = "ca certify --usage device --csr device.csr --certificate device.pem --root root \
                    --passphrase-file passphrase --organization Thistle --valid-years 40 \
-                   --root-crl-url http://crl.example.com/root.crl";
+                   --root-crl-url http://crl.example.com/root.crl --yes";
     ceremony.done(certify).await?;
     ceremony.refused(certify, 1, &["device.pem exists already"]).await?;
     let (certificate, root) = (ceremony.read("device.pem")?, ceremony.read("root/root.pem")?);
@@ -86,7 +87,7 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
     ceremony.hand("device.pem", &activator)?;
     ceremony.hand("root/root.pem", &activator)?;
     let activate = "ca activate --usage device --certificate device.pem \
-                    --root-certificate root.pem --crl-url http://crl.example.com/device.crl";
+                    --root-certificate root.pem --crl-url http://crl.example.com/device.crl --yes";
     let active = activator.json(activate).await?;
     ensure!(active["name"] == "device" && active["key_arn"] == key_arn, "{active}");
     activator.refused(activate, 4, &["there is a CA named device already"]).await?;
@@ -127,7 +128,8 @@ async fn a_subordinate_in_one_go() -> anyhow::Result<()> {
     let wrong = operator.path("wrong");
     fs::write(wrong, "not the passphrase")?;
     for (usage, purpose) in [("device", CLIENTS), ("server", SERVERS)] {
-        let subordinate = format!("ca subordinate --usage {usage} --root root --passphrase-file");
+        let subordinate =
+            format!("ca subordinate --usage {usage} --root root --yes --passphrase-file");
         let faulty = format!("{subordinate} wrong");
         operator.refused(&faulty, 1, &["the passphrase is wrong"]).await?;
         ensure!(stack.store(TABLE)?.authority(usage).await?.is_none());
@@ -153,10 +155,12 @@ async fn a_root_certifies_only_what_a_key_signed() -> anyhow::Result<()> {
     let (_scratch, stack, requester) = start_with_table().await?;
     let ceremony = Operator::offline()?;
     ceremony.makes_root().await?;
-    requester.done("ca request --usage device --csr good.csr").await?;
+    requester.done("ca request --usage device --csr good.csr --yes").await?;
     requester.hand("good.csr", &ceremony)?;
     let certify = |csr: &str, more: &str| {
-        format!("ca certify --usage device --csr {csr} --certificate new.pem --root root {more}")
+        format!(
+            "ca certify --usage device --csr {csr} --certificate new.pem --root root --yes {more}"
+        )
     };
     let right = "--passphrase-file passphrase";
 
@@ -200,7 +204,7 @@ async fn a_root_certifies_only_what_a_key_signed() -> anyhow::Result<()> {
     ensure!(!ceremony.path("new.pem").exists());
 
     // The key of another root beside the certificate.
-    ceremony.done("ca root --directory second --passphrase-file passphrase").await?;
+    ceremony.done("ca root --directory second --passphrase-file passphrase --yes").await?;
     fs::copy(ceremony.path("second/root.pem"), ceremony.path("root/root.pem"))?;
     let mixed = certify("good.csr", right);
     ceremony.refused(&mixed, 1, &["root-key.pem is not the key of root.pem"]).await?;
@@ -224,29 +228,31 @@ async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start_with_table().await?;
     operator.makes_root().await?;
     // It has the same name as the first.
-    operator.done("ca root --directory second --passphrase-file passphrase").await?;
+    operator.done("ca root --directory second --passphrase-file passphrase --yes").await?;
     let certify = |usage: &str, csr: &str, root: &str, certificate: &str| {
         format!(
             "ca certify --usage {usage} --csr {csr} --root {root} --certificate {certificate} \
-             --passphrase-file passphrase"
+             --passphrase-file passphrase --yes"
         )
     };
     let activate = |certificate: &str, root: &str| {
-        format!("ca activate --usage device --certificate {certificate} --root-certificate {root}")
+        format!(
+            "ca activate --usage device --certificate {certificate} --root-certificate {root} --yes"
+        )
     };
-    operator.done("ca request --usage device --csr good.csr").await?;
+    operator.done("ca request --usage device --csr good.csr --yes").await?;
     operator.done(&certify("device", "good.csr", "root", "good.pem")).await?;
 
     other_request(&operator, "other", "prime256v1").await?;
     operator.done(&certify("device", "other.csr", "root", "other.pem")).await?;
     let other_key = "the key in KMS is not the one in its certificate";
     operator.refused(&activate("other.pem", "root/root.pem"), 1, &[other_key]).await?;
-    operator.done("ca request --usage server --csr server.csr").await?;
+    operator.done("ca request --usage server --csr server.csr --yes").await?;
     let key =
         format!("{} --key alias/birthcert-{TABLE}-server", activate("good.pem", "root/root.pem"));
     operator.refused(&key, 1, &[other_key]).await?;
     let key = format!("{} --key alias/nothing", activate("good.pem", "root/root.pem"));
-    operator.refused(&key, 1, &["KMS cannot describe the key alias/nothing"]).await?;
+    operator.refused(&key, 3, &["there is no key alias/nothing in KMS"]).await?;
 
     let wrong_root = activate("good.pem", "second/root.pem");
     operator.refused(&wrong_root, 1, &["not issued by its root"]).await?;
@@ -266,5 +272,65 @@ async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
 
     ensure!(stack.store(TABLE)?.authority("device").await?.is_none(), "one was activated");
     operator.done(&activate("good.pem", "root/root.pem")).await?;
+    stack.stop().await
+}
+
+async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start_with_table().await?;
+    operator.makes_root().await?;
+    let store = stack.store(TABLE)?;
+    let key = format!("alias/birthcert-{TABLE}-device");
+    let no_key = [format!("there is no key {key} in KMS")];
+    let no_key = [no_key[0].as_str()];
+    let nothing_left = async |operator: &Operator, line: &str, words: &[&str]| {
+        let before = operator.files()?;
+        let said = operator.done(line).await?;
+        ensure!(said.starts_with("Dry run: nothing was made"), "{line}: {said}");
+        for word in words {
+            ensure!(said.contains(word), "{line}: no {word:?} in {said}");
+        }
+        ensure!(operator.files()? == before, "{line}: it changed files");
+        ensure!(store.authority("device").await?.is_none(), "{line}: it is active");
+        Ok(())
+    };
+    let request = "ca request --usage device --csr device.csr";
+    let certify = "ca certify --usage device --csr device.csr --root root --certificate device.pem \
+                   --valid-years 40";
+    let activate =
+        "ca activate --usage device --certificate device.pem --root-certificate root/root.pem";
+    let subordinate = "ca subordinate --usage device --root root";
+    let pass = "--passphrase-file passphrase --yes";
+
+    let to_be_made = format!("make a key in KMS with the alias {key}");
+    nothing_left(&operator, request, &[&to_be_made, "CN=birthcert device CA"]).await?;
+    let all = [&to_be_made, "CN=birthcert root", "ECDSA P-256, to be made", "clientAuth"];
+    nothing_left(&operator, subordinate, &all).await?;
+    // Had one of them made the key, this would be about a file.
+    operator.refused(activate, 3, &no_key).await?;
+
+    let requested = operator.json(&format!("{request} --yes")).await?;
+    let arn = requested["key_arn"].as_str().context("an ARN")?;
+    nothing_left(&operator, subordinate, &[arn, "key, SHA-256"]).await?;
+    nothing_left(&operator, certify, &["write it to device.pem", "CA, path length 0"]).await?;
+    let draft = operator.json(certify).await?;
+    operator.done(&format!("{certify} {pass}")).await?;
+    nothing_left(&operator, activate, &["put the CA \"device\" to use", TABLE]).await?;
+    let final_one = operator.json(activate).await?;
+
+    // What was shown before is what it came to be, but for the time between.
+    let (draft, final_one) = (&draft["certificates"][0], &final_one["certificates"][0]);
+    for field in ["subject", "issuer", "key", "key_sha256", "basic_constraints", "key_usage"] {
+        ensure!(draft[field] == final_one[field], "{field}: {draft} {final_one}");
+    }
+    for field in ["serial_number", "sha256"] {
+        ensure!(draft.get(field).is_none() && final_one[field].is_string(), "{field}: {draft}");
+    }
+    // What would fail fails in the dry run.
+    operator.refused(certify, 1, &["device.pem exists already"]).await?;
+    operator.refused(request, 1, &["device.csr exists already"]).await?;
+    operator.done(&format!("{activate} --yes")).await?;
+    for line in [activate, subordinate] {
+        operator.refused(line, 4, &["there is a CA named device already"]).await?;
+    }
     stack.stop().await
 }

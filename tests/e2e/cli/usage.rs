@@ -134,11 +134,11 @@ async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
 async fn without_region_or_credentials() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start().await?;
     let operator = operator.without("AWS_REGION");
-    for line in ["project list", "device list", "ca request --usage device --csr x.csr"] {
+    for line in ["project list", "device list", "ca request --usage device --csr x.csr --yes"] {
         operator.refused(line, 1, &["no AWS region", "AWS_REGION", "birthcert-local env"]).await?;
     }
     let operator = operator.with("AWS_REGION", "us-east-1").without("AWS_SECRET_ACCESS_KEY");
-    for line in ["project list", "ca request --usage device --csr x.csr"] {
+    for line in ["project list", "ca request --usage device --csr x.csr --yes"] {
         operator.refused(line, 1, &["no credentials"]).await?;
     }
     // A file does as well as the environment.
@@ -164,7 +164,7 @@ async fn endpoints_that_do_not_answer() -> anyhow::Result<()> {
     for (url, words) in [(&closed_url, "Connection refused"), (&silent_url, "timeout")] {
         for (variable, service, line) in [
             ("AWS_ENDPOINT_URL_DYNAMODB", "DynamoDB", "project list"),
-            ("AWS_ENDPOINT_URL_KMS", "KMS", "ca request --usage device --csr new.csr"),
+            ("AWS_ENDPOINT_URL_KMS", "KMS", "ca request --usage device --csr new.csr --yes"),
         ] {
             let operator = Operator::of(&stack)?.with(variable, url);
             cases.push(async move { operator.refused(line, 1, &[service, words]).await });

@@ -2,11 +2,14 @@
 
 use std::{fmt, path::PathBuf};
 
-use birthcert::authority::{Authority, AuthorityRecord};
+use birthcert::{
+    Error,
+    authority::{Authority, AuthorityRecord},
+};
 use serde::Serialize;
 
-use super::{http_url, naming::UsageName, read, request::Key};
-use crate::{Context, ceremony};
+use super::{http_url, naming::UsageName, request::Key};
+use crate::{Context, ceremony, confirm::Consent, fields::Fields, files::read, plan::Plan};
 
 #[derive(clap::Args)]
 pub(crate) struct ActivateCommand {
@@ -23,6 +26,8 @@ pub(crate) struct ActivateCommand {
     /// The root's certificate.
     #[arg(long, value_name = "FILE")]
     root_certificate: PathBuf,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(clap::Args)]
@@ -51,32 +56,57 @@ impl fmt::Display for Activated {
 
 impl ActivateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let key_arn = self.key.arn(context, self.usage).await?;
+        expect_vacant(context, self.usage).await?;
         let record = AuthorityRecord {
             name: self.usage.name().into(),
-            key_arn,
+            key_arn: self.key.find(context, self.usage).await?.made()?,
             certificate_pem: read(&self.certificate)?,
             root_pem: read(&self.root_certificate)?,
             crl_url: self.distribution.crl_url,
             created_at: context.now,
         };
-        activate(context, self.usage, record).await
+        let authority = check(context, self.usage, record).await?;
+        let plan = Plan::new()
+            .step(step(context, self.usage))
+            .certificate(Fields::of_certificate(authority.certificate().der())?);
+        if !self.consent.given(context.output, plan)? {
+            return Ok(());
+        }
+        activate(context, &authority).await
     }
 }
 
-pub(super) async fn activate(
+/// For a plan.
+pub(super) fn step(context: &Context, usage: UsageName) -> String {
+    let table = context.store.table_name();
+    format!("put the CA {:?} to use, in the table {table}", usage.name())
+}
+
+/// Checks early that there is no such CA. What keeps it from being overwritten is how it is written.
+pub(super) async fn expect_vacant(context: &Context, usage: UsageName) -> anyhow::Result<()> {
+    match context.store.authority(usage.name()).await? {
+        Some(_) => Err(Error::Exists(format!("CA named {}", usage.name())).into()),
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn check(
     context: &Context,
     usage: UsageName,
     record: AuthorityRecord,
-) -> anyhow::Result<()> {
-    let authority = Authority::try_from(record.clone())?;
+) -> anyhow::Result<Authority> {
+    let authority = ceremony::check(&context.kms, record).await?;
     // A CA that could issue nothing would keep its name from one that can.
     authority.check(usage.usage(), context.now, context.now)?;
+    Ok(authority)
+}
+
+pub(super) async fn activate(context: &Context, authority: &Authority) -> anyhow::Result<()> {
+    context.store.create_authority(authority.record()).await?;
     let certificate = authority.certificate();
-    ceremony::activate(&context.store, &context.kms, record.clone()).await?;
     context.output.print(&Activated {
-        name: record.name,
-        key_arn: record.key_arn,
+        name: authority.name().to_owned(),
+        key_arn: authority.key_arn().to_owned(),
         subject: certificate.subject().to_string(),
         not_after: certificate.not_after().to_string(),
     })

@@ -2,15 +2,18 @@
 
 use std::{fmt, path::PathBuf};
 
-use anyhow::anyhow;
 use birthcert::{clock::Timestamp, csr::VerifiedCsr};
 use serde::Serialize;
+use spki::SubjectPublicKeyInfoOwned;
 
-use super::{http_url, naming::Naming, read};
+use super::{http_url, naming::Naming};
 use crate::{
-    files::write_new,
+    confirm::Consent,
+    fields::{Fields, KeyState},
+    files::{expect_new, read, write_new},
     output::Format,
     passphrase::Passphrase,
+    plan::Plan,
     root::{Root, Subordinate},
 };
 
@@ -29,6 +32,8 @@ pub(crate) struct CertifyCommand {
     /// Where to write the certificate.
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(clap::Args)]
@@ -47,27 +52,46 @@ pub(crate) struct Certification {
 }
 
 impl Certification {
-    pub(super) fn certify(
-        &self,
-        naming: &Naming,
-        csr_pem: &str,
+    /// What the root is asked for.
+    pub(super) fn subordinate<'a>(
+        &'a self,
+        naming: &'a Naming,
+        common_name: &'a str,
         now: Timestamp,
-    ) -> anyhow::Result<(String, Root)> {
-        let csr = VerifiedCsr::from_pem(csr_pem).map_err(|fault| anyhow!(fault))?;
-        let root = Root::open(&self.root, &self.passphrase.read()?)?;
+    ) -> anyhow::Result<Subordinate<'a>> {
         anyhow::ensure!(
             self.valid_years.is_finite() && (0.01..=1000.0).contains(&self.valid_years),
             "--valid-years must be between 0.01 and 1000"
         );
-        let subordinate = Subordinate {
-            common_name: &naming.common_name(),
+        Ok(Subordinate {
+            common_name,
             organization: naming.organization.as_deref(),
             usage: naming.usage.usage(),
             not_after: now.plus((self.valid_years * SECONDS_PER_YEAR) as u64),
             root_crl_url: self.root_crl_url.as_deref(),
-        };
-        let certificate = root.certify(&csr, &subordinate, now)?;
-        Ok((certificate, root))
+        })
+    }
+
+    /// The certificate that the root would sign for `key`.
+    pub(super) fn draft(
+        &self,
+        subordinate: &Subordinate<'_>,
+        key: SubjectPublicKeyInfoOwned,
+        state: KeyState,
+        now: Timestamp,
+    ) -> anyhow::Result<Fields> {
+        let root = Root::read_certificate(&self.root)?;
+        let draft = subordinate.draft(&root, key, now)?;
+        Ok(Fields::of_draft(draft.der(), state)?)
+    }
+
+    /// For a plan.
+    pub(super) fn step(&self) -> String {
+        format!("sign the certificate with the root in {}", self.root.display())
+    }
+
+    pub(super) fn open(&self) -> anyhow::Result<Root> {
+        Root::open(&self.root, &self.passphrase.read()?)
     }
 }
 
@@ -84,8 +108,20 @@ impl fmt::Display for Certified {
 
 impl CertifyCommand {
     pub(crate) fn run(&self, output: Format, now: Timestamp) -> anyhow::Result<()> {
-        let csr = read(&self.csr)?;
-        let (certificate, _) = self.certification.certify(&self.naming, &csr, now)?;
+        expect_new(&self.certificate)?;
+        let csr = VerifiedCsr::from_pem(&read(&self.csr)?).map_err(anyhow::Error::msg)?;
+        let common_name = self.naming.common_name();
+        let subordinate = self.certification.subordinate(&self.naming, &common_name, now)?;
+        let key = csr.public_key().clone();
+        let draft = self.certification.draft(&subordinate, key, KeyState::Made, now)?;
+        let plan = Plan::new()
+            .step(self.certification.step())
+            .step(format!("write it to {}", self.certificate.display()))
+            .certificate(draft);
+        if !self.consent.given(output, plan)? {
+            return Ok(());
+        }
+        let certificate = self.certification.open()?.certify(&csr, &subordinate, now)?;
         write_new(&self.certificate, &certificate)?;
         output.print(&Certified { certificate: self.certificate.clone() })
     }

@@ -7,10 +7,6 @@ mod request;
 mod root;
 mod subordinate;
 
-use std::{fs, path::Path};
-
-use anyhow::Context as _;
-
 use crate::Context;
 
 #[derive(clap::Subcommand)]
@@ -45,8 +41,4 @@ fn http_url(text: &str) -> Result<String, &'static str> {
     let is_url = text.bytes().all(|byte| byte.is_ascii_graphic())
         && (text.starts_with("http://") || text.starts_with("https://"));
     is_url.then(|| text.to_owned()).ok_or("it should be a URL with http:// or https://")
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -1,6 +1,9 @@
 //! What a subordinate is called and what it issues.
 
 use birthcert::profile::Usage;
+use x509_cert::name::Name;
+
+use crate::root;
 
 /// The names of a subordinate.
 #[derive(clap::Args)]
@@ -17,6 +20,10 @@ pub(crate) struct Naming {
 }
 
 impl Naming {
+    pub(super) fn subject(&self) -> anyhow::Result<Name> {
+        root::distinguished(&self.common_name(), self.organization.as_deref())
+    }
+
     pub(super) fn common_name(&self) -> String {
         self.common_name.clone().unwrap_or_else(|| format!("birthcert {} CA", self.usage.name()))
     }

@@ -2,11 +2,20 @@
 
 use std::{fmt, path::PathBuf};
 
-use anyhow::Context as _;
+use birthcert::kms::Signer;
 use serde::Serialize;
+use spki::SubjectPublicKeyInfoOwned;
 
 use super::naming::{Naming, UsageName};
-use crate::{Context, ceremony, files::write_new};
+use crate::{
+    Context, ceremony,
+    confirm::Consent,
+    exit::Stop,
+    fields::KeyState,
+    files::{expect_new, write_new},
+    plan::Plan,
+    root::{public_key_info, stand_in},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct RequestCommand {
@@ -17,6 +26,8 @@ pub(crate) struct RequestCommand {
     /// Where to write the request.
     #[arg(long, value_name = "FILE")]
     csr: PathBuf,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(clap::Args)]
@@ -42,36 +53,89 @@ impl fmt::Display for Requested {
 
 impl RequestCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Self { naming, key, csr } = self;
-        let request = make_request(context, &naming, &key).await?;
+        let Self { naming, key, csr, consent } = self;
+        expect_new(&csr)?;
+        let subject = naming.subject()?;
+        let key = key.find(context, naming.usage).await?;
+        let plan = Plan::new()
+            .step(key.step())
+            .step(format!("ask for the subject {subject}"))
+            .step(format!("write the request, signed with that key, to {}", csr.display()));
+        if !consent.given(context.output, plan)? {
+            return Ok(());
+        }
+        let request = make_request(context, &naming, key).await?;
         write_new(&csr, &request.csr_pem)?;
         context.output.print(&Requested { key_arn: request.key_arn, csr })
     }
 }
 
+/// A subordinate's key in KMS.
+pub(super) enum KmsKey {
+    /// It is there and has this ARN.
+    Made(String),
+    /// It will be made and get this alias.
+    ToBeMade(String),
+}
+
 impl Key {
-    pub(super) async fn arn(&self, context: &Context, usage: UsageName) -> anyhow::Result<String> {
-        match &self.key {
-            Some(key) => {
-                let found = context.kms.describe_key().key_id(key).send().await;
-                let found = found.with_context(|| format!("KMS cannot describe the key {key}"))?;
-                found.key_metadata.and_then(|it| it.arn).context("KMS names no ARN for the key")
-            }
-            None => {
-                let table = context.store.table_name();
-                let alias = format!("alias/birthcert-{table}-{}", usage.name());
-                ceremony::ensure_key(&context.kms, &alias).await
-            }
+    pub(super) async fn find(&self, context: &Context, usage: UsageName) -> anyhow::Result<KmsKey> {
+        let table = context.store.table_name();
+        let alias = format!("alias/birthcert-{table}-{}", usage.name());
+        let name = self.key.as_ref().unwrap_or(&alias);
+        match ceremony::find_key(&context.kms, name).await? {
+            Some(arn) => Ok(KmsKey::Made(arn)),
+            None if self.key.is_none() => Ok(KmsKey::ToBeMade(alias)),
+            None => Err(missing(name)),
         }
     }
+}
+
+impl KmsKey {
+    /// For a plan.
+    pub(super) fn step(&self) -> String {
+        match self {
+            Self::Made(arn) => format!("use the key {arn} in KMS, which is there"),
+            Self::ToBeMade(alias) => format!("make a key in KMS with the alias {alias}"),
+        }
+    }
+
+    /// Its ARN; only for a key that is there.
+    pub(super) fn made(self) -> anyhow::Result<String> {
+        match self {
+            Self::Made(arn) => Ok(arn),
+            Self::ToBeMade(alias) => Err(missing(&alias)),
+        }
+    }
+
+    /// Its public half, or what stands in for it as long as it is not made.
+    pub(super) async fn public_key(
+        &self,
+        context: &Context,
+    ) -> anyhow::Result<(SubjectPublicKeyInfoOwned, KeyState)> {
+        match self {
+            Self::Made(arn) => {
+                let key = Signer::new(context.kms.clone(), arn).public_key().await?;
+                Ok((key, KeyState::Made))
+            }
+            Self::ToBeMade(_) => Ok((public_key_info(&stand_in()?)?, KeyState::ToBeMade)),
+        }
+    }
+}
+
+fn missing(key: &str) -> anyhow::Error {
+    Stop::Missing(format!("key {key} in KMS")).into()
 }
 
 pub(super) async fn make_request(
     context: &Context,
     naming: &Naming,
-    key: &Key,
+    key: KmsKey,
 ) -> anyhow::Result<ceremony::Request> {
-    let key_arn = key.arn(context, naming.usage).await?;
+    let key_arn = match key {
+        KmsKey::Made(arn) => arn,
+        KmsKey::ToBeMade(alias) => ceremony::ensure_key(&context.kms, &alias).await?,
+    };
     let organization = naming.organization.as_deref();
     ceremony::request(&context.kms, key_arn, &naming.common_name(), organization).await
 }

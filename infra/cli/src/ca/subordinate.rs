@@ -1,14 +1,14 @@
 //! `birthcert ca subordinate`: request, certify and activate on one machine.
 
-use birthcert::authority::AuthorityRecord;
+use birthcert::{authority::AuthorityRecord, csr::VerifiedCsr};
 
 use super::{
-    activate::{Distribution, activate},
+    activate::{Distribution, activate, check, expect_vacant, step},
     certify::Certification,
     naming::Naming,
     request::{Key, make_request},
 };
-use crate::Context;
+use crate::{Context, confirm::Consent, plan::Plan};
 
 #[derive(clap::Args)]
 pub(crate) struct SubordinateCommand {
@@ -20,22 +20,40 @@ pub(crate) struct SubordinateCommand {
     certification: Certification,
     #[command(flatten)]
     distribution: Distribution,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl SubordinateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Self { naming, key, certification, distribution } = self;
-        let request = make_request(context, &naming, &key).await?;
-        let (certificate_pem, root) =
-            certification.certify(&naming, &request.csr_pem, context.now)?;
+        let Self { naming, key, certification, distribution, consent } = self;
+        let (usage, now) = (naming.usage, context.now);
+        expect_vacant(context, usage).await?;
+        let key = key.find(context, usage).await?;
+        let common_name = naming.common_name();
+        let subordinate = certification.subordinate(&naming, &common_name, now)?;
+        let (public_key, state) = key.public_key(context).await?;
+        let plan = Plan::new()
+            .step(key.step())
+            .step(certification.step())
+            .step(step(context, usage))
+            .certificate(certification.draft(&subordinate, public_key, state, now)?);
+        if !consent.given(context.output, plan)? {
+            return Ok(());
+        }
+
+        // Ahead of the key in KMS: a wrong passphrase leaves nothing behind.
+        let root = certification.open()?;
+        let request = make_request(context, &naming, key).await?;
+        let csr = VerifiedCsr::from_pem(&request.csr_pem).map_err(anyhow::Error::msg)?;
         let record = AuthorityRecord {
-            name: naming.usage.name().into(),
+            name: usage.name().into(),
             key_arn: request.key_arn,
-            certificate_pem,
+            certificate_pem: root.certify(&csr, &subordinate, now)?,
             root_pem: root.certificate().pem().to_owned(),
             crl_url: distribution.crl_url,
-            created_at: context.now,
+            created_at: now,
         };
-        activate(context, naming.usage, record).await
+        activate(context, &check(context, usage, record).await?).await
     }
 }

@@ -1,0 +1,209 @@
+//! A certificate field by field, for whoever has to approve it.
+
+use std::fmt;
+
+use birthcert::{clock::Timestamp, token::hex};
+use const_oid::{
+    ObjectIdentifier,
+    db::{
+        rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
+        rfc5912::{ID_EC_PUBLIC_KEY, SECP_256_R_1},
+    },
+};
+use der::{Decode, Encode};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use x509_cert::{
+    Certificate, TbsCertificate,
+    ext::pkix::{
+        AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, ExtendedKeyUsage,
+        KeyUsage, KeyUsages, SubjectKeyIdentifier,
+        name::{DistributionPointName, GeneralName},
+    },
+};
+
+/// What of a CA's certificate is still open before its ceremony: its serial number, its signature,
+/// and in a dry run that may not make a key also that.
+#[derive(Serialize)]
+pub(crate) struct Fields {
+    subject: String,
+    issuer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial_number: Option<String>,
+    not_before: Timestamp,
+    not_before_time: String,
+    not_after: Timestamp,
+    not_after_time: String,
+    key: String,
+    /// SHA-256 of the subject public key info, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_sha256: Option<String>,
+    basic_constraints: String,
+    key_usage: Vec<&'static str>,
+    key_purposes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_key_identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authority_key_identifier: Option<String>,
+    crl_urls: Vec<String>,
+    /// SHA-256 of the certificate's DER, in hex: its fingerprint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+}
+
+/// Whether the key in a draft is the one that will be certified.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyState {
+    /// It exists.
+    Made,
+    /// The key will be made; the draft holds a stand-in.
+    ToBeMade,
+}
+
+impl Fields {
+    /// Of a certificate that is about to be signed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn of_draft(tbs: &[u8], key: KeyState) -> der::Result<Self> {
+        let mut fields = Self::read(&TbsCertificate::from_der(tbs)?)?;
+        fields.serial_number = None;
+        if key == KeyState::ToBeMade {
+            fields.key = format!("{}, to be made", fields.key);
+            fields.key_sha256 = None;
+            fields.subject_key_identifier = None;
+        }
+        Ok(fields)
+    }
+
+    /// Of a certificate.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn of_certificate(der: &[u8]) -> der::Result<Self> {
+        let mut fields = Self::read(Certificate::from_der(der)?.tbs_certificate())?;
+        fields.sha256 = Some(hex(&Sha256::digest(der)));
+        Ok(fields)
+    }
+
+    fn read(tbs: &TbsCertificate) -> der::Result<Self> {
+        let constraints = tbs.get_extension::<BasicConstraints>()?;
+        let basic_constraints = match constraints {
+            Some((_, BasicConstraints { ca: true, path_len_constraint: Some(length) })) => {
+                format!("CA, path length {length}")
+            }
+            Some((_, BasicConstraints { ca: true, path_len_constraint: None })) => {
+                "CA, any path length".to_owned()
+            }
+            _ => "not a CA".to_owned(),
+        };
+        let usage = tbs.get_extension::<KeyUsage>()?;
+        let purposes = tbs.get_extension::<ExtendedKeyUsage>()?;
+        let subject_key = tbs.get_extension::<SubjectKeyIdentifier>()?;
+        let authority_key = tbs.get_extension::<AuthorityKeyIdentifier>()?;
+        let points = tbs.get_extension::<CrlDistributionPoints>()?;
+        let not_before = Timestamp::from(tbs.validity().not_before);
+        let not_after = Timestamp::from(tbs.validity().not_after);
+        let key = tbs.subject_public_key_info();
+        Ok(Self {
+            subject: tbs.subject().to_string(),
+            issuer: tbs.issuer().to_string(),
+            serial_number: Some(hex(tbs.serial_number().as_bytes())),
+            not_before,
+            not_before_time: not_before.to_string(),
+            not_after,
+            not_after_time: not_after.to_string(),
+            key: key_kind(key),
+            key_sha256: Some(hex(&Sha256::digest(key.to_der()?))),
+            basic_constraints,
+            key_usage: usage.map(|(_, it)| usages(it)).unwrap_or_default(),
+            key_purposes: purposes
+                .map(|(_, it)| it.0.iter().map(purpose).collect())
+                .unwrap_or_default(),
+            subject_key_identifier: subject_key.map(|(_, it)| hex(it.0.as_bytes())),
+            authority_key_identifier: authority_key
+                .and_then(|(_, it)| it.key_identifier)
+                .map(|it| hex(it.as_bytes())),
+            crl_urls: points.map(|(_, it)| urls(it)).unwrap_or_default(),
+            sha256: None,
+        })
+    }
+}
+
+fn key_kind(key: &spki::SubjectPublicKeyInfoOwned) -> String {
+    let algorithm = &key.algorithm;
+    let curve =
+        algorithm.parameters.as_ref().and_then(|it| it.decode_as::<ObjectIdentifier>().ok());
+    match (algorithm.oid, curve) {
+        (ID_EC_PUBLIC_KEY, Some(SECP_256_R_1)) => "ECDSA P-256".into(),
+        (oid, _) => oid.to_string(),
+    }
+}
+
+fn usages(usage: KeyUsage) -> Vec<&'static str> {
+    usage
+        .0
+        .into_iter()
+        .map(|bit| match bit {
+            KeyUsages::DigitalSignature => "digitalSignature",
+            KeyUsages::NonRepudiation => "nonRepudiation",
+            KeyUsages::KeyEncipherment => "keyEncipherment",
+            KeyUsages::DataEncipherment => "dataEncipherment",
+            KeyUsages::KeyAgreement => "keyAgreement",
+            KeyUsages::KeyCertSign => "keyCertSign",
+            KeyUsages::CRLSign => "cRLSign",
+            KeyUsages::EncipherOnly => "encipherOnly",
+            KeyUsages::DecipherOnly => "decipherOnly",
+        })
+        .collect()
+}
+
+fn purpose(oid: &ObjectIdentifier) -> String {
+    match *oid {
+        ID_KP_CLIENT_AUTH => "clientAuth".into(),
+        ID_KP_SERVER_AUTH => "serverAuth".into(),
+        other => other.to_string(),
+    }
+}
+
+fn urls(points: CrlDistributionPoints) -> Vec<String> {
+    let names = points.0.into_iter().filter_map(|point| match point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => Some(names),
+        _ => None,
+    });
+    names
+        .flatten()
+        .filter_map(|name| match name {
+            GeneralName::UniformResourceIdentifier(url) => Some(url.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |values: &[String]| values.join(", ");
+        let rows = [
+            ("issuer", Some(self.issuer.clone())),
+            ("serial number", self.serial_number.clone()),
+            ("not before", Some(self.not_before_time.clone())),
+            ("not after", Some(self.not_after_time.clone())),
+            ("key", Some(self.key.clone())),
+            ("key, SHA-256", self.key_sha256.clone()),
+            ("basic constraints", Some(self.basic_constraints.clone())),
+            ("key usage", Some(self.key_usage.join(", "))),
+            ("ext. key usage", Some(join(&self.key_purposes))),
+            ("subject key id", self.subject_key_identifier.clone()),
+            ("authority key id", self.authority_key_identifier.clone()),
+            ("CRL", Some(join(&self.crl_urls))),
+            ("SHA-256", self.sha256.clone()),
+        ];
+        write!(f, "Certificate of {}", self.subject)?;
+        for (name, value) in rows {
+            if let Some(value) = value.filter(|it| !it.is_empty()) {
+                write!(f, "\n  {name:<18} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
