@@ -85,19 +85,6 @@ pub async fn request(
     Ok(Request { key_arn, csr_pem })
 }
 
-/// Step three, ahead of what it writes: the chain holds, and KMS has the subordinate's key.
-///
-/// # Errors
-/// When not, or KMS is away.
-pub(crate) async fn check(
-    kms: &aws_sdk_kms::Client,
-    record: AuthorityRecord,
-) -> anyhow::Result<Authority> {
-    let authority = Authority::try_from(record)?;
-    Signer::new(kms.clone(), authority.key_arn()).check(&authority).await?;
-    Ok(authority)
-}
-
 /// Step three: puts a certified subordinate to use, once its chain holds and KMS has its key.
 ///
 /// # Errors
@@ -107,6 +94,7 @@ pub async fn activate(
     kms: &aws_sdk_kms::Client,
     record: AuthorityRecord,
 ) -> anyhow::Result<()> {
-    let authority = check(kms, record).await?;
+    let authority = Authority::try_from(record)?;
+    Signer::new(kms.clone(), authority.key_arn()).check(&authority).await?;
     Ok(store.create_authority(authority.record()).await?)
 }

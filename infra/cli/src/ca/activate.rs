@@ -5,11 +5,12 @@ use std::{fmt, path::PathBuf};
 use birthcert::{
     Error,
     authority::{Authority, AuthorityRecord},
+    kms::Signer,
 };
 use serde::Serialize;
 
 use super::{http_url, naming::UsageName, request::Key};
-use crate::{Context, ceremony, confirm::Consent, fields::Fields, files::read, plan::Plan};
+use crate::{Context, confirm::Consent, fields::Fields, files::read, plan::Plan};
 
 #[derive(clap::Args)]
 pub(crate) struct ActivateCommand {
@@ -95,9 +96,10 @@ pub(super) async fn check(
     usage: UsageName,
     record: AuthorityRecord,
 ) -> anyhow::Result<Authority> {
-    let authority = ceremony::check(&context.kms, record).await?;
+    let authority = Authority::try_from(record)?;
     // A CA that could issue nothing would keep its name from one that can.
     authority.check(usage.usage(), context.now, context.now)?;
+    Signer::new(context.kms.clone(), authority.key_arn()).check(&authority).await?;
     Ok(authority)
 }
 
