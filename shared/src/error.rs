@@ -123,6 +123,9 @@ pub enum Error {
     /// An operator asked to renew what was revoked.
     #[error("{0} is revoked, and not renewed: issue a new one, if that is meant")]
     Revoked(String),
+    /// An operator asked to renew something with another role or other names than it was issued.
+    #[error("{0} was issued for another role or other names: its files were changed")]
+    OtherNames(String),
     /// An operator asked to make something that is there already.
     #[error("there is a {0} already")]
     Exists(String),

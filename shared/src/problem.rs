@@ -155,6 +155,7 @@ impl From<&Error> for Problem {
             | Error::Incomplete(_)
             | Error::Missing(_)
             | Error::Revoked(_)
+            | Error::OtherNames(_)
             | Error::Exists(_)
             | Error::DeviceStatus { .. } => {
                 plain(INTERNAL_ERROR, "Nothing was released. An operator can find the cause by the request id.")

@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         a_reload_that_failed_is_tried_again,
         a_revoked_certificate_is_not_renewed,
         every_certificate_of_a_service_is_revoked_at_once,
+        a_chain_that_somebody_else_put_there_is_not_renewed,
         a_list_says_what_expires_when,
     ]
 }
@@ -325,6 +326,27 @@ async fn a_revoked_certificate_is_not_renewed() -> anyhow::Result<()> {
     let delete = ["dynamodb", "delete-item", "--table-name", "birthcert", "--key", &key];
     aws(&stack, delete.map(str::to_owned).to_vec()).await?;
     operator.refused(renew, 3, &["there is no certificate", serial, "ledger"]).await?;
+    ensure!(stack.signed_digests()? == before, "something was signed");
+    stack.stop().await
+}
+
+/// The files may belong to the broker's user, and cron renews them with an operator's rights.
+async fn a_chain_that_somebody_else_put_there_is_not_renewed() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start().await?;
+    set_up_services(&stack, &operator).await?;
+    let issued = operator.json("broker issue --dns a.example --directory b").await?;
+    let serial = issued["serial_number"].as_str().context("a serial number")?;
+    let before = stack.signed_digests()?;
+    for (name, purpose) in [("bank.example", "serverAuth"), ("a.example", "clientAuth")] {
+        let own = format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout own.pem \
+             -out b/current/broker-chain.pem -subj /CN=a.example -set_serial 0x{serial} -days 9 \
+             -addext subjectAltName=DNS:{name} -addext extendedKeyUsage={purpose}"
+        );
+        openssl(&operator, &own).await?;
+        let renew = "broker renew --directory b --within 400d";
+        operator.refused(renew, 4, &[serial, "its files were changed"]).await?;
+    }
     ensure!(stack.signed_digests()? == before, "something was signed");
     stack.stop().await
 }

@@ -49,7 +49,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 fn code(error: &anyhow::Error) -> u8 {
     let by_ours = error.chain().find_map(|it| match it.downcast_ref()? {
         Error::Missing(_) => Some(3),
-        Error::Exists(_) | Error::Revoked(_) | Error::DeviceStatus { .. } => Some(4),
+        Error::Exists(_)
+        | Error::DeviceStatus { .. }
+        | Error::Revoked(_)
+        | Error::OtherNames(_) => Some(4),
         _ => None,
     });
     let by_stop = error.chain().find_map(|it| it.downcast_ref()).map(|it| match it {

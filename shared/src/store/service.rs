@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update},
 };
 use serde::Deserialize;
 
@@ -36,8 +36,9 @@ pub(super) fn partition(common_name: &Host) -> String {
 
 impl Store {
     /// Puts a service's certificate on the ledger. One that renews another does so only if that is
-    /// there and not revoked, in the same write: who lost a certificate to a revocation does not get
-    /// the next one from a schedule.
+    /// there, not revoked, and of the same role and names, in the same write: who lost a certificate
+    /// to a revocation does not get the next one from a schedule, nor does one who can write to the
+    /// files that a schedule renews get other names into them.
     pub(super) async fn record_for_service(
         &self,
         service: &Service,
@@ -53,11 +54,19 @@ impl Store {
         let Some(renewed) = renews else {
             return self.create(new, format!("certificate {}", entry.serial_number)).await;
         };
+        let attribute = |name: &str| new.get(name).cloned().unwrap_or(AttributeValue::Null(true));
         let supersede = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key(partition, sort(renewed))))
-            .condition_expression("attribute_exists(PK) AND attribute_not_exists(revoked_at)")
+            .condition_expression(
+                "attribute_exists(PK) AND attribute_not_exists(revoked_at) \
+                 AND #role = :role AND #names = :names",
+            )
             .update_expression("SET superseded_at = :now")
+            .expression_attribute_names("#role", "role")
+            .expression_attribute_names("#names", "names")
+            .expression_attribute_values(":role", attribute("role"))
+            .expression_attribute_values(":names", attribute("names"))
             .expression_attribute_values(":now", number(now.unix()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
@@ -81,7 +90,8 @@ impl Store {
         let name = || format!("certificate {renewed} of {}", service.common_name());
         match reasons.first() {
             Some(old) if old.code() == Some("ConditionalCheckFailed") => Err(match old.item() {
-                Some(_) => Error::Revoked(name()),
+                Some(old) if old.contains_key("revoked_at") => Error::Revoked(name()),
+                Some(_) => Error::OtherNames(name()),
                 None => Error::Missing(format!("{} on the ledger", name())),
             }),
             _ => Err(self.unavailable(&error)),
