@@ -12,17 +12,21 @@
 //! A version is written and flushed whole before `current` is turned to it, by one rename. So at
 //! every instant, a power failure included, the names lead to one pair that fits. The version before
 //! stays until the next renewal, for a server that opened the one file just before the turn.
+//!
+//! All of it may belong to the broker's user, while root renews it. So nothing here trusts what it
+//! finds: owners and modes are given to files by their handles and not by names, behind which somebody
+//! may have put a link, and nothing is removed that has not the name of a version.
 
 use std::{
     fs::{self, File, Metadata, Permissions, TryLockError},
     io::ErrorKind,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown, symlink},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::files::{write_new, write_private};
+use crate::files::{create, write_new};
 
 const CURRENT: &str = "current";
 const TURNED: &str = ".current";
@@ -126,10 +130,11 @@ impl Directory {
             .mode(0o755)
             .create(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
-        if let Some(former) = &former {
-            like(&path, &fs::metadata(former)?)?;
+        let staged = Staged { directory: self, path, former };
+        if let Some(former) = &staged.former {
+            like(&open_directory(&staged.path)?, &staged.path, &fs::metadata(former)?)?;
         }
-        Ok(Staged { directory: self, path, former })
+        Ok(staged)
     }
 
     /// Whether the command after the last renewal is still to succeed.
@@ -144,13 +149,11 @@ impl Directory {
 
 impl Staged<'_> {
     pub(super) fn write_key(&self, name: &str, pem: &str) -> anyhow::Result<()> {
-        write_private(&self.path.join(name), pem)?;
-        self.keep_owner(name)
+        self.write_like_former(name, pem, 0o600)
     }
 
     pub(super) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        write_new(&self.path.join(name), text)?;
-        self.keep_owner(name)
+        self.write_like_former(name, text, 0o644)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -162,11 +165,13 @@ impl Staged<'_> {
     }
 
     /// A server that steps down to a user of its own could not read what root renewed.
-    fn keep_owner(&self, name: &str) -> anyhow::Result<()> {
+    fn write_like_former(&self, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        let file = create(&path, text, mode)?;
         if let Some(former) = &self.former
             && let Ok(metadata) = fs::metadata(former.join(name))
         {
-            like(&self.path.join(name), &metadata)?;
+            like(&file, &path, &metadata)?;
         }
         Ok(())
     }
@@ -202,7 +207,9 @@ impl Staged<'_> {
         let keep = [Some(directory.path.join(version)), former.clone()];
         for entry in fs::read_dir(directory.file(VERSIONS))? {
             let path = entry?.path();
-            if !keep.iter().flatten().any(|kept| kept.file_name() == path.file_name()) {
+            if is_version(&path)
+                && !keep.iter().flatten().any(|kept| kept.file_name() == path.file_name())
+            {
                 fs::remove_dir_all(path)?;
             }
         }
@@ -217,10 +224,26 @@ impl Drop for Staged<'_> {
     }
 }
 
-fn like(path: &Path, former: &Metadata) -> anyhow::Result<()> {
-    let made = fs::metadata(path)?;
-    if (made.uid(), made.gid()) != (former.uid(), former.gid()) {
-        chown(path, Some(former.uid()), Some(former.gid())).with_context(|| {
+/// Serial numbers of ours have 16 octets.
+fn is_version(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn open_directory(path: &Path) -> anyhow::Result<File> {
+    let found = path.symlink_metadata()?;
+    let opened = File::open(path)?;
+    let metadata = opened.metadata()?;
+    let is_same = (metadata.dev(), metadata.ino()) == (found.dev(), found.ino());
+    ensure!(is_same && found.is_dir(), "{} is not the directory made there", path.display());
+    Ok(opened)
+}
+
+/// Gives `made`, whose name is `path`, the owner and the mode of `former`.
+fn like(made: &File, path: &Path, former: &Metadata) -> anyhow::Result<()> {
+    let metadata = made.metadata()?;
+    if (metadata.uid(), metadata.gid()) != (former.uid(), former.gid()) {
+        fchown(made, Some(former.uid()), Some(former.gid())).with_context(|| {
             format!(
                 "cannot give {} to the owner of the files before it (user {}, group {}): run this \
                  as that user or as root",
@@ -230,9 +253,73 @@ fn like(path: &Path, former: &Metadata) -> anyhow::Result<()> {
             )
         })?;
     }
-    Ok(fs::set_permissions(path, Permissions::from_mode(former.mode() & 0o7777))?)
+    // Not those bits of a file that would let others act as its owner.
+    let bits = if metadata.is_dir() { 0o7777 } else { 0o777 };
+    Ok(made.set_permissions(Permissions::from_mode(former.mode() & bits))?)
 }
 
 fn sync(directory: &Path) -> anyhow::Result<()> {
     Ok(File::open(directory)?.sync_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A version with a key, and what is around it.
+    fn directory() -> (TempDir, PathBuf) {
+        let scratch = TempDir::new().unwrap();
+        let path = scratch.path().join("broker");
+        turn(&Directory::create(&path).unwrap(), &"1".repeat(32));
+        (scratch, path)
+    }
+
+    fn turn(directory: &Directory, serial_number: &str) {
+        let staged = directory.stage().unwrap();
+        staged.write_key(SERVER.key, "key").unwrap();
+        staged.write(SERVER.chain, "chain").unwrap();
+        staged.turn(serial_number, SERVER).unwrap();
+    }
+
+    #[test]
+    fn nothing_but_versions_is_removed() {
+        let (scratch, path) = directory();
+        let elsewhere = scratch.path().join("elsewhere");
+        fs::rename(path.join(VERSIONS), &elsewhere).unwrap();
+        fs::create_dir(elsewhere.join("somebodys")).unwrap();
+        fs::write(elsewhere.join("passwd"), "root").unwrap();
+        symlink(&elsewhere, path.join(VERSIONS)).unwrap();
+
+        let directory = Directory::open(&path).unwrap();
+        for digit in ["2", "3"] {
+            turn(&directory, &digit.repeat(32));
+        }
+        assert!(elsewhere.join("somebodys").exists() && elsewhere.join("passwd").exists());
+        assert!(!elsewhere.join("1".repeat(32)).exists());
+    }
+
+    #[test]
+    fn what_takes_a_files_place_keeps_its_mode() {
+        let scratch = TempDir::new().unwrap();
+        let (path, victim) = (scratch.path().join("key"), scratch.path().join("victim"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        let model = scratch.path().join("model");
+        fs::write(&model, "").unwrap();
+        fs::set_permissions(&model, Permissions::from_mode(0o4666)).unwrap();
+        drop(create(&victim, "root", 0o600).unwrap());
+
+        let file = create(&path, "key", 0o600).unwrap();
+        fs::rename(&path, scratch.path().join("moved")).unwrap();
+        symlink(&victim, &path).unwrap();
+        like(&file, &path, &fs::metadata(&model).unwrap()).unwrap();
+        assert_eq!(mode(&victim), 0o600);
+        assert_eq!(mode(&scratch.path().join("moved")), 0o666);
+
+        let link = scratch.path().join("link");
+        symlink(scratch.path(), &link).unwrap();
+        assert!(open_directory(&link).is_err());
+        assert!(open_directory(scratch.path()).is_ok());
+    }
 }
