@@ -29,7 +29,11 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
 }
 
 pub(crate) fn tests_alone() -> Vec<crate::Alone> {
-    crate::alone![every_function_has_one_role_and_the_role_one_policy, nobody_signs_by_iam]
+    crate::alone![
+        every_function_has_one_role_and_the_role_one_policy,
+        aws_decrypts_with_every_role,
+        nobody_signs_by_iam,
+    ]
 }
 
 const QUIET: World = World { log: |_| {}, ..World::REAL };
@@ -220,6 +224,28 @@ async fn every_function_has_one_role_and_the_role_one_policy() -> anyhow::Result
             let is_log = statement.actions.iter().any(|action| action.starts_with("logs:"));
             ensure!(!is_log || statement.resources == [logs.as_str()], "{role}: {statement:?}");
         }
+    }
+    Ok(())
+}
+
+/// Before a function starts, Lambda decrypts its environment with the role, to which it has a grant. No
+/// `lambda:SourceFunctionArn` comes with that, and with a role that denies it no function starts.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/permissions-source-function-arn.html>
+async fn aws_decrypts_with_every_role() -> anyhow::Result<()> {
+    let template = template::ours(BTreeMap::new())?;
+    let grant = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*" },
+    ] });
+    for Function { role, .. } in &FUNCTIONS {
+        let mut statements = own_statements(&template, role)?;
+        statements.extend(Statement::all(&grant, None)?);
+        let access = Access {
+            action: "kms:Decrypt".into(),
+            resource: "arn:aws:kms:us-east-1:000000000000:key/of-aws".into(),
+            context: BTreeMap::new(),
+        };
+        ensure!(iam::allows(&statements, &access), "no function starts with {role}");
     }
     Ok(())
 }
