@@ -9,6 +9,8 @@ mod ca;
 pub mod ceremony;
 mod confirm;
 mod device;
+#[cfg(test)]
+mod documented;
 mod exit;
 mod fields;
 mod files;

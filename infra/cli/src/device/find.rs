@@ -22,7 +22,7 @@ Examples:
   birthcert device find \"pump 7\"
   # A serial number as openssl prints it, from a certificate or a broker's log
   birthcert device find 6C:FE:9C:10:42:39:BF:8D:4C:00:67:6C:33:5D:66:AB
-  birthcert device find $(openssl x509 -noout -serial -in cert.pem | cut -d= -f2)";
+  birthcert device find \"$(openssl x509 -noout -serial -in cert.pem | cut -d= -f2)\"";
 
 /// Of a serial number of ours: 16 octets.
 const SERIAL_DIGITS: usize = 32;
