@@ -8,10 +8,13 @@ use birthcert::clock::Timestamp;
 use birthcert::error::Error;
 use birthcert::revocation::RevocationReason::{self, CertificateHold, KeyCompromise, Superseded};
 use birthcert::store::{CertificateStatus, DeviceStatus, LedgerEntry, Owner, Policy, Stamped};
+use birthcert::token::DeviceToken;
 use birthcert_tests::api::{Enrolled, Released};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
 use futures_util::future::try_join_all;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
     crate::paired![
@@ -21,6 +24,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         one_certificate_is_revoked_and_the_device_goes_on,
         nothing_is_issued_after_a_revocation_in_the_middle,
         more_certificates_than_a_transaction_holds,
+        a_retried_enrollment_undoes_no_revocation,
         a_deleted_device_leaves_its_ledger,
         a_disabled_device_waits,
         a_lifted_limit_counts_at_once,
@@ -298,6 +302,29 @@ async fn more_certificates_than_a_transaction_holds(
     let entries = entries(&env, &device).await?;
     ensure!(entries.iter().all(|it| it.status(now) == CertificateStatus::Revoked));
     Ok(())
+}
+
+/// The SDK sends a write again when its answer was lost, some seconds later.
+async fn a_retried_enrollment_undoes_no_revocation(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let token = DeviceToken::parse(&device.device_token)?;
+    let record = env.store.device(device.device_id).await?.context("the device")?.record;
+    env.api.released(&device).await?;
+    revoke(&env, &device, KeyCompromise).await?;
+
+    env.store.create_device(&record, &token).await?;
+    ensure!(status(&env, &device).await? == DeviceStatus::Revoked);
+    refused(&env, &device).await?;
+
+    let rng = &mut UnwrapErr(SysRng);
+    let anothers = DeviceToken::generate(env.project, device.device_id, rng);
+    let error = env.store.create_device(&record, &anothers).await.err().context("done")?;
+    ensure!(matches!(error, Error::Exists(_)), "{error}");
+    refused(&env, &device).await
 }
 
 async fn a_deleted_device_leaves_its_ledger(

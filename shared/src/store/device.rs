@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::{
+    operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{META, Store, item, string};
+use super::{META, Store, item};
 use crate::{
     clock::Timestamp,
     error::{Error, Result},
@@ -140,17 +142,24 @@ impl Store {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item(partition(record.device_id), META.into(), &new)?))
-            // The SDK retries where an answer was lost, and finds what it wrote itself.
-            .condition_expression("attribute_not_exists(PK) OR token_hash = :hash")
-            .expression_attribute_values(":hash", string(hash.as_str()))
+            // Not "or it has this hash": what an operator did to the device since would be undone.
+            .condition_expression("attribute_not_exists(PK)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        answer.map(drop).map_err(|error| match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(_)) => {
-                Error::Exists(format!("device {}", record.device_id))
-            }
-            _ => self.unavailable(&error),
-        })
+        let Err(error) = answer else {
+            return Ok(());
+        };
+        let old = match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
+            _ => return Err(self.unavailable(&error)),
+        };
+        // The SDK retries where an answer was lost, and finds what it wrote itself.
+        let is_ours = match old {
+            Some(old) => super::record::<Standing>(old)?.token_hash == hash,
+            None => false,
+        };
+        if is_ours { Ok(()) } else { Err(Error::Exists(format!("device {}", record.device_id))) }
     }
 
     /// A device.
