@@ -401,6 +401,10 @@ async fn many_are_revoked_once_they_were_looked_at(
     ensure!(active().await? == 10);
     fs::write(operator.path("bad.txt"), format!("{}\ntok_x\n", batch[2].device_id))?;
     operator.refused("device revoke --file bad.txt --yes", 1, &["bad.txt", "line 2"]).await?;
+    // A variable that a script forgot to set is not the whole fleet.
+    for filter in ["--label=", "--label-prefix=", "--batch-label=", "--token=", "--status="] {
+        operator.refused(&format!("device revoke {filter} --yes"), 2, &["value"]).await?;
+    }
     ensure!(active().await? == 10, "a file with a mistake does nothing");
 
     let all = "device revoke --batch-label March --reason keyCompromise --yes --concurrency 4";

@@ -8,7 +8,7 @@ use birthcert::{
     label::Label,
     store::{DevicePage, DeviceQuery, DeviceRecord, DeviceStatus, Position},
 };
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 
 use crate::{Context, exit::Stop, moment};
 
@@ -16,10 +16,11 @@ use crate::{Context, exit::Stop, moment};
 #[group(id = "filters", multiple = true)]
 pub(crate) struct Filters {
     /// Only devices whose label has this in it, in capitals or not.
-    #[arg(long, value_name = "TEXT")]
+    // Not an empty one, which all labels have in them: it is what a script's unset variable becomes.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     label: Option<String>,
     /// Only devices whose label begins with this.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     label_prefix: Option<String>,
     /// Only devices that are active, disabled, held or revoked.
     #[arg(long, value_parser = PossibleValuesParser::new(STATUSES.map(DeviceStatus::as_str))
