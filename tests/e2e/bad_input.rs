@@ -97,6 +97,12 @@ async fn superseded_enrollment_tokens(
         env.api.enroll(&dead.expose()).await?.problem(status, slug, &[&dead.expose()])?;
     }
     env.api.enrolled(&again).await?;
+    // What the SDK sends twice is no second regeneration: why it is refused is still told.
+    env.store.regenerate_token(&again, now).await?;
+    env.api.enrolled(&again).await?;
+    env.store.set_token_status(env.project, again.subject(), TokenStatus::Paused).await?;
+    let answer = env.api.enroll(&again.expose()).await?;
+    answer.problem(403, "enrollment-token-paused", &[&again.expose()])?;
     Ok(())
 }
 
