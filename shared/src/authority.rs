@@ -1,14 +1,18 @@
 //! The issuing CAs, as their records in the table describe them.
 
+mod constraints;
+
 use der::{Decode, Encode, asn1::ObjectIdentifier, pem};
 use p256::ecdsa::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use spki::SubjectPublicKeyInfoRef;
 use x509_cert::{
     Certificate,
-    ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier},
+    ext::pkix::{BasicConstraints, KeyUsage, SubjectKeyIdentifier},
     name::Name,
 };
+
+use constraints::Constraints;
 
 use crate::{
     clock::Timestamp,
@@ -45,7 +49,7 @@ pub struct CaCertificate {
     key_identifier: Vec<u8>,
     not_before: Timestamp,
     not_after: Timestamp,
-    key_purposes: Option<Vec<ObjectIdentifier>>,
+    constraints: Constraints,
 }
 
 impl CaCertificate {
@@ -70,7 +74,10 @@ impl CaCertificate {
         if !usage.is_some_and(|(_, it)| it.key_cert_sign() && it.crl_sign()) {
             return Err("its keyUsage lacks keyCertSign or cRLSign".into());
         }
-        let purposes = tbs.get_extension::<ExtendedKeyUsage>().map_err(unreadable)?;
+        // RFC 5280, section 4.1.1.2.
+        if read.signature_algorithm() != tbs.signature() {
+            return Err("it names two signature algorithms".into());
+        }
         let key_identifier = tbs.get_extension::<SubjectKeyIdentifier>().map_err(unreadable)?;
         let key_identifier = key_identifier.ok_or("it has no subjectKeyIdentifier")?.1;
         let key = tbs.subject_public_key_info().to_der().map_err(unreadable)?;
@@ -87,7 +94,7 @@ impl CaCertificate {
             key_identifier: key_identifier.0.as_bytes().to_vec(),
             not_before: tbs.validity().not_before.into(),
             not_after: tbs.validity().not_after.into(),
-            key_purposes: purposes.map(|(_, it)| it.0),
+            constraints: Constraints::read(tbs)?,
             der,
         })
     }
@@ -209,7 +216,7 @@ impl Authority {
         if leaf_not_after > ca_not_after {
             return Err(self.fault(AuthorityFault::TooShort { ca_not_after, leaf_not_after }));
         }
-        match &self.certificate.key_purposes {
+        match self.certificate.constraints.key_purposes() {
             Some(purposes) if is_same_set(purposes, usage.key_purposes()) => Ok(()),
             _ => Err(self.fault(AuthorityFault::Unusable("its extKeyUsage is another".into()))),
         }
@@ -238,6 +245,11 @@ impl TryFrom<AuthorityRecord> for Authority {
         if !certificate.is_issued_by(&root) {
             return Err(unusable("it was not issued by its root".into()));
         }
+        if certificate.subject == root.subject {
+            return Err(unusable("it has its root's name".into()));
+        }
+        let admitted = root.constraints.admit(&root.key_identifier, &certificate.constraints);
+        admitted.map_err(|fault| unusable(fault.into()))?;
         Ok(Self { certificate, root, record })
     }
 }
