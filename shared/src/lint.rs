@@ -135,6 +135,13 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
     let not_after = Timestamp::from(read.validity().not_after);
     ensure(not_before < not_after, "it is valid before it expires", "RFC 5280, 4.1.2.5")?;
     ensure(
+        profile.longest_validity().is_none_or(|longest| {
+            not_after <= not_before.plus(longest).plus(profile::BACKDATED_SECONDS)
+        }),
+        "it is valid no longer than the profile allows",
+        "certificate profile",
+    )?;
+    ensure(
         issued_by.not_before <= not_before && not_after <= issued_by.not_after,
         "it is valid only while its CA is",
         "certificate profile",
@@ -283,6 +290,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
     const LATER: Timestamp = Timestamp::from_unix(1_900_000_000);
+    const DAY: u64 = 24 * 60 * 60;
 
     struct Ca {
         subject: Name,
@@ -309,8 +317,13 @@ mod tests {
         fn der(&self, profile: &Profile) -> Vec<u8> {
             let rng = &mut UnwrapErr(SysRng);
             let key = KeyPair::generate(rng).public_key().unwrap();
-            build(profile, self.issued_by(), key, NOW, LATER, rng).unwrap().der
+            build(profile, self.issued_by(), key, NOW, end(profile), rng).unwrap().der
         }
+    }
+
+    /// As late as it may be, or some years.
+    fn end(profile: &Profile) -> Timestamp {
+        profile.longest_validity().map_or(LATER, |longest| NOW.plus(longest))
     }
 
     fn device() -> Profile {
@@ -348,7 +361,8 @@ mod tests {
             let linted = lint(Tbs { der, profile: &profile, issued_by: ca.issued_by() }).unwrap();
             assert_eq!(*linted.digest(), digest);
             assert_eq!(linted.serial_number().len(), 32);
-            assert_eq!((linted.not_before(), linted.not_after()), (NOW.minus(3600), LATER));
+            let validity = (linted.not_before(), linted.not_after());
+            assert_eq!(validity, (NOW.minus(3600), end(&profile)));
         }
     }
 
@@ -406,6 +420,34 @@ mod tests {
             let error = lint(tbs).unwrap_err();
             assert!(error.source_text.ends_with(clause), "{error}");
         }
+    }
+
+    #[test]
+    fn a_service_is_not_certified_for_years() {
+        let (ca, rng) = (Ca::new(), &mut UnwrapErr(SysRng));
+        for (profile, days) in [(service(Role::Server), 397), (profiles().swap_remove(3), 1)] {
+            let key = KeyPair::generate(rng).public_key().unwrap();
+            let end = NOW.plus(days * DAY).plus(1);
+            let tbs = build(&profile, ca.issued_by(), key, NOW, end, rng).unwrap();
+            let rule = lint(tbs).unwrap_err().rule;
+            assert_eq!(rule, "it is valid no longer than the profile allows", "{profile:?}");
+        }
+    }
+
+    /// RFC 5280, section 4.1.2.5: no GeneralizedTime before 2050. The first UTCTime gets a century here:
+    /// two octets more of it, and of all that it is in.
+    #[test]
+    fn one_time_has_one_form() {
+        let (ca, profile) = (Ca::new(), device());
+        let mut tbs = TbsCertificate::from_der(&ca.der(&profile)).unwrap().to_der().unwrap();
+        let place = tbs.windows(2).position(|it| it == [0x17, 13]).unwrap();
+        tbs.splice(place..place + 2, [0x18, 15, b'2', b'0']);
+        tbs[place - 1] += 2;
+        assert_eq!(tbs[..2], [0x30, 0x82]);
+        let length = u16::from_be_bytes([tbs[2], tbs[3]]) + 2;
+        tbs[2..4].copy_from_slice(&length.to_be_bytes());
+        let rule = lint(Tbs { der: tbs, profile: &profile, issued_by: ca.issued_by() });
+        assert_eq!(rule.unwrap_err().rule, "its encoding is DER");
     }
 
     #[test]

@@ -35,8 +35,14 @@ use x509_cert::{
 };
 
 use crate::{
-    authority::CaCertificate, clock::Timestamp, error::Result, id::DeviceId, name,
-    registration::RegistrationCode, service::Service, signed,
+    authority::CaCertificate,
+    clock::Timestamp,
+    error::Result,
+    id::DeviceId,
+    name,
+    registration::RegistrationCode,
+    service::{LONGEST_VALIDITY_DAYS, Service},
+    signed,
 };
 
 /// Device clocks may be slow: a certificate is valid from an hour before it was made.
@@ -140,6 +146,16 @@ impl Profile {
             | Self::Subordinate { .. }
             | Self::Device(_)
             | Self::Registration(_) => Ok(None),
+        }
+    }
+
+    /// In seconds, from when it is made; those of CAs and devices are for operators to choose.
+    pub(crate) fn longest_validity(&self) -> Option<u64> {
+        const DAY: u64 = 24 * 60 * 60;
+        match self {
+            Self::Root { .. } | Self::Subordinate { .. } | Self::Device(_) => None,
+            Self::Service(_) => Some(u64::from(LONGEST_VALIDITY_DAYS) * DAY),
+            Self::Registration(_) => Some(DAY),
         }
     }
 

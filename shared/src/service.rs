@@ -9,6 +9,10 @@ use x509_cert::ext::pkix::SubjectAltName;
 
 use crate::{host::Host, profile::Usage};
 
+/// Of a service's certificate: the CA/Browser Forum's limit for servers, which clients on phones and
+/// desktops hold too.
+pub const LONGEST_VALIDITY_DAYS: u32 = 397;
+
 /// The side on which a service speaks TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use birthcert::{
     clock::Timestamp,
     host::Host,
-    service::{Role, Service},
+    service::{LONGEST_VALIDITY_DAYS, Role, Service},
     token::hex,
 };
 use der::{Decode, pem};
@@ -15,10 +15,7 @@ use x509_cert::{
     ext::pkix::{ExtendedKeyUsage, SubjectAltName},
 };
 
-use super::{
-    LONGEST_VALIDITY_DAYS,
-    directory::{CLIENT, Directory, Names, SERVER},
-};
+use super::directory::{CLIENT, Directory, Names, SERVER};
 
 pub(super) struct Held {
     pub(super) service: Service,
@@ -41,7 +38,7 @@ impl Held {
 
     /// As long as it was to be valid when it was issued.
     pub(super) fn validity_days(&self) -> u32 {
-        let days = (self.not_after.unix() - self.not_before.unix()) / (24 * 60 * 60);
+        let days = self.not_before.days_until(self.not_after);
         u32::try_from(days).unwrap_or(u32::MAX).clamp(1, LONGEST_VALIDITY_DAYS)
     }
 }

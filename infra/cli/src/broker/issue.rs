@@ -18,17 +18,14 @@ use birthcert::{
     keypair::KeyPair,
     kms::Signer,
     profile::Usage,
-    service::{Role, Service},
+    service::{LONGEST_VALIDITY_DAYS, Role, Service},
     store::Holder,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::{
-    LONGEST_VALIDITY_DAYS,
-    directory::{CLIENT, Directory, Names, ROOT, SERVER, Staged},
-};
+use super::directory::{CLIENT, Directory, Names, ROOT, SERVER, Staged};
 use crate::Context;
 
 #[derive(clap::Args)]

@@ -15,9 +15,6 @@ use birthcert::clock::Timestamp;
 
 use crate::{Context, output::Format};
 
-/// The CA/Browser Forum's limit for servers, which clients on phones and desktops hold too.
-const LONGEST_VALIDITY_DAYS: u32 = 397;
-
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Issue a broker's certificate, with a key that is made here and never leaves this machine, or

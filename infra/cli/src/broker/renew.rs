@@ -113,7 +113,7 @@ impl RenewCommand {
     }
 
     fn is_due(&self, held: &Held, now: Timestamp) -> bool {
-        let third = (held.not_after.unix() - held.not_before.unix()) / 3;
+        let third = held.not_after.minus(held.not_before.unix()).unix() / 3;
         let within = self.within.unwrap_or_else(|| WITHIN.min(third));
         held.not_after <= now.plus(within)
     }
