@@ -201,6 +201,30 @@ impl<'a> IssuedBy<'a> {
             crl_url: None,
         }
     }
+
+    /// The same, valid until `not_after`.
+    #[must_use]
+    pub fn until(self, not_after: Timestamp) -> Self {
+        Self { not_after, ..self }
+    }
+
+    /// The same, with its CRL at `url`.
+    #[must_use]
+    pub fn with_crl(self, url: Option<&'a str>) -> Self {
+        Self { crl_url: url, ..self }
+    }
+
+    /// The CA's name.
+    #[must_use]
+    pub fn subject(&self) -> &'a Name {
+        self.subject
+    }
+
+    /// End of the CA's validity.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
 }
 
 /// RFC 5280, section 4.2.1.2, method 1: SHA-1 of the subject public key's bits. It names a key and

@@ -14,7 +14,7 @@ use birthcert::authority::AuthorityRecord;
 use birthcert::clock::Timestamp;
 use birthcert::profile::Usage;
 use birthcert::store::Store;
-use birthcert_cli::root::Root;
+use birthcert_cli::root::{NewRoot, Root, RootKey};
 use birthcert_tests::counterparties::{Counterparties, Pair, binary};
 use birthcert_tests::env::{Env, YEAR, subordinate};
 use birthcert_tests::function::{self, Start};
@@ -237,7 +237,8 @@ async fn the_certificate_of_the_ca(
     let now = Timestamp::now();
     // No CA is valid before its root is.
     let folder = env.scratch.path().join("old");
-    let root = Root::create(&folder, "Test root", None, "a passphrase", now.minus(3 * DAY))?;
+    let key = RootKey::make_file(&folder, "a passphrase")?;
+    let root = Root::create(&folder, key, &NewRoot::lasting("Test root"), now.minus(3 * DAY))?;
     let certified =
         |usage, now, seconds| subordinate(&env.config, &root, "device", usage, now, seconds);
 

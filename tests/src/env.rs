@@ -15,7 +15,7 @@ use birthcert::store::{NewToken, Policy, ProjectRecord, Store};
 use birthcert::token::EnrollmentToken;
 use birthcert::world::World;
 use birthcert_cli::ceremony;
-use birthcert_cli::root::{Root, Subordinate};
+use birthcert_cli::root::{NewRoot, Root, RootKey, Subordinate};
 use birthcert_local::gateway::{self, Functions};
 use birthcert_local::state::{CREDENTIAL, REGION};
 use enroll::Enroll;
@@ -122,8 +122,9 @@ impl Env {
 
         let now = Timestamp::now();
         let scratch = TempDir::new()?;
-        let passphrase = "a passphrase for tests";
-        let root = Root::create(&scratch.path().join("ca"), "Test root", None, passphrase, now)?;
+        let directory = scratch.path().join("ca");
+        let key = RootKey::make_file(&directory, "a passphrase for tests")?;
+        let root = Root::create(&directory, key, &NewRoot::lasting("Test root"), now)?;
         let authorities = [
             ("device", Usage::Device, setup.device_ca_seconds),
             ("server", Usage::Server, 60 * YEAR),

@@ -56,8 +56,10 @@ pub(crate) struct Fields {
 pub(crate) enum KeyState {
     /// It exists.
     Made,
-    /// The key will be made; the draft holds a stand-in.
+    /// It will be made; the draft holds a stand-in.
     ToBeMade,
+    /// It exists, but nobody opened it yet; the draft holds a stand-in.
+    Locked,
 }
 
 impl Fields {
@@ -68,12 +70,22 @@ impl Fields {
     pub(crate) fn of_draft(tbs: &[u8], key: KeyState) -> der::Result<Self> {
         let mut fields = Self::read(&TbsCertificate::from_der(tbs)?)?;
         fields.serial_number = None;
-        if key == KeyState::ToBeMade {
-            fields.key = format!("{}, to be made", fields.key);
-            fields.key_sha256 = None;
-            fields.subject_key_identifier = None;
-        }
+        let later = match key {
+            KeyState::Made => return Ok(fields),
+            KeyState::ToBeMade => "to be made",
+            KeyState::Locked => "to be opened",
+        };
+        fields.key = format!("{}, {later}", fields.key);
+        fields.key_sha256 = None;
+        fields.subject_key_identifier = None;
         Ok(fields)
+    }
+
+    /// Of a draft whose issuer has no key yet.
+    #[must_use]
+    pub(crate) fn without_issuer_key(mut self) -> Self {
+        self.authority_key_identifier = None;
+        self
     }
 
     /// Of a certificate.

@@ -17,13 +17,14 @@ mod files;
 mod listing;
 mod moment;
 mod output;
-mod passphrase;
 mod plan;
 mod progress;
 mod project;
 pub mod root;
+mod secret;
 mod stack;
 mod token;
+mod transcript;
 
 pub use exit::report;
 pub use files::{ensure_private_directory, write_new, write_private};
@@ -116,14 +117,12 @@ impl Context {
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { table, stack, output, command } = arguments;
     let now = Timestamp::now();
-    // The root's part of the ceremony happens on a machine without network: no AWS is touched.
-    if let Command::Ca(ca::Command::Root(command)) = command {
-        return command.run(output, now);
-    }
-    if let Command::Ca(ca::Command::Certify(command)) = command {
-        return command.run(output, now);
-    }
     let command = match command {
+        // The root's part of the ceremony happens on a machine without network.
+        Command::Ca(command) => match command.without_aws(output, now)? {
+            Some(rest) => Command::Ca(rest),
+            None => return Ok(()),
+        },
         Command::Broker(command) => match command.without_aws(output, now)? {
             Some(rest) => Command::Broker(rest),
             None => return Ok(()),

@@ -18,7 +18,7 @@ use birthcert::{
 };
 use birthcert_cli::{
     ceremony, ensure_private_directory,
-    root::{CERTIFICATE_FILE, Root, Subordinate},
+    root::{CERTIFICATE_FILE, NewRoot, Root, RootKey, Subordinate},
     write_private,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -65,12 +65,13 @@ fn open_root(directory: &Path, now: Timestamp) -> anyhow::Result<Root> {
         ensure_private_directory(&unfinished)?;
         let passphrase = random_passphrase()?;
         write_private(&unfinished.join(PASSPHRASE_FILE), &passphrase)?;
-        Root::create(&unfinished, "birthcert local root", None, &passphrase, now)?;
+        let key = RootKey::make_file(&unfinished, &passphrase)?;
+        Root::create(&unfinished, key, &NewRoot::lasting("birthcert local root"), now)?;
         fs::rename(&unfinished, directory)?;
     }
     let passphrase = fs::read_to_string(directory.join(PASSPHRASE_FILE))
         .context("the passphrase of the local root is lost")?;
-    Root::open(directory, &passphrase)
+    Root::open(directory, RootKey::open_file(directory, &passphrase)?)
 }
 
 fn random_passphrase() -> anyhow::Result<String> {

@@ -1,24 +1,29 @@
 //! `birthcert ca certify`: the root's part, which needs no network.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
-use birthcert::{clock::Timestamp, csr::VerifiedCsr};
+use birthcert::{
+    authority::CaCertificate,
+    clock::Timestamp,
+    csr::VerifiedCsr,
+    profile::{IssuedBy, Usage},
+};
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::{http_url, naming::Naming};
+use super::{http_url, naming::Naming, years::Years};
 use crate::{
     confirm::Consent,
     fields::{Fields, KeyState},
     files::{expect_new, read, write_new},
     output::Format,
-    passphrase::Passphrase,
     plan::Plan,
-    root::{Root, Subordinate},
+    root::{Root, Secrets, Subordinate, TokenArguments},
+    transcript::Transcript,
 };
-
-/// A year of the Gregorian calendar, on average.
-const SECONDS_PER_YEAR: f64 = 31_556_952.0;
 
 #[derive(clap::Args)]
 pub(crate) struct CertifyCommand {
@@ -38,91 +43,164 @@ pub(crate) struct CertifyCommand {
 
 #[derive(clap::Args)]
 pub(crate) struct Certification {
-    /// Directory with the root's two files.
+    /// Directory with the root's certificate and, unless it is in a token, its key.
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
     /// Years until the subordinate expires. What it issues must expire before.
-    #[arg(long, default_value_t = 60.0, value_name = "YEARS")]
-    valid_years: f64,
+    #[arg(long, default_value = "60", value_name = "YEARS")]
+    valid_years: Years,
     /// Where the root's CRL will be found.
     #[arg(long, value_name = "URL", value_parser = http_url)]
     root_crl_url: Option<String>,
     #[command(flatten)]
-    passphrase: Passphrase,
+    token: TokenArguments,
+    #[command(flatten)]
+    secrets: Secrets,
 }
 
 impl Certification {
     /// What the root is asked for.
-    pub(super) fn subordinate<'a>(
-        &'a self,
-        naming: &'a Naming,
-        common_name: &'a str,
-        now: Timestamp,
-    ) -> anyhow::Result<Subordinate<'a>> {
-        anyhow::ensure!(
-            self.valid_years.is_finite() && (0.01..=1000.0).contains(&self.valid_years),
-            "--valid-years must be between 0.01 and 1000"
-        );
-        Ok(Subordinate {
-            common_name,
-            organization: naming.organization.as_deref(),
+    pub(super) fn terms(&self, naming: &Naming) -> Terms {
+        Terms {
             usage: naming.usage.usage(),
-            not_after: now.plus((self.valid_years * SECONDS_PER_YEAR) as u64),
-            root_crl_url: self.root_crl_url.as_deref(),
-        })
+            common_name: naming.common_name(),
+            organization: naming.organization.clone(),
+            valid: self.valid_years,
+            root_crl_url: self.root_crl_url.clone(),
+        }
     }
 
-    /// The certificate that the root would sign for `key`.
-    pub(super) fn draft(
-        &self,
-        subordinate: &Subordinate<'_>,
-        key: SubjectPublicKeyInfoOwned,
-        state: KeyState,
-        now: Timestamp,
-    ) -> anyhow::Result<Fields> {
-        let root = Root::read_certificate(&self.root)?;
-        let draft = subordinate.draft(&root, key, now)?;
-        Ok(Fields::of_draft(draft.der(), state)?)
+    pub(super) fn directory(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn open(&self) -> anyhow::Result<Root> {
+        let key = self.token.place(&self.root).open(&self.secrets)?;
+        Root::open(&self.root, key)
+    }
+
+    /// The root's certificate, before its key is opened.
+    pub(super) fn certificate(&self) -> anyhow::Result<CaCertificate> {
+        Root::read_certificate(&self.root)
     }
 
     /// For a plan.
     pub(super) fn step(&self) -> String {
-        format!("sign the certificate with the root in {}", self.root.display())
+        format!("sign its certificate with the root in {}", self.root.display())
+    }
+}
+
+/// What a root is asked to certify of a subordinate, but for its key.
+pub(super) struct Terms {
+    pub(super) usage: Usage,
+    pub(super) common_name: String,
+    pub(super) organization: Option<String>,
+    pub(super) valid: Years,
+    pub(super) root_crl_url: Option<String>,
+}
+
+impl Terms {
+    pub(super) fn subordinate(&self, now: Timestamp) -> Subordinate<'_> {
+        Subordinate {
+            common_name: &self.common_name,
+            organization: self.organization.as_deref(),
+            usage: self.usage,
+            not_after: self.valid.from(now),
+            root_crl_url: self.root_crl_url.as_deref(),
+        }
     }
 
-    pub(super) fn open(&self) -> anyhow::Result<Root> {
-        Root::open(&self.root, &self.passphrase.read()?)
+    /// The certificate that `root` would sign for `key`.
+    pub(super) fn draft(
+        &self,
+        root: IssuedBy<'_>,
+        key: SubjectPublicKeyInfoOwned,
+        state: KeyState,
+        now: Timestamp,
+    ) -> anyhow::Result<Fields> {
+        let draft = self.subordinate(now).draft(root, key, now)?;
+        Ok(Fields::of_draft(draft.der(), state)?)
+    }
+}
+
+/// A subordinate to be certified by its request.
+pub(super) struct CertifyTask {
+    pub(super) terms: Terms,
+    csr: VerifiedCsr,
+    csr_path: PathBuf,
+    csr_pem: String,
+    pub(super) certificate: PathBuf,
+}
+
+impl CertifyTask {
+    /// Reads the request.
+    pub(super) fn new(terms: Terms, csr: PathBuf, certificate: PathBuf) -> anyhow::Result<Self> {
+        let csr_pem = read(&csr)?;
+        let verified = VerifiedCsr::from_pem(&csr_pem);
+        let verified = verified.map_err(|fault| anyhow::anyhow!("{}: {fault}", csr.display()))?;
+        Ok(Self { terms, csr: verified, csr_path: csr, csr_pem, certificate })
+    }
+
+    pub(super) fn key(&self) -> &SubjectPublicKeyInfoOwned {
+        self.csr.public_key()
+    }
+
+    pub(super) fn draft(&self, root: IssuedBy<'_>, now: Timestamp) -> anyhow::Result<Fields> {
+        self.terms.draft(root, self.key().clone(), KeyState::Made, now)
+    }
+
+    /// For a plan.
+    pub(super) fn step(&self) -> String {
+        format!(
+            "certify the key of {} and write {}",
+            self.csr_path.display(),
+            self.certificate.display()
+        )
+    }
+
+    pub(super) fn run(
+        &self,
+        root: &Root,
+        transcript: &mut Transcript,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        transcript.input(&self.csr_path, &self.csr_pem);
+        let pem = root.certify(&self.csr, &self.terms.subordinate(now), now)?;
+        write_new(&self.certificate, &pem)?;
+        transcript.step(self.step());
+        transcript.output(&self.certificate)?;
+        let certificate = CaCertificate::from_pem(&pem).map_err(anyhow::Error::msg)?;
+        transcript.certificate(certificate.der())
     }
 }
 
 #[derive(Serialize)]
 struct Certified {
     certificate: PathBuf,
+    transcript: PathBuf,
 }
 
 impl fmt::Display for Certified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "The subordinate's certificate: {}", self.certificate.display())
+        writeln!(f, "The subordinate's certificate: {}", self.certificate.display())?;
+        write!(f, "Transcript:                    {}", self.transcript.display())
     }
 }
 
 impl CertifyCommand {
-    pub(crate) fn run(&self, output: Format, now: Timestamp) -> anyhow::Result<()> {
-        expect_new(&self.certificate)?;
-        let csr = VerifiedCsr::from_pem(&read(&self.csr)?).map_err(anyhow::Error::msg)?;
-        let common_name = self.naming.common_name();
-        let subordinate = self.certification.subordinate(&self.naming, &common_name, now)?;
-        let key = csr.public_key().clone();
-        let draft = self.certification.draft(&subordinate, key, KeyState::Made, now)?;
-        let plan = Plan::new()
-            .step(self.certification.step())
-            .step(format!("write it to {}", self.certificate.display()))
-            .certificate(draft);
-        if !self.consent.given(output, plan)? {
+    pub(crate) fn run(self, output: Format, now: Timestamp) -> anyhow::Result<()> {
+        let Self { naming, certification, csr, certificate, consent } = self;
+        expect_new(&certificate)?;
+        let task = CertifyTask::new(certification.terms(&naming), csr, certificate)?;
+        let root = certification.certificate()?;
+        let draft = task.draft(IssuedBy::ca(&root, None), now)?;
+        let plan = Plan::new().step(task.step()).certificate(draft);
+        if !consent.given(output, plan)? {
             return Ok(());
         }
-        let certificate = self.certification.open()?.certify(&csr, &subordinate, now)?;
-        write_new(&self.certificate, &certificate)?;
-        output.print(&Certified { certificate: self.certificate.clone() })
+        let transcript = Transcript::begin("ca certify", certification.directory())?;
+        let ((), transcript) =
+            transcript.of(|transcript| task.run(&certification.open()?, transcript, now))?;
+        output.print(&Certified { certificate: task.certificate, transcript })
     }
 }

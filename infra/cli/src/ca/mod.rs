@@ -1,18 +1,26 @@
 //! `birthcert ca`: the root and the subordinates.
 
 mod activate;
+mod ceremony;
 mod certify;
+mod input;
 mod naming;
 mod request;
 mod root;
 mod subordinate;
+mod years;
 
-use crate::Context;
+use birthcert::clock::Timestamp;
+
+use crate::{Context, output::Format};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make a root CA: an encrypted key file and a certificate. Needs no network and no AWS.
+    /// Make a root CA: a key, in an encrypted file or a PKCS#11 token, and a certificate. Needs no network and no AWS.
     Root(root::RootCommand),
+    /// Hold a whole ceremony, root and subordinates, as a reviewed file has it. Needs no network and
+    /// no AWS.
+    Ceremony(ceremony::CeremonyCommand),
     /// Set up a subordinate CA in one go: request, certify and activate on this machine.
     Subordinate(subordinate::SubordinateCommand),
     /// Make a subordinate's key in KMS and write its certificate request.
@@ -24,13 +32,27 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Carries out what happens on a machine without network; gives back what does not.
+    pub(crate) fn without_aws(
+        self,
+        output: Format,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<Self>> {
+        match self {
+            Self::Root(command) => command.run(output, now)?,
+            Self::Ceremony(command) => command.run(output, now)?,
+            Self::Certify(command) => command.run(output, now)?,
+            rest => return Ok(Some(rest)),
+        }
+        Ok(None)
+    }
+
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
-            Self::Root(command) => command.run(context.output, context.now),
-            Self::Certify(command) => command.run(context.output, context.now),
             Self::Request(command) => command.run(context).await,
             Self::Activate(command) => command.run(context).await,
             Self::Subordinate(command) => command.run(context).await,
+            offline => offline.without_aws(context.output, context.now).map(drop),
         }
     }
 }

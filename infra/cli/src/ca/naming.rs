@@ -1,6 +1,7 @@
 //! What a subordinate is called and what it issues.
 
 use birthcert::profile::Usage;
+use serde::Deserialize;
 use x509_cert::name::Name;
 
 use crate::root;
@@ -29,7 +30,8 @@ impl Naming {
     }
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum UsageName {
     /// Identities of devices.
     Device,

@@ -1,6 +1,10 @@
 //! `birthcert ca subordinate`: request, certify and activate on one machine.
 
-use birthcert::{authority::AuthorityRecord, csr::VerifiedCsr};
+use birthcert::{
+    authority::{AuthorityRecord, CaCertificate},
+    csr::VerifiedCsr,
+    profile::IssuedBy,
+};
 
 use super::{
     activate::{Distribution, activate, check, expect_vacant, step},
@@ -8,7 +12,7 @@ use super::{
     naming::Naming,
     request::{Key, make_request},
 };
-use crate::{Context, confirm::Consent, plan::Plan};
+use crate::{Context, confirm::Consent, plan::Plan, transcript::Transcript};
 
 #[derive(clap::Args)]
 pub(crate) struct SubordinateCommand {
@@ -30,14 +34,15 @@ impl SubordinateCommand {
         let (usage, now) = (naming.usage, context.now);
         expect_vacant(context, usage).await?;
         let key = key.find(context, usage).await?;
-        let common_name = naming.common_name();
-        let subordinate = certification.subordinate(&naming, &common_name, now)?;
+        let terms = certification.terms(&naming);
         let (public_key, state) = key.public_key(context).await?;
+        let root = certification.certificate()?;
+        let draft = terms.draft(IssuedBy::ca(&root, None), public_key, state, now)?;
         let plan = Plan::new()
             .step(key.step())
             .step(certification.step())
             .step(step(context, usage))
-            .certificate(certification.draft(&subordinate, public_key, state, now)?);
+            .certificate(draft);
         if !consent.given(context.output, plan)? {
             return Ok(());
         }
@@ -46,10 +51,18 @@ impl SubordinateCommand {
         let root = certification.open()?;
         let request = make_request(context, &naming, key).await?;
         let csr = VerifiedCsr::from_pem(&request.csr_pem).map_err(anyhow::Error::msg)?;
+        let transcript = Transcript::begin("ca subordinate", certification.directory())?;
+        let (certificate_pem, _) = transcript.of(|transcript| {
+            let pem = root.certify(&csr, &terms.subordinate(now), now)?;
+            transcript.step(certification.step());
+            let certificate = CaCertificate::from_pem(&pem).map_err(anyhow::Error::msg)?;
+            transcript.certificate(certificate.der())?;
+            Ok(pem)
+        })?;
         let record = AuthorityRecord {
             name: usage.name().into(),
             key_arn: request.key_arn,
-            certificate_pem: root.certify(&csr, &subordinate, now)?,
+            certificate_pem,
             root_pem: root.certificate().pem().to_owned(),
             crl_url: distribution.crl_url,
             created_at: now,

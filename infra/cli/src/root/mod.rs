@@ -1,37 +1,52 @@
-//! The root CA: a key in an encrypted file, on a machine that should have no network.
+//! The root CA, on a machine that should have no network: a certificate, and a key in an encrypted
+//! file or in a PKCS#11 token.
+
+mod key;
+mod place;
+mod token;
+
+pub use key::{KEY_FILE, RootKey};
+pub(crate) use place::{Key, KeyPlace, Secrets, TokenArguments};
+pub(crate) use token::Token;
+pub use token::TokenPlace;
 
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use birthcert::{
     authority::CaCertificate,
-    certificate::Unverified,
     clock::Timestamp,
     csr::VerifiedCsr,
     lint::{LintedTbs, lint},
     name,
     profile::{self, IssuedBy, Profile, Usage},
 };
-use der::{Decode, pem::LineEnding, referenced::OwnedToRef};
+use der::{Decode, referenced::OwnedToRef};
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use p256::AffinePoint;
-use p256::ecdsa::{Signature, SigningKey, VerifyingKey, signature::hazmat::PrehashSigner};
-use p256::elliptic_curve::Generate;
-use pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
+use p256::{AffinePoint, ecdsa::VerifyingKey};
+use pkcs8::EncodePublicKey;
 use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::name::Name;
 
-use crate::files::{ensure_private_directory, expect_new, read, write_new, write_private};
+use crate::files::{ensure_private_directory, read, write_new};
 
-/// The key's file in a root's directory: PKCS#8, encrypted (PBES2 with scrypt and AES-256-CBC).
-pub const KEY_FILE: &str = "root-key.pem";
 /// The certificate's file in a root's directory.
 pub const CERTIFICATE_FILE: &str = "root.pem";
 
 /// A root whose key is open. It has neither `Debug` nor `Clone`.
 pub struct Root {
-    key: SigningKey,
+    key: RootKey,
     certificate: CaCertificate,
+}
+
+/// A root as it is asked for.
+pub struct NewRoot<'a> {
+    /// Its common name.
+    pub common_name: &'a str,
+    /// Its organization, if any.
+    pub organization: Option<&'a str>,
+    /// End of its validity; [`Timestamp::NEVER`] for a root that is replaced rather than expires.
+    pub not_after: Timestamp,
 }
 
 /// A subordinate CA as the root is asked to certify it.
@@ -48,62 +63,72 @@ pub struct Subordinate<'a> {
     pub root_crl_url: Option<&'a str>,
 }
 
+impl<'a> NewRoot<'a> {
+    /// One without an organization that does not expire.
+    #[must_use]
+    pub fn lasting(common_name: &'a str) -> Self {
+        Self { common_name, organization: None, not_after: Timestamp::NEVER }
+    }
+
+    /// The certificate for `key`, by itself, checked.
+    ///
+    /// # Errors
+    /// When a name is out of bounds, or it would expire before it is valid.
+    pub fn draft(&self, key: &VerifyingKey, now: Timestamp) -> anyhow::Result<LintedTbs> {
+        let subject = distinguished(self.common_name, self.organization)?;
+        let public_key = public_key_info(key)?;
+        let key_identifier = profile::key_identifier(public_key.owned_to_ref())?;
+        let profile = Profile::Root { subject: subject.clone() };
+        let itself = IssuedBy::itself(&subject, key, &key_identifier);
+        let rng = &mut UnwrapErr(SysRng);
+        Ok(lint(profile::build(&profile, itself, public_key, now, self.not_after, rng)?)?)
+    }
+}
+
 impl Subordinate<'_> {
-    /// The certificate for `key` as `root` would sign it, checked. Of a request only the key is
+    /// The certificate for `key` as the root would sign it, checked. Of a request only the key is
     /// taken.
     ///
     /// # Errors
     /// When a name is out of bounds or the subordinate would outlive the root.
     pub fn draft(
         &self,
-        root: &CaCertificate,
+        root: IssuedBy<'_>,
         key: SubjectPublicKeyInfoOwned,
         now: Timestamp,
     ) -> anyhow::Result<LintedTbs> {
         let &Self { common_name, organization, usage, not_after, root_crl_url } = self;
         let subject = distinguished(common_name, organization)?;
         ensure!(subject != *root.subject(), "a subordinate needs another name than its root's");
+        ensure!(
+            not_after <= root.not_after(),
+            "the subordinate, valid until {not_after}, would outlive its root, valid until {}",
+            root.not_after()
+        );
         let profile = Profile::Subordinate { subject, usage };
-        let issued_by = IssuedBy::ca(root, root_crl_url);
         let rng = &mut UnwrapErr(SysRng);
+        let issued_by = root.with_crl(root_crl_url);
         Ok(lint(profile::build(&profile, issued_by, key, now, not_after, rng)?)?)
     }
 }
 
 impl Root {
-    /// Makes a root in `directory`, which must not have one: a key, encrypted with `passphrase`, and
-    /// a certificate that does not expire.
+    /// Makes a root of `key`: its certificate, in `directory`, which must not have one.
     ///
     /// # Errors
     /// When there is one already, or a name is out of bounds.
     pub fn create(
         directory: &Path,
-        common_name: &str,
-        organization: Option<&str>,
-        passphrase: &str,
+        key: RootKey,
+        new: &NewRoot<'_>,
         now: Timestamp,
     ) -> anyhow::Result<Self> {
-        let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
-        let tbs = draft(common_name, organization, key.verifying_key(), now)?;
-        let certificate = sign(&key, tbs)?.verify(key.verifying_key())?.pem()?;
-
-        Self::expect_none(directory)?;
+        let tbs = new.draft(key.public(), now)?;
+        let certificate = key.sign(tbs)?.verify(key.public())?.pem()?;
         ensure_private_directory(directory)?;
-        // The key first: a certificate without its key would look like a root that was lost.
-        let encrypted = key.to_pkcs8_encrypted_pem(passphrase, LineEnding::LF)?;
-        write_private(&directory.join(KEY_FILE), &encrypted)?;
         write_new(&directory.join(CERTIFICATE_FILE), &certificate)?;
         let certificate = CaCertificate::from_pem(&certificate).map_err(anyhow::Error::msg)?;
         Ok(Self { key, certificate })
-    }
-
-    /// Checks that there is no root in `directory`, nor a half of one.
-    ///
-    /// # Errors
-    /// When there is.
-    pub(crate) fn expect_none(directory: &Path) -> anyhow::Result<()> {
-        // A key written beside another root's certificate would look like that root's.
-        [CERTIFICATE_FILE, KEY_FILE].iter().try_for_each(|file| expect_new(&directory.join(file)))
     }
 
     /// The certificate of the root in `directory`.
@@ -116,18 +141,16 @@ impl Root {
             .map_err(|fault| anyhow::anyhow!("{}: {fault}", path.display()))
     }
 
-    /// Opens the root in `directory`.
+    /// The root in `directory` with its key.
     ///
     /// # Errors
-    /// When there is none, the passphrase is wrong, or key and certificate do not belong together.
-    pub fn open(directory: &Path, passphrase: &str) -> anyhow::Result<Self> {
+    /// When there is none, or key and certificate do not belong together.
+    pub fn open(directory: &Path, key: RootKey) -> anyhow::Result<Self> {
         let certificate = Self::read_certificate(directory)?;
-        let key = read(&directory.join(KEY_FILE))?;
-        let key = SigningKey::from_pkcs8_encrypted_pem(&key, passphrase)
-            .map_err(|_| anyhow::anyhow!("the passphrase is wrong, or {KEY_FILE} is damaged"))?;
         ensure!(
-            key.verifying_key() == certificate.key(),
-            "{KEY_FILE} is not the key of {CERTIFICATE_FILE}"
+            key.public() == certificate.key(),
+            "the root's key is not the one in {}",
+            directory.join(CERTIFICATE_FILE).display()
         );
         Ok(Self { key, certificate })
     }
@@ -149,28 +172,10 @@ impl Root {
         subordinate: &Subordinate<'_>,
         now: Timestamp,
     ) -> anyhow::Result<String> {
-        let tbs = subordinate.draft(&self.certificate, request.public_key().clone(), now)?;
-        Ok(sign(&self.key, tbs)?.verify(self.certificate.key())?.pem()?)
+        let issued_by = IssuedBy::ca(&self.certificate, None);
+        let tbs = subordinate.draft(issued_by, request.public_key().clone(), now)?;
+        Ok(self.key.sign(tbs)?.verify(self.certificate.key())?.pem()?)
     }
-}
-
-/// The certificate of a root with `key`, checked.
-///
-/// # Errors
-/// When a name is out of bounds.
-pub fn draft(
-    common_name: &str,
-    organization: Option<&str>,
-    key: &VerifyingKey,
-    now: Timestamp,
-) -> anyhow::Result<LintedTbs> {
-    let subject = distinguished(common_name, organization)?;
-    let public_key = public_key_info(key)?;
-    let key_identifier = profile::key_identifier(public_key.owned_to_ref())?;
-    let profile = Profile::Root { subject: subject.clone() };
-    let itself = IssuedBy::itself(&subject, key, &key_identifier);
-    let rng = &mut UnwrapErr(SysRng);
-    Ok(lint(profile::build(&profile, itself, public_key, now, Timestamp::NEVER, rng)?)?)
 }
 
 /// In place of a key that a dry run may not make: the generator of P-256, whose private key is one.
@@ -185,9 +190,4 @@ pub(crate) fn public_key_info(key: &VerifyingKey) -> anyhow::Result<SubjectPubli
 pub(crate) fn distinguished(common_name: &str, organization: Option<&str>) -> anyhow::Result<Name> {
     name::distinguished(common_name, organization)
         .context("the common name and the organization must have 1 to 64 characters each")
-}
-
-fn sign(key: &SigningKey, tbs: LintedTbs) -> anyhow::Result<Unverified> {
-    let signature: Signature = key.sign_prehash(tbs.digest())?;
-    Ok(tbs.with_signature(&signature.to_der())?)
 }
