@@ -58,6 +58,8 @@ impl Rabbitmq {
             ("RABBITMQ_CONF_ENV_FILE", "/nonexistent".into()),
             ("RABBITMQ_CONFIG_FILE", config("rabbitmq")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", config("enabled_plugins")),
+            // It would be written to where the tests were started.
+            ("ERL_CRASH_DUMP_BYTES", "0".into()),
             // The script then becomes the server, instead of its parent.
             ("NOTIFY_SOCKET", at("nobody-listens")),
         ];
