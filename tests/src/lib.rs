@@ -32,6 +32,7 @@ pub mod process;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod runtime_api;
+pub mod softhsm;
 pub mod stack;
 pub mod template;
 pub mod tool;

@@ -82,7 +82,7 @@ pub fn file(contents: &str) -> anyhow::Result<NamedTempFile> {
     Ok(file)
 }
 
-fn missing(what: &str) -> String {
+pub(crate) fn missing(what: &str) -> String {
     format!("{what} is not here; install it with: tests/install-tools")
 }
 

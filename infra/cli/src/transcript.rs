@@ -126,15 +126,17 @@ impl Transcript {
             Ok(_) => "done".into(),
             Err(error) => format!("failed: {error:#}"),
         };
-        // What failed before anything was done left nothing to tell of.
-        if result.is_err() && self.steps.is_empty() {
-            return result.map(|value| (value, PathBuf::new()));
-        }
         self.ended_at = Timestamp::now().to_string();
-        let written = self.write();
         match result {
-            Ok(value) => Ok((value, written.context("all was done, but there is no transcript")?)),
-            Err(error) => Err(error),
+            Ok(value) => {
+                Ok((value, self.write().context("all was done, but there is no transcript")?))
+            }
+            // What failed before anything was done left nothing to tell of.
+            Err(error) if self.steps.is_empty() => Err(error),
+            Err(error) => match self.write() {
+                Ok(_) => Err(error),
+                Err(unwritten) => Err(error.context(format!("no transcript: {unwritten:#}"))),
+            },
         }
     }
 

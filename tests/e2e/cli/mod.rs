@@ -1,7 +1,9 @@
 //! `birthcert`, as the process that operators start, on a stack of each test's own.
 
 mod broker;
+mod ceremony;
 mod list;
+mod pkcs11;
 mod project;
 mod root;
 mod stack;
@@ -17,6 +19,8 @@ use tempfile::TempDir;
 pub(crate) fn tests() -> Vec<crate::Alone> {
     let suites = [
         root::tests(),
+        ceremony::tests(),
+        pkcs11::tests(),
         stack::tests(),
         subordinate::tests(),
         project::tests(),

@@ -211,6 +211,7 @@ async fn every_command_has_help() -> anyhow::Result<()> {
         " broker config mosquitto",
         " broker config aws-iot",
         " ca activate",
+        " ca ceremony",
         " ca certify",
         " ca request",
         " ca root",

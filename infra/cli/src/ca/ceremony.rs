@@ -19,30 +19,15 @@ use x509_cert::Certificate;
 use super::{certify::CertifyTask, input::Tasks, root::RootTask};
 use crate::{
     confirm::Consent,
-    files::read,
+    files::{expect_new, read},
     output::Format,
     plan::Plan,
     root::{Root, Secrets, distinguished, public_key_info},
     transcript::Transcript,
 };
 
-const EXAMPLE: &str = "\
-The input, for example (paths are relative to its folder):
-
-  directory: root               # root.pem and the transcripts; also the key, unless it is in a token
-  present: [A. Officer, W. Witness]
-  root:
-    common_name: Example root
-    organization: Example
-    key: file                   # or: key: {pkcs11: {module: …, token_label: …, key_label: …}}
-  subordinates:
-    - usage: device             # or server, or service
-      common_name: Example device CA
-      organization: Example
-      valid_years: 60
-      root_crl_url: http://pki.example.com/root.crl
-      csr: device.csr           # from birthcert ca request
-      certificate: device.pem   # for birthcert ca activate";
+const EXAMPLE: &str =
+    concat!("An input:\n\n", include_str!("../../../ceremony.yaml"), "\nSee docs/ceremony.md.");
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
@@ -89,7 +74,7 @@ impl CeremonyCommand {
             Some(root) => left_by(root, &tasks.subordinates)?,
             None => {
                 for task in &tasks.subordinates {
-                    crate::files::expect_new(&task.certificate)?;
+                    expect_new(&task.certificate)?;
                 }
                 tasks.subordinates.iter().collect()
             }

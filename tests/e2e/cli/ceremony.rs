@@ -1,0 +1,257 @@
+//! `birthcert ca ceremony`, its transcripts, and what an interruption leaves of it.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::openssl;
+use birthcert_tests::operator::{Operator, PASSPHRASE};
+use birthcert_tests::tool;
+use serde_json::Value;
+
+use super::subordinate::{CLIENTS, SERVERS, check_subordinate, other_request};
+
+/// As it stands.
+const EXAMPLE: &str = include_str!("../../../infra/ceremony.yaml");
+const HOLD: &str = "ca ceremony --input ceremony.yaml --passphrase-file passphrase --yes";
+const REHEARSE: &str = "ca ceremony --input ceremony.yaml";
+
+pub(super) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        the_example_is_held_as_it_stands,
+        a_transcript_tells_all_but_secrets,
+        an_interrupted_ceremony_goes_on,
+        a_ceremony_finds_what_it_did_not_make,
+        a_faulty_input_is_named_and_leaves_nothing,
+    ]
+}
+
+/// At a machine with an input and the two requests it names.
+async fn prepared(input: &str) -> anyhow::Result<Operator> {
+    let operator = Operator::offline()?;
+    fs::write(operator.path("ceremony.yaml"), input)?;
+    for name in ["device", "server"] {
+        other_request(&operator, name, "prime256v1").await?;
+    }
+    Ok(operator)
+}
+
+async fn the_example_is_held_as_it_stands() -> anyhow::Result<()> {
+    let operator = prepared(EXAMPLE).await?;
+    let before = operator.files()?;
+    let said = operator.done(REHEARSE).await?;
+    for words in [
+        "Dry run: nothing was made",
+        "1. make a key and write it, encrypted, to root/root-key.pem",
+        "2. sign the root's certificate and write root/root.pem",
+        "3. certify the key of device.csr and write device.pem",
+        "4. certify the key of server.csr and write server.pem",
+        "Certificate of CN=Example device CA,O=Example",
+        "CRL                http://pki.example.com/crl/root.crl",
+    ] {
+        ensure!(said.contains(words), "no {words:?}: {said}");
+    }
+    ensure!(operator.files()? == before && !operator.path("root").exists(), "it wrote");
+
+    let held = operator.json(HOLD).await?;
+    ensure!(held["root"] == "root/root.pem", "{held}");
+    ensure!(held["certificates"] == serde_json::json!(["device.pem", "server.pem"]), "{held}");
+    let root = operator.read("root/root.pem")?;
+    for (file, purpose) in [("device.pem", CLIENTS), ("server.pem", SERVERS)] {
+        check_subordinate(&operator.read(file)?, &root, purpose).await?;
+    }
+    // The key, the three certificates, and a transcript in two forms.
+    ensure!(operator.files()?.len() == before.len() + 6, "{:?}", operator.files()?.len());
+
+    let done = operator.files()?;
+    let said = operator.done(HOLD).await?;
+    ensure!(said.contains("All of it was there."), "{said}");
+    ensure!(operator.files()? == done, "it did something again");
+    Ok(())
+}
+
+async fn a_transcript_tells_all_but_secrets() -> anyhow::Result<()> {
+    let operator = prepared(EXAMPLE).await?;
+    let held = operator.json(HOLD).await?;
+    let path = held["transcript"].as_str().context("a path")?;
+    ensure!(path.starts_with("root/transcript-20") && path.ends_with("Z.json"), "{path}");
+    let json = operator.read(path)?;
+    let text = operator.read(&path.replace(".json", ".txt"))?;
+    for secret in [PASSPHRASE, "PRIVATE KEY"] {
+        ensure!(!json.contains(secret) && !text.contains(secret), "{secret} is in it");
+    }
+    let transcript: Value = serde_json::from_str(&json)?;
+    ensure!(transcript["outcome"] == "done" && transcript["command"] == "ca ceremony", "{json}");
+    ensure!(transcript["present"] == serde_json::json!(["A. Officer", "W. Witness"]), "{json}");
+    ensure!(transcript["steps"].as_array().map(Vec::len) == Some(4), "{json}");
+    for field in ["started_at", "ended_at", "machine", "user"] {
+        ensure!(transcript[field].as_str().is_some_and(|it| !it.is_empty()), "{field}: {json}");
+    }
+
+    // Every file by its hash, as coreutils and OpenSSL see them.
+    let mut sums = String::new();
+    let mut named = Vec::new();
+    for list in ["inputs", "outputs"] {
+        for file in transcript[list].as_array().context("a list")? {
+            let (path, sha256) = (file["path"].as_str(), file["sha256"].as_str());
+            let (path, sha256) = (path.context("a path")?, sha256.context("a hash")?);
+            ensure!(text.contains(&format!("{sha256}  {path}")), "not in the text: {path}");
+            sums += &format!("{sha256}  {}\n", operator.path(path).display());
+            named.push(path.to_owned());
+        }
+    }
+    let expected = ["ceremony.yaml", "device.csr", "server.csr", "root/root-key.pem"];
+    let expected = expected.into_iter().chain(["root/root.pem", "device.pem", "server.pem"]);
+    ensure!(named == expected.collect::<Vec<_>>(), "{named:?}");
+    let sums = tool::file(&sums)?;
+    let sums = sums.path().to_str().context("UTF-8")?;
+    let checked = tool::run("sha256sum", ["--check", "--strict", sums]).await?;
+    ensure!(checked.status.success(), "{}", checked.output);
+
+    let certificates = transcript["certificates"].as_array().context("a list")?;
+    for (made, file) in certificates.iter().zip(["root/root.pem", "device.pem", "server.pem"]) {
+        let pem = operator.path(file);
+        let pem = pem.to_str().context("UTF-8")?;
+        let args = ["x509", "-noout", "-serial", "-fingerprint", "-sha256", "-in", pem];
+        let seen = tool::run("openssl", args).await?.output.replace(':', "").to_lowercase();
+        for field in ["serial_number", "sha256"] {
+            let value = made[field].as_str().context("text")?;
+            ensure!(seen.contains(&format!("={value}")), "{file}: {field} {value}: {seen}");
+        }
+        ensure!(text.contains(made["key_sha256"].as_str().context("text")?), "{text}");
+    }
+
+    // A command of its own has a transcript of its own, which joins the first.
+    other_request(&operator, "third", "prime256v1").await?;
+    let certify = "ca certify --usage service --csr third.csr --root root --certificate third.pem \
+                   --passphrase-file passphrase --yes";
+    let certified = operator.json(certify).await?;
+    let second = certified["transcript"].as_str().context("a path")?;
+    ensure!(second != path && operator.read(path)? == json, "the first was touched");
+    ensure!(operator.read(second)?.contains("third.pem"));
+    Ok(())
+}
+
+async fn an_interrupted_ceremony_goes_on() -> anyhow::Result<()> {
+    // It ends between the two subordinates: there is no folder for the second.
+    let input = EXAMPLE.replace("certificate: server.pem", "certificate: out/server.pem");
+    let operator = prepared(&input).await?;
+    operator.run(HOLD).await?.refused(1, &["cannot create out/server.pem"])?;
+    let transcripts = || {
+        let names = fs::read_dir(operator.path("root"))?
+            .filter_map(|it| it.ok()?.file_name().into_string().ok());
+        let names = names.filter(|it| it.starts_with("transcript-") && it.ends_with(".json"));
+        anyhow::Ok(names.map(|it| format!("root/{it}")).collect::<Vec<_>>())
+    };
+    let failed = operator.read(&transcripts()?[0])?;
+    ensure!(failed.contains("failed: cannot create out/server.pem"), "{failed}");
+    ensure!(failed.contains("device.pem"), "what was done is not told: {failed}");
+    let kept: Vec<_> = ["root/root.pem", "root/root-key.pem", "device.pem"]
+        .into_iter()
+        .map(|file| Ok((file, operator.read(file)?)))
+        .collect::<anyhow::Result<_>>()?;
+
+    fs::create_dir(operator.path("out"))?;
+    let said = operator.done(REHEARSE).await?;
+    ensure!(said.contains("1. open the root root/root.pem, which is there"), "{said}");
+    ensure!(said.contains("2. certify the key of server.csr"), "{said}");
+    ensure!(!said.contains("device.pem"), "it would certify anew: {said}");
+    let held = operator.json(HOLD).await?;
+    for (file, contents) in kept {
+        ensure!(operator.read(file)? == contents, "{file} was changed");
+    }
+    let root = operator.read("root/root.pem")?;
+    check_subordinate(&operator.read("out/server.pem")?, &root, SERVERS).await?;
+    ensure!(transcripts()?.len() == 2, "{:?}", transcripts()?);
+    ensure!(operator.read(held["transcript"].as_str().context("a path")?)?.contains("\"done\""));
+
+    // It ended between the root's key and its certificate.
+    let operator = prepared(EXAMPLE).await?;
+    operator.makes_root().await?;
+    let key = operator.read("root/root-key.pem")?;
+    fs::remove_file(operator.path("root/root.pem"))?;
+    let said = operator.done(REHEARSE).await?;
+    ensure!(said.contains("go on with the key root/root-key.pem, which is there"), "{said}");
+    fs::write(operator.path("wrong"), "not the passphrase\n")?;
+    let wrong = HOLD.replace("passphrase-file passphrase", "passphrase-file wrong");
+    operator.refused(&wrong, 1, &["the passphrase is wrong"]).await?;
+    operator.done(HOLD).await?;
+    ensure!(operator.read("root/root-key.pem")? == key, "another key was made");
+    let root = operator.read("root/root.pem")?;
+    check_subordinate(&operator.read("device.pem")?, &root, CLIENTS).await?;
+    let text = openssl::text(&root).await?;
+    ensure!(text.contains("Subject: O = Example, CN = Example root"), "{text}");
+    Ok(())
+}
+
+async fn a_ceremony_finds_what_it_did_not_make() -> anyhow::Result<()> {
+    let operator = prepared(EXAMPLE).await?;
+    operator.makes_root().await?;
+    for line in [HOLD, REHEARSE] {
+        operator.refused(line, 1, &["root/root.pem is there, but its subject is"]).await?;
+    }
+    let operator = prepared(EXAMPLE).await?;
+    operator.done(HOLD).await?;
+    // Another root's, then one for another key.
+    let stranger = prepared(EXAMPLE).await?;
+    stranger.done(HOLD).await?;
+    let device = operator.read("device.pem")?;
+    stranger.hand("device.pem", &operator)?;
+    operator.refused(HOLD, 1, &["device.pem is there, but another root signed it"]).await?;
+    fs::write(operator.path("device.pem"), &device)?;
+    stranger.hand("device.csr", &operator)?;
+    operator.refused(HOLD, 1, &["device.pem is there, but has another name or key"]).await?;
+    // With a life that the input does not ask for.
+    let limited = EXAMPLE.replace("  # valid_years: 100", "  valid_years: 100");
+    fs::write(operator.path("ceremony.yaml"), limited)?;
+    operator.refused(HOLD, 1, &["root/root.pem is there, but valid until 9999"]).await?;
+    // A certificate without its root.
+    let operator = prepared(EXAMPLE).await?;
+    fs::write(operator.path("server.pem"), &device)?;
+    operator.refused(HOLD, 1, &["server.pem exists already and is never overwritten"]).await
+}
+
+async fn a_faulty_input_is_named_and_leaves_nothing() -> anyhow::Result<()> {
+    let operator = prepared(EXAMPLE).await?;
+    let third = "\n  - usage: service\n    common_name: Third\n    valid_years: 1\n";
+    let with = |more: &str| format!("{}{third}{more}", EXAMPLE.trim_end());
+    for (from, to, words) in [
+        ("  common_name: Example root", "  comon_name: Example root", "unknown field `comon_name`"),
+        ("directory: root\n", "", "missing field `directory`"),
+        ("  key: file\n", "", "missing field `key`"),
+        ("key: file", "key: floppy", "unknown variant `floppy`, expected `file` or `pkcs11`"),
+        ("key: file", "key: {pkcs11: {module: x, pin: 1234}}", "unknown field `pin`"),
+        ("key: file", "key: file\npassphrase: x", "unknown field `passphrase`"),
+        ("usage: server", "usage: mail", "unknown variant `mail`"),
+        ("valid_years: 60", "valid_years: 0", "between 0.01 and 1000"),
+        ("valid_years: 60", "valid_years: .nan", "between 0.01 and 1000"),
+        ("valid_years: 60", "valid_years: long", "subordinates[0].valid_years"),
+        ("http://pki.example.com", "pki.example.com", "http:// or https://"),
+        ("# valid_years: 100", "valid_years: 40", "would outlive its root"),
+        ("Example device CA", "\"\"", "1 to 64 characters"),
+        (
+            "common_name: Example device CA",
+            "common_name: Example root",
+            "another name than its root",
+        ),
+        ("csr: server.csr", "csr: device.csr", "two subordinates have one key"),
+        ("csr: server.csr", "csr: absent.csr", "cannot read absent.csr"),
+        ("csr: server.csr", "csr: ceremony.yaml", "ceremony.yaml: the request is not PEM"),
+        ("certificate: server.pem", "certificate: device.pem", "two subordinates want device.pem"),
+        ("directory: root", "directory: root\ndirectory: other", "duplicate"),
+        ("directory: root", "- directory", "ceremony.yaml"),
+    ] {
+        ensure!(EXAMPLE.contains(from), "the example has no {from:?}");
+        fs::write(operator.path("ceremony.yaml"), EXAMPLE.replace(from, to))?;
+        for line in [HOLD, REHEARSE] {
+            operator.refused(line, 1, &[words]).await.with_context(|| to.to_owned())?;
+        }
+    }
+    fs::write(operator.path("ceremony.yaml"), with(""))?;
+    operator.refused(REHEARSE, 1, &["subordinates[2]", "missing field `csr`"]).await?;
+    fs::write(operator.path("ceremony.yaml"), "")?;
+    operator.refused(REHEARSE, 1, &["ceremony.yaml"]).await?;
+    operator.refused("ca ceremony --input absent.yaml", 1, &["cannot read absent.yaml"]).await?;
+    operator.refused("ca ceremony", 2, &["--input"]).await?;
+    ensure!(!operator.path("root").exists());
+    Ok(())
+}
