@@ -188,6 +188,12 @@ impl Authority {
         &self.root
     }
 
+    /// When it ends, or its root.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.certificate.not_after.min(self.root.not_after)
+    }
+
     /// What of it gets into the certificates it issues.
     #[must_use]
     pub fn issued_by(&self) -> IssuedBy<'_> {
@@ -206,7 +212,7 @@ impl Authority {
     /// When it is for another usage, not valid now, or would expire before what it issues.
     pub fn check(&self, usage: Usage, now: Timestamp, leaf_not_after: Timestamp) -> Result<()> {
         let ca_not_before = self.certificate.not_before.max(self.root.not_before);
-        let ca_not_after = self.certificate.not_after.min(self.root.not_after);
+        let ca_not_after = self.not_after();
         if now < ca_not_before {
             return Err(self.fault(AuthorityFault::NotYetValid { ca_not_before }));
         }

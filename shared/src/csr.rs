@@ -3,8 +3,9 @@
 //! From a request only the key is taken: what else it asks for is the profile's to decide. A
 //! [`VerifiedCsr`] exists only if whoever sent it holds the private key.
 
-use der::{Decode, Encode, asn1::BitString, pem, referenced::OwnedToRef};
-use p256::ecdsa::{DerSignature, VerifyingKey};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use der::{Decode, Encode, asn1::BitString, pem};
+use p256::ecdsa::DerSignature;
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::{
@@ -15,44 +16,124 @@ use x509_cert::{
 
 use crate::{
     host::Host,
+    key::{KeyFault, KeyKind, PublicKey, SignatureFault},
     requested,
     signed::{self, Signed},
 };
 
 const LABEL: &str = "CERTIFICATE REQUEST";
+/// Of old tools (RFC 7468, section 7).
+const OLD_LABEL: &str = "NEW CERTIFICATE REQUEST";
 
-/// A certification request whose signature was verified.
-#[derive(Clone, Debug)]
-pub struct VerifiedCsr {
+/// A certification request that was read, and no more: whose key it names is anybody's guess.
+pub struct Csr<'a> {
+    signed: Signed<'a>,
     public_key: SubjectPublicKeyInfoOwned,
     attributes: Attributes,
 }
 
+/// A certification request whose signature was verified.
+#[derive(Clone, Debug)]
+pub struct VerifiedCsr {
+    public_key: PublicKey,
+    attributes: Attributes,
+}
+
+/// What is wrong with a request, in words for the one who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CsrError {
+    /// It is no request.
+    #[error("{0}")]
+    Form(&'static str),
+    /// Its key is not to be certified.
+    #[error("{0}")]
+    Key(#[from] KeyFault),
+    /// It is not signed with its own key.
+    #[error("{0}")]
+    Signature(#[from] SignatureFault),
+}
+
+/// The DER in a request's PEM (RFC 7468, section 7), with lines of any length.
+///
+/// # Errors
+/// When there is another number of blocks than one, another label, or no base64 in it.
+pub fn der_of_pem(text: &str) -> Result<Vec<u8>, CsrError> {
+    let form = |fault| Err(CsrError::Form(fault));
+    for label in [LABEL, OLD_LABEL] {
+        let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+        let Some((_, rest)) = text.split_once(&begin) else {
+            continue;
+        };
+        let Some((base64, after)) = rest.split_once(&end) else {
+            return form("the PEM has no END line");
+        };
+        if !after.trim_ascii().is_empty() {
+            return form("there is more after the END line of the PEM");
+        }
+        return der_of_base64(base64);
+    }
+    if text.contains("-----BEGIN ") {
+        return form("the PEM is not of a CERTIFICATE REQUEST");
+    }
+    form("the request is not PEM")
+}
+
+/// The DER in base64, with line ends or without.
+///
+/// # Errors
+/// When it is no base64.
+pub fn der_of_base64(text: &str) -> Result<Vec<u8>, CsrError> {
+    let bytes: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(bytes).map_err(|_| CsrError::Form("the request is not base64"))
+}
+
+impl<'a> Csr<'a> {
+    /// Reads a request in DER.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn from_der(der: &'a [u8]) -> Result<Self, CsrError> {
+        let malformed = |_| CsrError::Form("the request is not PKCS#10 in DER");
+        let signed = Signed::parse(der).map_err(malformed)?;
+        let CertReq { info, .. } = CertReq::from_der(der).map_err(malformed)?;
+        Ok(Self { signed, public_key: info.public_key, attributes: info.attributes })
+    }
+
+    /// Checks its key, and that it is signed with that key.
+    ///
+    /// # Errors
+    /// When the key is of no kind that is certified, or weak; or when the signature is not the key's.
+    pub fn verify(self) -> Result<VerifiedCsr, CsrError> {
+        let public_key = PublicKey::try_from(self.public_key)?;
+        self.signed.verify(&public_key)?;
+        Ok(VerifiedCsr { public_key, attributes: self.attributes })
+    }
+}
+
 impl VerifiedCsr {
-    /// Reads a request and verifies that it is signed with the key it asks to certify.
+    /// Reads a request for a key on P-256, as CAs, brokers and services have, and verifies that it is
+    /// signed with the key it asks to certify.
     ///
     /// # Errors
     /// What is wrong with it, in words for the one who sent it.
-    pub fn from_pem(text: &str) -> Result<Self, &'static str> {
-        let (label, der) =
-            pem::decode_vec(text.as_bytes()).map_err(|_| "the request is not PEM")?;
-        if label != LABEL && label != "NEW CERTIFICATE REQUEST" {
-            return Err("the PEM is not of a CERTIFICATE REQUEST");
+    pub fn from_pem(text: &str) -> Result<Self, CsrError> {
+        let csr = Csr::from_der(&der_of_pem(text)?)?.verify()?;
+        match csr.public_key.kind() {
+            KeyKind::P256 => Ok(csr),
+            _ => Err(CsrError::Form("the request's key is not on P-256")),
         }
-        let request = CertReq::from_der(&der).map_err(|_| "the request is not PKCS#10")?;
-        let key = VerifyingKey::try_from(request.info.public_key.owned_to_ref())
-            .map_err(|_| "the request's key is not on P-256")?;
-        let signed = Signed::parse(&der).map_err(|_| "the request is not PKCS#10")?;
-        if !signed.is_by(&key) {
-            return Err("the request is not signed with its own key and ecdsa-with-SHA256");
-        }
-        Ok(Self { public_key: request.info.public_key, attributes: request.info.attributes })
     }
 
     /// The key to certify.
     #[must_use]
     pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
-        &self.public_key
+        self.public_key.spki()
+    }
+
+    /// What kind of key it is.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        self.public_key.kind()
     }
 
     /// The DNS names and IP addresses that it asks for: a wish, until somebody has looked at it.

@@ -5,7 +5,9 @@
 use crate::{
     clock::Timestamp,
     config::ConfigError,
+    csr::CsrError,
     id::DeviceId,
+    key::KeyKinds,
     lint::LintError,
     store::{DeviceStatus, ItemError},
 };
@@ -35,6 +37,25 @@ pub enum Error {
     #[error("issuance limit of the device reached")]
     IssuanceLimitReached,
 
+    /// The project's devices are not given key pairs.
+    #[error("no server-generated keys in this project")]
+    GeneratedKeysNotAllowed,
+    /// The project's devices have keys of other kinds.
+    #[error("no keys of this kind in this project, but: {allowed}")]
+    KeyKindNotAllowed {
+        /// The kinds that they may have.
+        allowed: KeyKinds,
+    },
+    /// The key was certified for another device.
+    #[error("the key is another device's")]
+    KeyInUse,
+    /// A certificate for the key was revoked because the key was compromised.
+    #[error("the key is compromised")]
+    KeyCompromised,
+
+    /// The certification request cannot be granted; it quotes nothing of it.
+    #[error("bad certification request: {0}")]
+    Csr(#[from] CsrError),
     /// The form is broken; the text says how and quotes nothing of it.
     #[error("bad form: {0}")]
     Form(&'static str),
@@ -46,7 +67,10 @@ pub enum Error {
     },
     /// The body is of a content type that this operation does not read.
     #[error("content type not supported")]
-    UnsupportedMediaType,
+    UnsupportedMediaType {
+        /// What to send instead, as a sentence.
+        instead: &'static str,
+    },
     /// No such path.
     #[error("no such path")]
     NotFound,
@@ -213,6 +237,12 @@ pub enum AuthorityFault {
     NotYetValid {
         /// Begin of the CA's validity.
         ca_not_before: Timestamp,
+    },
+    /// The project's policy lets no certificate live beyond a time that is past.
+    #[error("the project's certificates may not live beyond {cap}, which is past")]
+    CapPassed {
+        /// When.
+        cap: Timestamp,
     },
     /// Its certificate, or its root's, is not valid any more.
     #[error("its certificate expired at {ca_not_after}")]

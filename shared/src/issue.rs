@@ -43,7 +43,7 @@ pub async fn issue(
     let Issuer { authority, signer, store } = issuer;
 
     // 1. Build: serial number, dates, extensions; then read it back and check it. No I/O.
-    let not_after = now.plus(holder.validity_seconds());
+    let not_after = holder.not_after(authority, now)?;
     let profile = holder.profile();
     authority.check(holder.usage(), now, not_after)?;
     let tbs = profile::build(&profile, authority.issued_by(), key, now, not_after, rng)?;

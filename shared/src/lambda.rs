@@ -3,7 +3,7 @@
 use std::{future::Future, net::IpAddr, process::ExitCode};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, header};
 use lambda_http::{
     Adapter, Body, LambdaEvent, Request, RequestExt, Response,
     aws_lambda_events::query_map::QueryMap,
@@ -172,11 +172,12 @@ pub fn source_address(request: &Request) -> Option<IpAddr> {
     address?.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Checks that a request is for `method` and `path`, whatever stage it came through.
+/// Checks that a request is for `path`, whatever stage it came through, and for one of the methods in
+/// `allow`, which is what the header `Allow` says of it.
 ///
 /// # Errors
 /// [`Error::NotFound`] or [`Error::MethodNotAllowed`].
-pub fn expect_route(request: &Request, method: &Method, path: &'static str) -> Result<()> {
+pub fn expect_route(request: &Request, allow: &'static str, path: &'static str) -> Result<()> {
     let stage = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
         Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
@@ -189,9 +190,9 @@ pub fn expect_route(request: &Request, method: &Method, path: &'static str) -> R
         .unwrap_or(raw);
     match () {
         () if local != path => Err(Error::NotFound),
-        () if request.method() != method => Err(Error::MethodNotAllowed {
-            allow: if method == Method::POST { "POST" } else { "GET" },
-        }),
+        () if !allow.split(", ").any(|method| method == request.method()) => {
+            Err(Error::MethodNotAllowed { allow })
+        }
         () => Ok(()),
     }
 }
@@ -218,6 +219,23 @@ pub fn single_header<'a>(
         }
         (Some(_), Some(_)) => Err(Rejection::Misplaced),
     }
+}
+
+/// The body, which may have up to `limit` bytes.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`].
+pub fn body(request: &Request, limit: usize) -> Result<&[u8]> {
+    let body: &[u8] = request.body().as_ref();
+    if body.len() > limit { Err(Error::BodyTooLarge { limit }) } else { Ok(body) }
+}
+
+/// The content type in lower case and without its parameters, if there is one: `""` for what no header
+/// should have.
+#[must_use]
+pub fn media_type(request: &Request) -> Option<String> {
+    let value = request.headers().get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// The response to a request: JSON, or a problem document, which is logged.
@@ -294,7 +312,7 @@ mod tests {
             ("rest-enroll", "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"),
         ] {
             let (status, body) = ask(&event(name), |request| async move {
-                expect_route(&request, &Method::POST, "/enroll").unwrap();
+                expect_route(&request, "POST", "/enroll").unwrap();
                 assert_eq!(single_header(&request, &TOKEN), Ok("ENROLLMENT_TOKEN"));
                 assert!(!request.body().is_empty());
                 outcome(&request, Ok(json!({ "id": request_id(&request) })))
@@ -386,7 +404,7 @@ mod tests {
             rest_api["multiValueHeaders"]["X-Forwarded-Proto"] = json!([scheme]);
             for event in [http_api, rest_api] {
                 let handler = |request: Request| async move {
-                    outcome(&request, expect_route(&request, &Method::GET, "/identity"))
+                    outcome(&request, expect_route(&request, "GET, POST", "/identity"))
                 };
                 assert_eq!(ask(&event, handler).await.0, 404, "{path} {query} {host} {scheme}");
             }
@@ -408,7 +426,7 @@ mod tests {
             event["requestContext"]["stage"] = stage.into();
             event["requestContext"]["http"]["method"] = method.into();
             let handler = |request: Request| async move {
-                let found = expect_route(&request, &Method::POST, "/enroll");
+                let found = expect_route(&request, "POST", "/enroll");
                 outcome(&request, found)
             };
             assert_eq!(ask(&event, handler).await.0, status, "{method} {path} of stage {stage}");

@@ -22,6 +22,7 @@ pub mod error;
 pub mod host;
 pub mod id;
 mod issue;
+pub mod key;
 pub mod keypair;
 pub mod kms;
 pub mod label;
@@ -31,6 +32,7 @@ pub mod lint;
 mod meter;
 mod metrics;
 pub mod name;
+pub mod organization;
 #[cfg(feature = "lambda")]
 pub mod problem;
 pub mod profile;

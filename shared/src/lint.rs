@@ -3,7 +3,7 @@
 //!
 //! Only what passes becomes a [`LintedTbs`], and nothing else can be signed.
 
-use const_oid::{AssociatedOid, db::rfc5912::ID_EC_PUBLIC_KEY};
+use const_oid::AssociatedOid;
 use der::{Decode, Encode, asn1::ObjectIdentifier, referenced::OwnedToRef};
 use p256::ecdsa::{DerSignature, VerifyingKey};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,7 @@ use x509_cert::{
 use crate::{
     certificate::Unverified,
     clock::Timestamp,
+    key::PublicKey,
     profile::{self, Tbs},
     signed,
     token::hex,
@@ -153,10 +154,12 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
     )?;
 
     let key = read.subject_public_key_info();
+    let checked = PublicKey::try_from(key.clone()).ok();
+    let checked = checked.ok_or(broken("the key is sound", "RFC 5480, RFC 8410, RFC 8017"))?;
     ensure(
-        key.algorithm.oid == ID_EC_PUBLIC_KEY && VerifyingKey::try_from(key.owned_to_ref()).is_ok(),
-        "the key is a point on P-256",
-        "RFC 5480, 2.1.1",
+        profile.key_kinds().contains(checked.kind()),
+        "the key is of a kind that the profile has",
+        "certificate profile",
     )?;
     if profile.is_root() {
         ensure(
@@ -234,12 +237,10 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
         "RFC 5280, 4.2",
     )?;
 
-    let key_fingerprint =
-        profile::key_fingerprint(key).map_err(|_| broken("the key encodes", "X.690"))?;
     Ok(LintedTbs {
         digest: Sha256::digest(&der).into(),
         serial_number: hex(serial),
-        key_fingerprint,
+        key_fingerprint: checked.fingerprint().to_owned(),
         not_before,
         not_after,
         der,
@@ -282,9 +283,10 @@ mod tests {
     use crate::{
         host::Host,
         id::DeviceId,
+        key::{KeyKind, KeyKinds},
         keypair::KeyPair,
         name::distinguished,
-        profile::{IssuedBy, Profile, Usage, build},
+        profile::{Device, IssuedBy, Profile, Usage, build},
         service::{Role, Service},
     };
 
@@ -327,7 +329,15 @@ mod tests {
     }
 
     fn device() -> Profile {
-        Profile::Device(DeviceId::generate(&mut UnwrapErr(SysRng)))
+        device_of(None)
+    }
+
+    fn device_of(organization: Option<&str>) -> Profile {
+        Profile::Device(Device {
+            id: DeviceId::generate(&mut UnwrapErr(SysRng)),
+            organization: organization.map(|it| it.parse().unwrap()),
+            key_kinds: KeyKinds::all(),
+        })
     }
 
     fn service(role: Role) -> Profile {

@@ -6,7 +6,10 @@
 use http::{Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::error::{Error, Rejection};
+use crate::{
+    csr::CsrError,
+    error::{Error, Rejection},
+};
 
 /// What goes before the fragment in a problem's `type`: the error catalogue of the documentation.
 pub const CATALOGUE: &str = "/docs/errors.md";
@@ -31,13 +34,19 @@ macro_rules! kinds {
 
 kinds! {
     INVALID_FORM = BAD_REQUEST, "invalid-form", "The form is not valid";
+    INVALID_CSR = BAD_REQUEST, "invalid-csr", "The certification request is not valid";
+    KEY_NOT_ACCEPTED = BAD_REQUEST, "key-not-accepted", "Keys like this are not certified";
     INVALID_ENROLLMENT_TOKEN = UNAUTHORIZED, "invalid-enrollment-token", "The enrollment token is not valid";
     INVALID_DEVICE_TOKEN = UNAUTHORIZED, "invalid-device-token", "The device token is not valid";
     TOKEN_PAUSED = FORBIDDEN, "enrollment-token-paused", "The enrollment token is paused";
     DEVICE_CAP_REACHED = FORBIDDEN, "device-cap-reached", "The enrollment token has reached its device cap";
     ADDRESS_NOT_ALLOWED = FORBIDDEN, "address-not-allowed", "The enrollment token is not valid from this address";
+    KEY_KIND_NOT_ALLOWED = FORBIDDEN, "key-kind-not-allowed", "The project does not allow keys of this kind";
+    GENERATED_KEYS_NOT_ALLOWED = FORBIDDEN, "generated-keys-not-allowed", "The project's devices make their own keys";
     NOT_FOUND = NOT_FOUND, "not-found", "There is nothing at this path";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take this method";
+    KEY_IN_USE = CONFLICT, "key-in-use", "The key is another device's";
+    KEY_COMPROMISED = CONFLICT, "key-compromised", "The key is compromised";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not supported";
     ISSUANCE_LIMIT_REACHED = TOO_MANY_REQUESTS, "issuance-limit-reached", "The device has reached its issuance limit";
@@ -122,15 +131,32 @@ impl From<&Error> for Problem {
                 24 * 60 * 60,
                 "This device was issued as many certificates as its project allows. An operator can lift the limit.",
             ),
+            Error::KeyKindNotAllowed { allowed } => plain(
+                KEY_KIND_NOT_ALLOWED,
+                &format!("This project's devices have keys of these kinds: {allowed}."),
+            ),
+            Error::GeneratedKeysNotAllowed => plain(
+                GENERATED_KEYS_NOT_ALLOWED,
+                "This project gives its devices no keys. Make one, and send a certification request with POST.",
+            ),
+            Error::KeyInUse => plain(
+                KEY_IN_USE,
+                "This key was certified for another device, and stays its. Make a new one for this device.",
+            ),
+            Error::KeyCompromised => plain(
+                KEY_COMPROMISED,
+                "A certificate for this key was revoked because the key was compromised. Make a new one.",
+            ),
+            Error::Csr(CsrError::Key(fault)) => plain(KEY_NOT_ACCEPTED, &sentence(fault)),
+            Error::Csr(fault) => plain(INVALID_CSR, &sentence(fault)),
             Error::Form(fault) => plain(INVALID_FORM, fault),
             Error::BodyTooLarge { limit } => {
                 plain(BODY_TOO_LARGE, &format!("The body may have at most {limit} bytes."))
             }
-            Error::UnsupportedMediaType => plain(
-                UNSUPPORTED_MEDIA_TYPE,
-                "Send application/x-www-form-urlencoded or multipart/form-data, or no body.",
-            ),
-            Error::NotFound => plain(NOT_FOUND, "The device API has POST /enroll and GET /identity."),
+            Error::UnsupportedMediaType { instead } => plain(UNSUPPORTED_MEDIA_TYPE, instead),
+            Error::NotFound => {
+                plain(NOT_FOUND, "The device API has POST /enroll, GET /identity and POST /identity.")
+            }
             Error::MethodNotAllowed { allow } => Self {
                 kind: METHOD_NOT_ALLOWED,
                 detail: format!("This path takes {allow}."),
@@ -162,6 +188,14 @@ impl From<&Error> for Problem {
             }
         }
     }
+}
+
+/// What an error says of itself, as a sentence.
+fn sentence(error: &impl std::error::Error) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    format!("{}{}.", first.map(String::from).unwrap_or_default(), letters.as_str())
 }
 
 /// The problem document of `error`, as an HTTP response without the headers that all responses have.

@@ -5,13 +5,11 @@
 
 use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use der::{
-    Encode,
     asn1::{Ia5String, ObjectIdentifier, OctetString},
     flagset::FlagSet,
 };
 use p256::ecdsa::VerifyingKey;
 use rand_core::CryptoRng;
-use sha2::Digest;
 use signature::Keypair;
 use spki::{
     AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SubjectPublicKeyInfoOwned,
@@ -39,7 +37,9 @@ use crate::{
     clock::Timestamp,
     error::Result,
     id::DeviceId,
+    key::{KeyKind, KeyKinds},
     name,
+    organization::Organization,
     registration::RegistrationCode,
     service::{LONGEST_VALIDITY_DAYS, Service},
     signed,
@@ -87,18 +87,32 @@ pub enum Profile {
         usage: Usage,
     },
     /// A device's birth certificate.
-    Device(DeviceId),
+    Device(Device),
     /// The certificate of a broker or another service.
     Service(Service),
     /// A proof to AWS IoT that a CA is ours, with a key that nobody keeps.
     Registration(RegistrationCode),
 }
 
+/// What a device's certificate says of it, and what key it may have.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its common name.
+    pub id: DeviceId,
+    /// Whose device it is, if its project says so.
+    pub organization: Option<Organization>,
+    /// The kinds of which its key may be one.
+    pub key_kinds: KeyKinds,
+}
+
 impl Profile {
     pub(crate) fn subject(&self) -> der::Result<Name> {
         match self {
             Self::Root { subject } | Self::Subordinate { subject, .. } => Ok(subject.clone()),
-            Self::Device(id) => name::distinguished(&id.to_string(), None),
+            Self::Device(device) => {
+                let organization = device.organization.as_ref().map(Organization::as_str);
+                name::distinguished(&device.id.to_string(), organization)
+            }
             Self::Service(service) => name::distinguished(&service.common_name().to_string(), None),
             Self::Registration(code) => name::distinguished(code.as_str(), None),
         }
@@ -114,7 +128,19 @@ impl Profile {
         BasicConstraints { ca, path_len_constraint }
     }
 
-    /// RFC 5280, section 4.2.1.3. A P-256 key in TLS 1.2 and 1.3 only ever signs.
+    /// The kinds of which the key may be one.
+    pub(crate) fn key_kinds(&self) -> KeyKinds {
+        match self {
+            Self::Device(device) => device.key_kinds.clone(),
+            Self::Root { .. }
+            | Self::Subordinate { .. }
+            | Self::Service(_)
+            | Self::Registration(_) => KeyKinds::only(KeyKind::P256),
+        }
+    }
+
+    /// RFC 5280, section 4.2.1.3. A leaf's key only ever signs: so it is in TLS 1.3, and in TLS 1.2 with
+    /// ephemeral Diffie-Hellman, for RSA keys too.
     pub(crate) fn key_usage(&self) -> KeyUsage {
         KeyUsage(match self {
             Self::Root { .. } | Self::Subordinate { .. } => {
@@ -357,9 +383,4 @@ impl DynSignatureAlgorithmIdentifier for PublicSigner<'_> {
     fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
         Ok(signed::ALGORITHM)
     }
-}
-
-/// SHA-256 of a key's DER, in hex: how the ledger names keys.
-pub(crate) fn key_fingerprint(key: &SubjectPublicKeyInfoOwned) -> der::Result<String> {
-    Ok(crate::token::hex(&sha2::Sha256::digest(key.to_der()?)))
 }

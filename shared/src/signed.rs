@@ -10,6 +10,8 @@ use p256::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier
 use sha2::{Digest, Sha256};
 use spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
 
+use crate::key::{PublicKey, SignatureFault};
+
 /// ecdsa-with-SHA256, whose parameters are absent (RFC 5758, section 3.2).
 pub(crate) const ALGORITHM: AlgorithmIdentifierOwned =
     AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA_256, parameters: None };
@@ -40,6 +42,12 @@ impl<'a> Signed<'a> {
     /// again (RFC 5280, sections 4.1.1.2 and 5.1.1.2).
     pub(crate) fn is_algorithm(&self, algorithm: &AlgorithmIdentifierRef<'_>) -> bool {
         self.algorithm == *algorithm
+    }
+
+    /// Checks that the signature is by `key`, with any algorithm that fits it.
+    pub(crate) fn verify(&self, key: &PublicKey) -> Result<(), SignatureFault> {
+        let signature = self.signature.as_bytes().ok_or(SignatureFault::Wrong)?;
+        key.verify(self.algorithm, self.tbs, signature)
     }
 
     /// Whether the signature is ecdsa-with-SHA256 by `key` over the signed part.

@@ -3,6 +3,7 @@
 use birthcert::{
     Error, Result,
     label::{InvalidLabel, Label},
+    lambda,
 };
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
@@ -15,6 +16,7 @@ pub(crate) const MAX_BYTES: usize = 8 * 1024;
 const FIELD: &str = "label";
 const UNKNOWN_FIELD: &str = "the form may only have the field label";
 const REPEATED: &str = "the form has more than one label";
+const INSTEAD: &str = "Send application/x-www-form-urlencoded or multipart/form-data, or no body.";
 const NOT_UTF8: &str = "the form is not UTF-8";
 
 /// The label in a request's form, if it has one.
@@ -22,27 +24,26 @@ const NOT_UTF8: &str = "the form is not UTF-8";
 /// # Errors
 /// When the body is too large, of another content type, or no such form.
 pub(crate) async fn label(request: &Request) -> Result<Option<Label>> {
-    let body: &[u8] = request.body().as_ref();
-    if body.len() > MAX_BYTES {
-        return Err(Error::BodyTooLarge { limit: MAX_BYTES });
-    }
-    let Some(content_type) = request.headers().get(CONTENT_TYPE) else {
+    let body = lambda::body(request, MAX_BYTES)?;
+    let Some(media_type) = lambda::media_type(request) else {
         return Ok(None);
     };
     if body.is_empty() {
         return Ok(None);
     }
-    let content_type = content_type.to_str().map_err(|_| Error::UnsupportedMediaType)?;
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    let text = if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        urlencoded(body)?
-    } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
-        multipart(body, content_type).await?
-    } else {
-        return Err(Error::UnsupportedMediaType);
+    let text = match media_type.as_str() {
+        "application/x-www-form-urlencoded" => urlencoded(body)?,
+        "multipart/form-data" => multipart(body, content_type(request)).await?,
+        _ => return Err(Error::UnsupportedMediaType { instead: INSTEAD }),
     };
     let label = text.map(|text| Label::try_from(text.as_str())).transpose();
     label.map_err(|invalid: InvalidLabel| Error::Form(invalid.text()))
+}
+
+/// With its parameters.
+fn content_type(request: &Request) -> &str {
+    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
 }
 
 /// The crate form_urlencoded would replace bytes that are no UTF-8 instead of refusing them.
@@ -138,7 +139,10 @@ mod tests {
         assert!(fault(URLENCODED, b"label=\xff").await.contains("UTF-8"));
         assert!(fault(URLENCODED, b"label").await.contains("empty"));
         assert!(fault(URLENCODED, b"label=a%0Ab").await.contains("control"));
-        assert!(matches!(read("text/plain", b"label=x").await, Err(Error::UnsupportedMediaType)));
+        assert!(matches!(
+            read("text/plain", b"label=x").await,
+            Err(Error::UnsupportedMediaType { .. })
+        ));
         assert!(matches!(
             read(URLENCODED, &[b'x'; MAX_BYTES + 1]).await,
             Err(Error::BodyTooLarge { limit: MAX_BYTES })

@@ -22,7 +22,7 @@ use birthcert::{
     world::World,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use http::{HeaderName, Method};
+use http::HeaderName;
 use lambda_http::{Body, Request, Response};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -74,7 +74,7 @@ impl Enroll {
         now: Timestamp,
         request_id: &str,
     ) -> Result<Enrolled> {
-        lambda::expect_route(request, &Method::POST, PATH)?;
+        lambda::expect_route(request, "POST", PATH)?;
         let token = enrollment_token(request).map_err(Error::EnrollmentToken)?;
         let label = form::label(request).await?;
 

@@ -1,7 +1,11 @@
 //! `GET /identity`: a device token in, a new key pair and its certificate out.
+//! `POST /identity`: a device token and a certification request in, a certificate for the device's own
+//! key out.
 //!
 //! A first identity costs two round trips in sequence: one to DynamoDB, one to KMS. Project policies
 //! and the CA's record are cached for a minute and loaded before the first request.
+
+mod request;
 
 use std::sync::Arc;
 
@@ -13,6 +17,7 @@ use birthcert::{
     certificate::Certificate,
     clock::Timestamp,
     config::Config,
+    csr::VerifiedCsr,
     error::{AuthorityFault, Rejection},
     id::{DeviceId, ProjectId},
     issue,
@@ -20,7 +25,7 @@ use birthcert::{
     kms::Signer,
     lambda,
     profile::Usage,
-    store::{Holder, Policy, Store},
+    store::{Holder, KeySource, Policy, PolicyTerms, Store},
     token::DeviceToken,
     world::World,
 };
@@ -55,7 +60,8 @@ struct IssuingCa {
 struct Released {
     device_id: DeviceId,
     device_certificate_pem: String,
-    device_private_key_pem: Zeroizing<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_private_key_pem: Option<Zeroizing<String>>,
     certificate_chain_pem: String,
     ca_certificate_pem: String,
     serial_number: String,
@@ -100,16 +106,31 @@ impl Identity {
         now: Timestamp,
         request_id: &str,
     ) -> Result<Released> {
-        lambda::expect_route(request, &Method::GET, PATH)?;
+        lambda::expect_route(request, "GET, POST", PATH)?;
         let token = device_token(request).map_err(Error::DeviceToken)?;
+        let csr = match *request.method() {
+            Method::POST => Some(request::csr(request)?),
+            _ => None,
+        };
         let ca = self.issuing_ca(now).await?;
         let policy = self.policy(token.project(), now).await?;
+        if let Err(error) = permitted(&policy, csr.as_ref()) {
+            // The policy is not everybody's to know.
+            self.store.authenticate(&token, &policy).await?;
+            return Err(error);
+        }
 
         let rng = &mut UnwrapErr(SysRng);
-        let key_pair = KeyPair::generate(rng);
+        let (key, private_key, source) = match csr {
+            Some(csr) => (csr.public_key().clone(), None, KeySource::Device),
+            None => {
+                let pair = KeyPair::generate(rng);
+                (pair.public_key()?, Some(pair), KeySource::Generated)
+            }
+        };
         let issuer = Issuer { authority: &ca.authority, signer: &ca.signer, store: &self.store };
-        let holder = Holder::Device { token: &token, policy: &policy };
-        let certificate = issue(issuer, holder, key_pair.public_key()?, now, rng).await?;
+        let holder = Holder::Device { token: &token, policy: &policy, source };
+        let certificate = issue(issuer, holder, key, now, rng).await?;
 
         let (project_id, device_id) = (token.project(), token.subject());
         let serial_number = certificate.serial_number();
@@ -117,7 +138,7 @@ impl Identity {
         let ca_days_left = not_after.days_until(ca.authority.certificate().not_after());
         Event::Issued { project_id, device_id, serial_number, not_after, ca_days_left }
             .log(self.world, Some(request_id));
-        release(device_id, &key_pair, &certificate, &ca.authority)
+        release(device_id, private_key.as_ref(), &certificate, &ca.authority)
     }
 
     async fn preload(&self, now: Timestamp) -> Result<()> {
@@ -175,6 +196,18 @@ impl Identity {
     }
 }
 
+/// Whether devices of the project may have such a key.
+fn permitted(policy: &Policy, csr: Option<&VerifiedCsr>) -> Result<()> {
+    let PolicyTerms { key_kinds, server_generated_keys, .. } = policy.terms();
+    match csr {
+        None if !server_generated_keys => Err(Error::GeneratedKeysNotAllowed),
+        Some(csr) if !key_kinds.contains(csr.kind()) => {
+            Err(Error::KeyKindNotAllowed { allowed: key_kinds.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn device_token(request: &Request) -> Result<DeviceToken, Rejection> {
     let credentials = lambda::single_header(request, &AUTHORIZATION)?;
     let (scheme, token) = credentials.split_once(' ').ok_or(Rejection::Misplaced)?;
@@ -187,7 +220,7 @@ fn device_token(request: &Request) -> Result<DeviceToken, Rejection> {
 
 fn release(
     device_id: DeviceId,
-    key_pair: &KeyPair,
+    private_key: Option<&KeyPair>,
     certificate: &Certificate,
     authority: &Authority,
 ) -> Result<Released> {
@@ -196,7 +229,7 @@ fn release(
         device_id,
         certificate_chain_pem: format!("{leaf}{}", authority.certificate().pem()),
         device_certificate_pem: leaf,
-        device_private_key_pem: key_pair.private_key_pem()?,
+        device_private_key_pem: private_key.map(KeyPair::private_key_pem).transpose()?,
         ca_certificate_pem: authority.root().pem().to_owned(),
         serial_number: certificate.serial_number().to_owned(),
         not_before: certificate.not_before().to_string(),

@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    META, Store, is_condition_failure, item, key, number, project::partition, record, string,
+    Change, META, Store, change, is_condition_failure, item, key, number, project::partition,
+    record, string,
 };
 use crate::{
     address::AddressRanges,
@@ -111,18 +112,6 @@ pub struct NewToken {
     pub address_ranges: Option<AddressRanges>,
 }
 
-/// What becomes of one of a token's attributes.
-#[derive(Clone, Debug, Default)]
-pub enum Change<T> {
-    /// It stays as it is.
-    #[default]
-    Keep,
-    /// It is removed: there is no such limit any more.
-    Remove,
-    /// It becomes this.
-    Set(T),
-}
-
 /// What an operator changes about an enrollment token. It all takes effect in one write.
 #[derive(Clone, Debug, Default)]
 pub struct TokenChanges {
@@ -216,32 +205,15 @@ impl Store {
         token: TokenId,
         changes: &TokenChanges,
     ) -> Result<EnrollmentTokenRecord> {
-        let mut update = self.token_update(project, token);
-        let (mut set, mut remove) = (Vec::new(), Vec::new());
-        for (name, change) in [
+        let attributes = [
             ("batch_label", changes.batch_label.value(|label| string(label.as_str()))),
             ("expires_at", changes.expires_at.value(|time| number(time.unix()))),
             ("device_cap", changes.device_cap.value(|cap| number(*cap))),
             ("address_ranges", changes.address_ranges.value(ranges_value)),
-        ] {
-            match change {
-                Change::Keep => {}
-                Change::Remove => remove.push(name),
-                Change::Set(value) => {
-                    set.push(format!("{name} = :{name}"));
-                    update = update.expression_attribute_values(format!(":{name}"), value);
-                }
-            }
-        }
-        let mut clauses = Vec::new();
-        if !set.is_empty() {
-            clauses.push(format!("SET {}", set.join(", ")));
-        }
-        if !remove.is_empty() {
-            clauses.push(format!("REMOVE {}", remove.join(", ")));
-        }
-        let expression = (!clauses.is_empty()).then(|| clauses.join(" "));
-        self.updated(update.set_update_expression(expression), project, token).await
+        ];
+        let attributes = attributes.map(|(name, change)| (name.to_owned(), name, change));
+        let update = change::apply(self.token_update(project, token), attributes);
+        self.updated(update, project, token).await
     }
 
     /// A token of a project.
@@ -301,16 +273,6 @@ impl Store {
                 Err(Error::Missing(format!("token {token} in project {project}")))
             }
             Err(error) => Err(self.unavailable(&error)),
-        }
-    }
-}
-
-impl<T> Change<T> {
-    fn value(&self, attribute: impl FnOnce(&T) -> AttributeValue) -> Change<AttributeValue> {
-        match self {
-            Self::Keep => Change::Keep,
-            Self::Remove => Change::Remove,
-            Self::Set(value) => Change::Set(attribute(value)),
         }
     }
 }

@@ -12,16 +12,18 @@ use aws_sdk_dynamodb::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Item, META, Policy, Store,
+    Item, KeyRecord, META, Policy, Store,
     device::{self, DeviceStatus, Standing},
     incomplete, item, key, number, record, service, string,
 };
 use crate::{
+    authority::Authority,
     aws::is_throttling,
     clock::Timestamp,
-    error::{Error, Rejection, Result, Service},
+    error::{AuthorityFault, Error, Rejection, Result, Service},
+    key::{KeyKind, KeyKinds},
     lint::LintedTbs,
-    profile::{Profile, Usage},
+    profile::{self, Profile, Usage},
     registration::RegistrationCode,
     revocation::RevocationReason,
     token::{DeviceToken, hex},
@@ -40,6 +42,8 @@ pub enum Holder<'a> {
         token: &'a DeviceToken,
         /// The policy of the project that the token names.
         policy: &'a Policy,
+        /// Who made the key.
+        source: KeySource,
     },
     /// A broker or another service, by an operator's word.
     Service {
@@ -55,10 +59,26 @@ pub enum Holder<'a> {
     Registration(&'a RegistrationCode),
 }
 
+/// Who made a device's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// We did, on P-256.
+    Generated,
+    /// The device, which never shows it.
+    Device,
+}
+
 impl Holder<'_> {
     pub(crate) fn profile(&self) -> Profile {
         match self {
-            Self::Device { token, .. } => Profile::Device(token.subject()),
+            Self::Device { token, policy, source } => Profile::Device(profile::Device {
+                id: token.subject(),
+                organization: policy.terms().organization.clone(),
+                key_kinds: match source {
+                    KeySource::Generated => KeyKinds::only(KeyKind::P256),
+                    KeySource::Device => policy.terms().key_kinds.clone(),
+                },
+            }),
             Self::Service { service, .. } => Profile::Service((*service).clone()),
             Self::Registration(code) => Profile::Registration((*code).clone()),
         }
@@ -71,11 +91,22 @@ impl Holder<'_> {
         }
     }
 
-    pub(crate) fn validity_seconds(&self) -> u64 {
+    /// When a certificate expires that `authority` issues at `now`. What an operator asks for is what
+    /// they get, or an error; a device gets what there is.
+    ///
+    /// # Errors
+    /// When the policy's cap is past.
+    pub(crate) fn not_after(&self, authority: &Authority, now: Timestamp) -> Result<Timestamp> {
         match self {
-            Self::Device { policy, .. } => policy.validity_seconds(),
-            Self::Service { validity_days, .. } => u64::from(*validity_days) * DAY,
-            Self::Registration(_) => DAY,
+            Self::Device { policy, .. } => {
+                let not_after = policy.not_after(now, authority.not_after());
+                if not_after <= now {
+                    return Err(authority.fault(AuthorityFault::CapPassed { cap: not_after }));
+                }
+                Ok(not_after)
+            }
+            Self::Service { validity_days, .. } => Ok(now.plus(u64::from(*validity_days) * DAY)),
+            Self::Registration(_) => Ok(now.plus(DAY)),
         }
     }
 
@@ -184,10 +215,8 @@ impl Store {
         };
         let entry_item = || item(partition.clone(), sort(&entry.serial_number), &entry);
         let is_device = match holder {
-            Holder::Device { token, policy } => {
-                let entry_item = entry_item()?;
-                self.record_for_device(token, policy, &entry.serial_number, entry_item, now)
-                    .await?;
+            Holder::Device { token, policy, .. } => {
+                self.record_for_device(token, policy, &entry, entry_item()?, now).await?;
                 true
             }
             Holder::Service { service, renews, .. } => {
@@ -208,8 +237,8 @@ impl Store {
         &self,
         token: &DeviceToken,
         policy: &Policy,
-        serial_number: &str,
-        entry: Item,
+        entry: &LedgerEntry,
+        entry_item: Item,
         now: Timestamp,
     ) -> Result<()> {
         // The first guess is a device that was never issued anything: it costs one round trip. A
@@ -217,8 +246,9 @@ impl Store {
         let mut live_serials = Vec::new();
         for attempt in 0..ATTEMPTS {
             let mut writes = vec![
-                self.claim(token, policy, serial_number, &live_serials, now)?,
-                self.put_new(entry.clone())?,
+                self.claim(token, policy, &entry.serial_number, &live_serials, now)?,
+                self.claim_key(&entry.key_fingerprint, token.subject())?,
+                self.put_new(entry_item.clone())?,
             ];
             for superseded in &live_serials {
                 writes.push(self.supersede(token, policy, superseded, now)?);
@@ -238,6 +268,10 @@ impl Store {
                 Cancellation::Condition(old) => {
                     let standing = old.map(record::<Standing>).transpose()?;
                     live_serials = entitlement(standing, token, policy)?;
+                }
+                Cancellation::Key(old) => {
+                    let key = old.map(record::<KeyRecord>).transpose()?;
+                    return Err(key.map_or(Error::Contended, |key| key.refusal()));
                 }
                 Cancellation::Conflict => {
                     // Another transaction holds the item for some milliseconds.
@@ -385,12 +419,15 @@ pub(super) fn write(
 enum Cancellation {
     /// The device's condition did not hold; with its item, if there is one.
     Condition(Option<Item>),
+    /// The device's did, and its key's did not; with the key's item.
+    Key(Option<Item>),
     Conflict,
     Throttled,
     Other,
 }
 
-/// The first reason is the device's own. A conflict or a throttle says nothing about conditions.
+/// The first reason is the device's own, the second its key's. A conflict or a throttle says nothing about
+/// conditions, and of a key nobody learns anything who was not found to be the device.
 fn reading(reasons: &[CancellationReason]) -> Cancellation {
     let codes = || reasons.iter().filter_map(CancellationReason::code);
     match reasons.first() {
@@ -399,7 +436,24 @@ fn reading(reasons: &[CancellationReason]) -> Cancellation {
             Cancellation::Condition(own.item().cloned())
         }
         _ if codes().any(|code| code == "TransactionConflict") => Cancellation::Conflict,
-        _ => Cancellation::Other,
+        _ => match reasons.get(1) {
+            Some(key) if key.code() == Some("ConditionalCheckFailed") => {
+                Cancellation::Key(key.item().cloned())
+            }
+            _ => Cancellation::Other,
+        },
+    }
+}
+
+impl Store {
+    /// Checks that a token authenticates a device that may ask for certificates: for what is refused
+    /// before anything is recorded, and not everybody's to know.
+    ///
+    /// # Errors
+    /// When it does not, or the store is away.
+    pub async fn authenticate(&self, token: &DeviceToken, policy: &Policy) -> Result<()> {
+        let standing = self.get(device::partition(token.subject()), META.into()).await?;
+        entitlement(standing, token, policy).map(drop)
     }
 }
 

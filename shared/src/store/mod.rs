@@ -7,6 +7,7 @@
 //! | device | `DEVICE#<id>` | `META` |
 //! | certificate (the ledger) | `DEVICE#<id>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
 //! | authority | `CA#<name>` | `META` |
+//! | device's key | `KEY#<fingerprint>` | `META` |
 //!
 //! | index | partition | sort | what it is for |
 //! |---|---|---|---|
@@ -21,8 +22,10 @@
 
 mod admission;
 mod authority;
+mod change;
 mod device;
 mod enrollment;
+mod keys;
 mod ledger;
 mod lookup;
 mod pages;
@@ -52,12 +55,14 @@ use crate::{
     error::{Error, Result, Service},
 };
 
+pub use change::Change;
 pub use device::{DeviceDetails, DeviceRecord, DeviceStatus};
-pub use enrollment::{Change, EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
-pub use ledger::{EntryKey, Holder, LedgerEntry, Recorded};
+pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
+pub use keys::KeyRecord;
+pub use ledger::{EntryKey, Holder, KeySource, LedgerEntry, Recorded};
 pub use lookup::{CertificateStatus, Owner};
 pub use pages::{DevicePage, DeviceQuery, Position};
-pub use project::{Policy, PolicyError, ProjectRecord};
+pub use project::{Policy, PolicyError, PolicyTerms, ProjectChanges, ProjectRecord, ProjectTerms};
 pub use revocation::Stamped;
 pub use service::ServiceCertificate;
 

@@ -1,9 +1,23 @@
 //! Projects: a fleet, and the policy for its certificates.
 
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::{Deserialize, Serialize};
 
-use super::{META, Store, item};
-use crate::{clock::Timestamp, error::Result, id::ProjectId, label::Label};
+use super::{
+    Change, META, Store, change, is_condition_failure, item, key, ledger::strings, number, record,
+    string,
+};
+use crate::{
+    clock::Timestamp,
+    error::{Error, Result},
+    id::ProjectId,
+    key::{KeyKind, KeyKinds},
+    label::Label,
+    organization::Organization,
+};
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 pub(super) fn partition(id: ProjectId) -> String {
     format!("PROJECT#{id}")
@@ -22,20 +36,82 @@ pub struct ProjectRecord {
     pub created_at: Timestamp,
 }
 
-/// What a project's devices get.
+/// What a project's devices get. Functions may hold to the one of a minute ago.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawPolicy")]
-pub struct Policy {
-    validity_days: u32,
-    grace_hours: u32,
-    issuance_limit: u32,
+#[serde(try_from = "PolicyTerms", into = "PolicyTerms")]
+pub struct Policy(PolicyTerms);
+
+/// A policy's terms, before anybody looked whether they make sense.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyTerms {
+    /// For how many days a certificate is valid.
+    pub validity_days: u32,
+    /// How many hours a superseded certificate stays off the CRL.
+    pub grace_hours: u32,
+    /// How many certificates a device may be issued.
+    pub issuance_limit: u32,
+    /// When every certificate expires at the latest: AWS IoT, for one, takes none that lives beyond
+    /// 2049-12-31T23:59:59Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after_cap: Option<Timestamp>,
+    /// Of which kinds the keys may be that devices bring along.
+    #[serde(default = "KeyKinds::all")]
+    pub key_kinds: KeyKinds,
+    /// Whether devices may also be given key pairs.
+    #[serde(default = "allowed")]
+    pub server_generated_keys: bool,
+    /// The organization in the subject of every certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Organization>,
 }
 
-#[derive(Deserialize)]
-struct RawPolicy {
-    validity_days: u32,
-    grace_hours: u32,
-    issuance_limit: u32,
+/// Of policies that were stored before there was a choice.
+fn allowed() -> bool {
+    true
+}
+
+/// What an operator changes about a project, before anybody looked whether it makes sense.
+#[derive(Clone, Debug, Default)]
+pub struct ProjectTerms {
+    /// For people.
+    pub name: Option<Label>,
+    /// For how many days a certificate is valid.
+    pub validity_days: Option<u32>,
+    /// How many hours a superseded certificate stays off the CRL.
+    pub grace_hours: Option<u32>,
+    /// How many certificates a device may be issued.
+    pub issuance_limit: Option<u32>,
+    /// When every certificate expires at the latest.
+    pub not_after_cap: Change<Timestamp>,
+    /// Of which kinds the keys may be that devices bring along.
+    pub key_kinds: Option<KeyKinds>,
+    /// Whether devices may also be given key pairs.
+    pub server_generated_keys: Option<bool>,
+    /// The organization in the subject of every certificate.
+    pub organization: Change<Organization>,
+}
+
+/// What an operator changes about a project. It all takes effect in one write.
+#[derive(Clone, Debug)]
+pub struct ProjectChanges(ProjectTerms);
+
+impl ProjectChanges {
+    /// The changes of an operator at `now`.
+    ///
+    /// # Errors
+    /// When a term is out of its bounds, or the cap is past.
+    pub fn new(terms: ProjectTerms, now: Timestamp) -> Result<Self, PolicyError> {
+        // No term's bounds depend on another: what holds among the defaults holds anywhere.
+        let Policy(mut policy) = Policy::default();
+        policy.validity_days = terms.validity_days.unwrap_or(policy.validity_days);
+        policy.grace_hours = terms.grace_hours.unwrap_or(policy.grace_hours);
+        policy.issuance_limit = terms.issuance_limit.unwrap_or(policy.issuance_limit);
+        if let Change::Set(cap) = terms.not_after_cap {
+            policy.not_after_cap = Some(cap);
+        }
+        Policy::try_from(policy)?.check(now)?;
+        Ok(Self(terms))
+    }
 }
 
 /// A policy out of bounds.
@@ -52,7 +128,7 @@ impl Policy {
     pub const DEFAULT_ISSUANCE_LIMIT: u32 = 10;
 
     /// A policy: how many days a certificate is valid, how many hours a superseded one still is,
-    /// and how many a device may be issued.
+    /// and how many a device may be issued. All else is as it is unless set.
     ///
     /// # Errors
     /// When a number makes no sense.
@@ -61,52 +137,89 @@ impl Policy {
         grace_hours: u32,
         issuance_limit: u32,
     ) -> Result<Self, PolicyError> {
-        match () {
-            () if !(1..=36_525).contains(&validity_days) => {
-                Err(PolicyError("the validity must be 1 to 36525 days (100 years)"))
+        let terms = Self::default().0;
+        Self::try_from(PolicyTerms { validity_days, grace_hours, issuance_limit, ..terms })
+    }
+
+    /// Checks that certificates can be issued under it at `now`.
+    ///
+    /// # Errors
+    /// When its cap is past.
+    pub fn check(&self, now: Timestamp) -> Result<(), PolicyError> {
+        match self.0.not_after_cap {
+            Some(cap) if cap <= now => {
+                Err(PolicyError("the cap of the validity is past: no certificate could be issued"))
             }
-            () if grace_hours > 8_760 => {
-                Err(PolicyError("the grace period may be 8760 hours at most"))
-            }
-            () if issuance_limit == 0 => Err(PolicyError("the issuance limit must be 1 at least")),
-            () => Ok(Self { validity_days, grace_hours, issuance_limit }),
+            _ => Ok(()),
         }
     }
 
-    /// How long a certificate is valid.
+    /// Its terms.
     #[must_use]
-    pub fn validity_seconds(&self) -> u64 {
-        u64::from(self.validity_days) * 24 * 60 * 60
+    pub fn terms(&self) -> &PolicyTerms {
+        &self.0
+    }
+
+    /// When a certificate that is issued at `now` expires: with its validity, or at the cap, or with the
+    /// CA at `ca_not_after`, whichever comes first.
+    #[must_use]
+    pub fn not_after(&self, now: Timestamp, ca_not_after: Timestamp) -> Timestamp {
+        let own = now.plus(u64::from(self.0.validity_days) * DAY);
+        own.min(self.0.not_after_cap.unwrap_or(Timestamp::NEVER)).min(ca_not_after)
     }
 
     /// How long a superseded certificate stays off the CRL.
     #[must_use]
     pub fn grace_seconds(&self) -> u64 {
-        u64::from(self.grace_hours) * 60 * 60
+        u64::from(self.0.grace_hours) * 60 * 60
     }
 
     /// How many certificates a device may be issued.
     #[must_use]
     pub fn issuance_limit(&self) -> u32 {
-        self.issuance_limit
+        self.0.issuance_limit
     }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
+        Self(PolicyTerms {
             validity_days: Self::DEFAULT_VALIDITY_DAYS,
             grace_hours: Self::DEFAULT_GRACE_HOURS,
             issuance_limit: Self::DEFAULT_ISSUANCE_LIMIT,
+            not_after_cap: None,
+            key_kinds: KeyKinds::all(),
+            server_generated_keys: true,
+            organization: None,
+        })
+    }
+}
+
+impl TryFrom<PolicyTerms> for Policy {
+    type Error = PolicyError;
+
+    fn try_from(terms: PolicyTerms) -> Result<Self, PolicyError> {
+        match () {
+            () if !(1..=36_525).contains(&terms.validity_days) => {
+                Err(PolicyError("the validity must be 1 to 36525 days (100 years)"))
+            }
+            () if terms.grace_hours > 8_760 => {
+                Err(PolicyError("the grace period may be 8760 hours at most"))
+            }
+            () if terms.issuance_limit == 0 => {
+                Err(PolicyError("the issuance limit must be 1 at least"))
+            }
+            () if terms.not_after_cap.is_some_and(|cap| cap > Timestamp::NEVER) => {
+                Err(PolicyError("there is no year 10000 in a certificate"))
+            }
+            () => Ok(Self(terms)),
         }
     }
 }
 
-impl TryFrom<RawPolicy> for Policy {
-    type Error = PolicyError;
-
-    fn try_from(raw: RawPolicy) -> Result<Self, PolicyError> {
-        Self::new(raw.validity_days, raw.grace_hours, raw.issuance_limit)
+impl From<Policy> for PolicyTerms {
+    fn from(policy: Policy) -> Self {
+        policy.0
     }
 }
 
@@ -145,6 +258,56 @@ impl Store {
         let item = item(partition(record.project_id), META.into(), &listed)?;
         self.create(item, format!("project {}", record.project_id)).await
     }
+
+    /// Changes a project and returns it as it is then. Nothing but what is given changes; each term is
+    /// within its bounds by itself, so that two operators at once do each other no harm. Functions may
+    /// hold to the old policy for a minute.
+    ///
+    /// # Errors
+    /// When there is no such project, a term is out of bounds, or the store is away.
+    pub async fn change_project(
+        &self,
+        id: ProjectId,
+        changes: &ProjectChanges,
+    ) -> Result<ProjectRecord> {
+        let ProjectChanges(terms) = changes;
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(partition(id), META.into())))
+            .condition_expression("attribute_exists(PK)")
+            .return_values(ReturnValue::AllNew);
+        let policy = [
+            ("validity_days", terms.validity_days.map(number).into()),
+            ("grace_hours", terms.grace_hours.map(number).into()),
+            ("issuance_limit", terms.issuance_limit.map(number).into()),
+            ("not_after_cap", terms.not_after_cap.value(|cap| number(cap.unix()))),
+            ("key_kinds", terms.key_kinds.as_ref().map(kinds).into()),
+            ("server_generated_keys", terms.server_generated_keys.map(AttributeValue::Bool).into()),
+            ("organization", terms.organization.value(|it| string(it.as_str()))),
+        ];
+        let policy = policy.map(|(name, change)| (format!("policy.{name}"), name, change));
+        let name = terms.name.as_ref().map(|name| string(name.as_str()));
+        let update = match terms.name {
+            // A word of DynamoDB's.
+            Some(_) => update.expression_attribute_names("#name", "name"),
+            None => update,
+        };
+        let name = [("#name".to_owned(), "name", name.into())];
+        let update = change::apply(update, policy.into_iter().chain(name));
+        match update.send().await {
+            Ok(answer) => record(answer.attributes.unwrap_or_default()),
+            Err(error) if is_condition_failure(&error) => {
+                Err(Error::Missing(format!("project {id}")))
+            }
+            Err(error) => Err(self.unavailable(&error)),
+        }
+    }
+}
+
+fn kinds(kinds: &KeyKinds) -> AttributeValue {
+    strings(kinds.iter().map(KeyKind::as_str))
 }
 
 #[cfg(test)]

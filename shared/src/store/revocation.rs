@@ -4,7 +4,7 @@
 //! counts as revoked at some moment is one query, superseded certificates included, whose time is set
 //! ahead by the write that supersedes them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
@@ -29,8 +29,8 @@ const ATTEMPTS: u32 = 20;
 /// A device that keeps asking may be issued a certificate in each round. After so many it is closed
 /// first, in a write that cannot lose against that.
 const ROUNDS_IN_ONE_WRITE: u32 = 2;
-/// A transaction has 100 items at most, of which the device is one.
-const ENTRIES_AT_ONCE: usize = 99;
+/// A transaction has 100 items at most, of which the device is one, and each entry may have a key.
+const ENTRIES_AT_ONCE: usize = 49;
 
 /// What a revocation or a release changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +85,13 @@ impl Store {
             for entry in &due {
                 writes.push(self.stamp(id, entry, reason, now)?);
             }
+            if reason == RevocationReason::KeyCompromise {
+                // A device that brings its own key may have several certificates for it.
+                let keys: BTreeSet<_> = due.iter().map(|entry| &entry.key_fingerprint).collect();
+                for fingerprint in keys {
+                    writes.push(self.distrust_key(fingerprint, id, now)?);
+                }
+            }
             if self.transact(writes, attempt).await? {
                 stamped.changed = true;
                 stamped.certificates += due.len();
@@ -96,7 +103,9 @@ impl Store {
         Err(Error::Contended)
     }
 
-    /// Revokes one certificate of a device, or puts it on hold. The device may ask for another.
+    /// Revokes one certificate of a device, or puts it on hold. The device may ask for another. If it was
+    /// the key that was compromised, no certificate is issued for that again, and the device's others for
+    /// it are revoked too.
     ///
     /// # Errors
     /// When there is no such certificate; or when the store is away.
@@ -107,17 +116,44 @@ impl Store {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<Stamped> {
+        let entries = self.device_certificates(id).await?;
+        let named = entries.iter().find(|entry| entry.serial_number == serial_number);
+        let named = named
+            .ok_or_else(|| Error::Missing(format!("certificate {serial_number} of device {id}")))?;
+        let is_compromised = reason == RevocationReason::KeyCompromise;
+        if is_compromised {
+            // The key first: what is issued for it, is on the ledger when that is read again.
+            self.distrust(&named.key_fingerprint, id, now).await?;
+        }
+        let mut stamped = Stamped::default();
         for attempt in 0..ATTEMPTS {
             let entries = self.device_certificates(id).await?;
-            let entry = entries.iter().find(|entry| entry.serial_number == serial_number);
-            let entry = entry.ok_or_else(|| {
-                Error::Missing(format!("certificate {serial_number} of device {id}"))
-            })?;
-            if !is_due(entry, reason, now) {
-                return Ok(Stamped::default());
+            let mut due: Vec<_> = entries
+                .iter()
+                .filter(|entry| {
+                    entry.serial_number == serial_number
+                        || is_compromised && entry.key_fingerprint == named.key_fingerprint
+                })
+                .filter(|entry| is_due(entry, reason, now))
+                .collect();
+            if due.is_empty() {
+                return Ok(stamped);
             }
-            if self.transact(vec![self.stamp(id, entry, reason, now)?], attempt).await? {
-                return Ok(Stamped { changed: true, certificates: 1 });
+            due.truncate(ENTRIES_AT_ONCE);
+            let writes = due.iter().map(|entry| self.stamp(id, entry, reason, now));
+            if self.transact(writes.collect::<Result<_>>()?, attempt).await? {
+                stamped.changed = true;
+                stamped.certificates += due.len();
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Lets no certificate be issued for a key again.
+    async fn distrust(&self, fingerprint: &str, id: DeviceId, now: Timestamp) -> Result<()> {
+        for attempt in 0..ATTEMPTS {
+            if self.transact(vec![self.distrust_key(fingerprint, id, now)?], attempt).await? {
+                return Ok(());
             }
         }
         Err(Error::Contended)

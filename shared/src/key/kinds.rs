@@ -1,0 +1,123 @@
+//! The kinds of keys that devices may have.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyKind {
+    /// ECDSA on P-256 (RFC 5480).
+    P256,
+    /// ECDSA on P-384 (RFC 5480).
+    P384,
+    /// Ed25519 (RFC 8410).
+    Ed25519,
+    /// RSA of 2048 to 4096 bits (RFC 8017).
+    Rsa,
+}
+
+impl KeyKind {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [Self::P256, Self::P384, Self::Ed25519, Self::Rsa];
+
+    /// Its name, in policies and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::P256 => "p256",
+            Self::P384 => "p384",
+            Self::Ed25519 => "ed25519",
+            Self::Rsa => "rsa",
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text that names no kind of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kinds of keys are p256, p384, ed25519 and rsa")]
+pub struct UnknownKind;
+
+impl FromStr for KeyKind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownKind)
+    }
+}
+
+/// Some kinds of keys, one at least.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeSet<KeyKind>")]
+pub struct KeyKinds(BTreeSet<KeyKind>);
+
+/// No kind at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at least one kind of key has to be allowed")]
+pub struct KeyKindsError;
+
+impl KeyKinds {
+    /// Every kind.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(KeyKind::ALL.into())
+    }
+
+    /// One kind.
+    #[must_use]
+    pub fn only(kind: KeyKind) -> Self {
+        Self([kind].into())
+    }
+
+    /// Whether `kind` is one of them.
+    #[must_use]
+    pub fn contains(&self, kind: KeyKind) -> bool {
+        self.0.contains(&kind)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = KeyKind> {
+        self.0.iter().copied()
+    }
+}
+
+impl TryFrom<BTreeSet<KeyKind>> for KeyKinds {
+    type Error = KeyKindsError;
+
+    fn try_from(kinds: BTreeSet<KeyKind>) -> Result<Self, KeyKindsError> {
+        if kinds.is_empty() { Err(KeyKindsError) } else { Ok(Self(kinds)) }
+    }
+}
+
+/// Such as `p256, rsa`.
+impl fmt::Display for KeyKinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(KeyKind::as_str).collect();
+        f.pad(&names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_stored_form() {
+        for kind in KeyKind::ALL {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("{:?}", kind.as_str()));
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        assert_eq!("P256".parse::<KeyKind>(), Err(UnknownKind));
+        let stored = r#"["p256","p384","ed25519","rsa"]"#;
+        assert_eq!(serde_json::from_str::<KeyKinds>(stored).unwrap(), KeyKinds::all());
+        assert!(serde_json::from_str::<KeyKinds>("[]").is_err());
+        assert!(serde_json::from_str::<KeyKinds>(r#"["dsa"]"#).is_err());
+    }
+}
