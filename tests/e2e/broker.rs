@@ -9,9 +9,10 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use birthcert::authority::Authority;
 use birthcert::clock::Timestamp;
+use birthcert::key::KeyKinds;
 use birthcert::keypair::KeyPair;
 use birthcert::lint::lint;
-use birthcert::profile::{self, Profile};
+use birthcert::profile::{self, Device, Profile};
 use birthcert_local::state::{CREDENTIAL, REGION};
 use birthcert_tests::api::{Enrolled, Released};
 use birthcert_tests::counterparties::{Counterparties, Pair, binary};
@@ -184,7 +185,11 @@ async fn forged_by_the_server_ca(env: &Env, device: &Enrolled) -> anyhow::Result
     let authority = Authority::try_from(record)?;
     let rng = &mut UnwrapErr(SysRng);
     let key = KeyPair::generate(rng);
-    let profile = Profile::Device(device.device_id);
+    let profile = Profile::Device(Device {
+        id: device.device_id,
+        organization: None,
+        key_kinds: KeyKinds::all(),
+    });
     let now = Timestamp::now();
     let until = now.plus(60 * 60);
     let tbs = profile::build(&profile, authority.issued_by(), key.public_key()?, now, until, rng)?;

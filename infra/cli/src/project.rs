@@ -1,8 +1,13 @@
 //! `birthcert project`.
 
+mod policy;
+mod update;
+mod view;
+
 use std::fmt;
 
 use birthcert::{
+    Error,
     id::ProjectId,
     label::Label,
     store::{Policy, ProjectRecord},
@@ -11,29 +16,49 @@ use getrandom::{SysRng, rand_core::UnwrapErr};
 use serde::Serialize;
 
 use crate::{Context, output::Table};
+use view::ProjectView;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Add a project.
+    #[command(after_help = CREATE_EXAMPLES)]
     Create(CreateCommand),
+    /// Change a project's name or policy. Only what is given changes, all of it in one write.
+    ///
+    /// The functions hold to the policy that they have read for a minute: certificates that are issued
+    /// within it may still be under the old one. What was issued stays as it is.
+    #[command(after_help = update::EXAMPLES)]
+    Update(update::UpdateCommand),
+    /// Show a project and its policy.
+    Show(Of),
     /// List projects, oldest first.
     List,
 }
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  birthcert project create --name pumps
+
+  # For AWS IoT Core, which takes no certificate that lives beyond 2049
+  birthcert project create --name pumps --not-after-cap 2049-12-31T23:59:59Z
+
+  # Devices with secure elements: their own keys and no others
+  birthcert project create --name meters --key-kinds p256 --server-generated-keys refused";
 
 #[derive(clap::Args)]
 pub(crate) struct CreateCommand {
     /// For people.
     #[arg(long)]
     name: Label,
-    /// Days that a device's certificate is valid.
-    #[arg(long, default_value_t = Policy::DEFAULT_VALIDITY_DAYS)]
-    validity_days: u32,
-    /// Hours that a superseded certificate stays off the CRL.
-    #[arg(long, default_value_t = Policy::DEFAULT_GRACE_HOURS)]
-    grace_hours: u32,
-    /// Certificates that one device may be issued.
-    #[arg(long, default_value_t = Policy::DEFAULT_ISSUANCE_LIMIT)]
-    issuance_limit: u32,
+    #[command(flatten)]
+    policy: policy::PolicyArguments,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Of {
+    /// The project.
+    #[arg(long, env = "BIRTHCERT_PROJECT")]
+    project: ProjectId,
 }
 
 #[derive(Serialize)]
@@ -68,18 +93,22 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::Create(command) => {
+                let policy = Policy::try_from(command.policy.terms(Policy::default().into()))?;
+                policy.check(context.now)?;
                 let project = ProjectRecord {
                     project_id: ProjectId::generate(&mut UnwrapErr(SysRng)),
                     name: command.name,
-                    policy: Policy::new(
-                        command.validity_days,
-                        command.grace_hours,
-                        command.issuance_limit,
-                    )?,
+                    policy,
                     created_at: context.now,
                 };
                 context.store.create_project(&project).await?;
                 context.output.print(&Created(project))
+            }
+            Self::Update(command) => command.run(context).await,
+            Self::Show(Of { project }) => {
+                let record = context.store.project(project).await?;
+                let missing = || Error::Missing(format!("project {project}"));
+                context.output.print(&ProjectView(record.ok_or_else(missing)?))
             }
             Self::List => context.output.print(&Projects(context.store.projects(None).await?)),
         }

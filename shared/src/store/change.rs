@@ -17,6 +17,16 @@ pub enum Change<T> {
 }
 
 impl<T> Change<T> {
+    /// What an operator says: what it becomes, if anything, or that it is removed.
+    #[must_use]
+    pub fn to(to: Option<T>, remove: bool) -> Self {
+        match to {
+            Some(to) => Self::Set(to),
+            None if remove => Self::Remove,
+            None => Self::Keep,
+        }
+    }
+
     /// The same for the attribute.
     pub(super) fn value(
         &self,

@@ -139,11 +139,15 @@ impl Store {
             if due.is_empty() {
                 return Ok(stamped);
             }
+            let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
             let writes = due.iter().map(|entry| self.stamp(id, entry, reason, now));
             if self.transact(writes.collect::<Result<_>>()?, attempt).await? {
                 stamped.changed = true;
                 stamped.certificates += due.len();
+                if is_last {
+                    return Ok(stamped);
+                }
             }
         }
         Err(Error::Contended)

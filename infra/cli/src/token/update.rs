@@ -59,21 +59,13 @@ pub(crate) struct UpdateCommand {
 impl UpdateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let changes = TokenChanges {
-            batch_label: change(self.batch_label, self.no_batch_label),
-            expires_at: change(self.expires_at, self.no_expiry),
-            device_cap: change(self.device_cap, self.no_device_cap),
-            address_ranges: change(ranges(self.allow_from)?, self.allow_from_anywhere),
+            batch_label: Change::to(self.batch_label, self.no_batch_label),
+            expires_at: Change::to(self.expires_at, self.no_expiry),
+            device_cap: Change::to(self.device_cap, self.no_device_cap),
+            address_ranges: Change::to(ranges(self.allow_from)?, self.allow_from_anywhere),
         };
         let Named { of, token } = self.named;
         let record = context.store.change_token(of.project, token, &changes).await?;
         context.output.print(&TokenView::from(record))
-    }
-}
-
-fn change<T>(to: Option<T>, remove: bool) -> Change<T> {
-    match to {
-        Some(to) => Change::Set(to),
-        None if remove => Change::Remove,
-        None => Change::Keep,
     }
 }
