@@ -186,3 +186,127 @@ impl UnsignedCsr {
         Ok(pem::encode_string(LABEL, pem::LineEnding::LF, &request.to_der()?)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! request {
+        ($name:literal) => {
+            include_str!(concat!("../../tests/fixtures/csr/", $name, ".pem"))
+        };
+    }
+
+    /// By openssl, with a subject and extensions of their own.
+    const GOOD: [(&str, KeyKind); 5] = [
+        (request!("p256"), KeyKind::P256),
+        (request!("p384"), KeyKind::P384),
+        (request!("ed25519"), KeyKind::Ed25519),
+        (request!("rsa"), KeyKind::Rsa),
+        (request!("rsa-pss"), KeyKind::Rsa),
+    ];
+
+    fn verified(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
+        Csr::from_der(der)?.verify()
+    }
+
+    #[test]
+    fn verifies_each_kind_of_key() {
+        for (pem, kind) in GOOD {
+            let csr = verified(&der_of_pem(pem).unwrap()).unwrap();
+            assert_eq!(csr.kind(), kind);
+            assert_eq!(VerifiedCsr::from_pem(pem).is_ok(), kind == KeyKind::P256);
+        }
+    }
+
+    #[test]
+    fn refuses_keys_that_are_weak() {
+        for (pem, fault) in [
+            (request!("rsa-8192"), KeyFault::RsaSize),
+            (request!("roca"), KeyFault::Roca),
+            (request!("rfc9500-rsa-2048"), KeyFault::Known),
+            (request!("small-order"), KeyFault::SmallOrder),
+        ] {
+            let refused = verified(&der_of_pem(pem).unwrap()).unwrap_err();
+            assert_eq!(refused, CsrError::Key(fault));
+        }
+    }
+
+    /// No bit of it is free: every change makes another request, or none.
+    #[test]
+    fn one_bit_changed_anywhere_is_found() {
+        for (pem, kind) in GOOD {
+            let der = der_of_pem(pem).unwrap();
+            for place in 0..der.len() {
+                let mut changed = der.clone();
+                changed[place] ^= 1 << (place % 8);
+                assert!(verified(&changed).is_err(), "{kind}: octet {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn cut_off_anywhere_it_is_no_request() {
+        for (pem, kind) in GOOD {
+            let der = der_of_pem(pem).unwrap();
+            for length in 0..der.len() {
+                let form = verified(&der[..length]).unwrap_err();
+                assert!(matches!(form, CsrError::Form(_)), "{kind}: {length} octets of DER");
+            }
+            assert!(verified(&[&der[..], &[0]].concat()).is_err(), "{kind}: an octet more");
+            let end = pem.trim_end().len();
+            for length in 0..end {
+                let cut = der_of_pem(&pem[..length]).and_then(|der| verified(&der).map(drop));
+                assert!(matches!(cut, Err(CsrError::Form(_))), "{kind}: {length} octets of PEM");
+            }
+            let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+            for length in 0..base64.len() {
+                let cut = der_of_base64(&base64[..length]).and_then(|der| verified(&der).map(drop));
+                assert!(matches!(cut, Err(CsrError::Form(_))), "{kind}: {length} of base64");
+            }
+        }
+    }
+
+    /// The signature of one request under the content of another.
+    #[test]
+    fn each_signature_is_good_for_its_own_request_only() {
+        let requests = GOOD.map(|(pem, _)| der_of_pem(pem).unwrap());
+        for (i, one) in requests.iter().enumerate() {
+            for (j, other) in requests.iter().enumerate() {
+                let (one, other) = (Signed::parse(one).unwrap(), Signed::parse(other).unwrap());
+                let parts = [one.tbs, &other.after_tbs()].concat();
+                let der = der::Any::new(der::Tag::Sequence, parts).unwrap().to_der().unwrap();
+                assert_eq!(verified(&der).is_ok(), i == j, "{i} with the signature of {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn pem_comes_in_several_shapes() {
+        let pem = GOOD[0].0;
+        let der = der_of_pem(pem).unwrap();
+        let wide: String = pem.lines().skip(1).filter(|line| !line.starts_with('-')).collect();
+        for shape in [
+            pem.replace('\n', "\r\n"),
+            pem.trim_end().to_owned(),
+            pem.replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"),
+            format!("Certificate Request:\n    Data:\n{pem}\n\n"),
+            format!("-----BEGIN {LABEL}-----\n{wide}\n-----END {LABEL}-----\n"),
+        ] {
+            assert_eq!(der_of_pem(&shape).unwrap(), der, "{shape}");
+        }
+        for garbage in [
+            format!("{pem}{pem}"),
+            format!("{pem}garbage"),
+            pem.replace("CERTIFICATE REQUEST", "CERTIFICATE"),
+            pem.replace("CERTIFICATE REQUEST", "PRIVATE KEY"),
+            pem.replace("-----END", "-----FIN"),
+            pem.replacen('M', "*", 1),
+            pem.replacen("\nMI", "\nM=I", 1),
+            String::new(),
+            "garbage".into(),
+        ] {
+            assert!(matches!(der_of_pem(&garbage), Err(CsrError::Form(_))), "{garbage}");
+        }
+    }
+}

@@ -281,6 +281,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        csr::{Csr, der_of_pem},
         host::Host,
         id::DeviceId,
         key::{KeyKind, KeyKinds},
@@ -410,6 +411,58 @@ mod tests {
                 assert_eq!(lint(tbs).is_ok(), i == j, "{built:?} as {wanted:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_device_has_the_organization_of_its_profile_and_no_other() {
+        let ca = Ca::new();
+        let Profile::Device(acme) = device_of(Some("Acme")) else { unreachable!() };
+        let organizations = [None, Some("Acme"), Some("acme"), Some("Acme, CN=dev_1")];
+        for organization in organizations.map(|it| it.map(|it| it.parse().unwrap())) {
+            let same = organization == acme.organization;
+            let built = Profile::Device(Device { organization, ..acme.clone() });
+            let profile = Profile::Device(acme.clone());
+            let tbs = Tbs { der: ca.der(&built), profile: &profile, issued_by: ca.issued_by() };
+            assert_eq!(lint(tbs).is_ok(), same, "{built:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_of_a_kind_that_its_profile_has() {
+        let (ca, rng) = (Ca::new(), &mut UnwrapErr(SysRng));
+        let keys = [
+            include_str!("../../tests/fixtures/csr/p256.pem"),
+            include_str!("../../tests/fixtures/csr/p384.pem"),
+            include_str!("../../tests/fixtures/csr/ed25519.pem"),
+            include_str!("../../tests/fixtures/csr/rsa.pem"),
+        ];
+        for (pem, kind) in keys.into_iter().zip(KeyKind::ALL) {
+            let csr = Csr::from_der(&der_of_pem(pem).unwrap()).unwrap().verify().unwrap();
+            let Profile::Device(device) = device() else { unreachable!() };
+            let mut profiles = vec![(service(Role::Server), KeyKinds::only(KeyKind::P256))];
+            for kinds in KeyKind::ALL.map(KeyKinds::only).into_iter().chain([KeyKinds::all()]) {
+                let device = Device { key_kinds: kinds.clone(), ..device.clone() };
+                profiles.push((Profile::Device(device), kinds));
+            }
+            for (profile, kinds) in profiles {
+                let key = csr.public_key().clone();
+                let tbs = build(&profile, ca.issued_by(), key, NOW, LATER, rng).unwrap();
+                assert_eq!(lint(tbs).is_ok(), kinds.contains(kind), "{kind} in {profile:?}");
+            }
+        }
+    }
+
+    /// Whatever the way by which they came here.
+    #[test]
+    fn a_weak_key_is_refused_once_more() {
+        let (ca, rng) = (Ca::new(), &mut UnwrapErr(SysRng));
+        let pem = include_str!("../../tests/fixtures/csr/small-order.pem");
+        let der = der_of_pem(pem).unwrap();
+        let request = x509_cert::request::CertReq::from_der(&der).unwrap();
+        let profile = device();
+        let key = request.info.public_key;
+        let tbs = build(&profile, ca.issued_by(), key, NOW, LATER, rng).unwrap();
+        assert_eq!(lint(tbs).unwrap_err().rule, "the key is sound");
     }
 
     #[test]

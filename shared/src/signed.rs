@@ -81,6 +81,14 @@ pub(crate) fn assemble(tbs: &[u8], signature: &DerSignature) -> der::Result<Vec<
 }
 
 #[cfg(test)]
+impl Signed<'_> {
+    /// Algorithm and signature.
+    pub(crate) fn after_tbs(&self) -> Vec<u8> {
+        [self.algorithm.to_der().unwrap(), self.signature.to_der().unwrap()].concat()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use getrandom::{SysRng, rand_core::UnwrapErr};
     use p256::{

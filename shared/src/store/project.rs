@@ -327,5 +327,49 @@ mod tests {
     fn a_stored_policy_is_checked_too() {
         let stored = r#"{"validity_days":0,"grace_hours":24,"issuance_limit":10}"#;
         assert!(serde_json::from_str::<Policy>(stored).is_err());
+        let stored = r#"{"validity_days":1,"grace_hours":24,"issuance_limit":10,"key_kinds":[]}"#;
+        assert!(serde_json::from_str::<Policy>(stored).is_err());
+    }
+
+    #[test]
+    fn a_policy_from_before_allows_what_it_did() {
+        let stored = r#"{"validity_days":10957,"grace_hours":24,"issuance_limit":10}"#;
+        assert_eq!(serde_json::from_str::<Policy>(stored).unwrap(), Policy::default());
+        let all = serde_json::to_string(&Policy::default()).unwrap();
+        assert_eq!(serde_json::from_str::<Policy>(&all).unwrap(), Policy::default());
+    }
+
+    #[test]
+    fn a_certificate_ends_with_whatever_ends_first() {
+        let now = Timestamp::from_unix(1_000);
+        let policy = |cap: Option<u64>| {
+            let not_after_cap = cap.map(Timestamp::from_unix);
+            Policy::try_from(PolicyTerms { validity_days: 1, not_after_cap, ..Policy::default().0 })
+        };
+        for (cap, ca, expected) in [
+            (None, 100_000, 87_400),
+            (Some(90_000), 100_000, 87_400),
+            (Some(5_000), 100_000, 5_000),
+            (Some(5_000), 4_000, 4_000),
+            (None, 4_000, 4_000),
+        ] {
+            let not_after = policy(cap).unwrap().not_after(now, Timestamp::from_unix(ca));
+            assert_eq!(not_after, Timestamp::from_unix(expected), "{cap:?} {ca}");
+        }
+        assert!(policy(Some(1_000)).unwrap().check(now).is_err());
+        assert!(policy(Some(1_001)).unwrap().check(now).is_ok());
+        assert!(policy(Some(253_402_300_800)).is_err());
+    }
+
+    #[test]
+    fn a_change_is_held_to_the_same_bounds() {
+        let now = Timestamp::from_unix(1_000);
+        let new = |terms| ProjectChanges::new(terms, now);
+        let past = Change::Set(now);
+        assert!(new(ProjectTerms { not_after_cap: past, ..Default::default() }).is_err());
+        assert!(new(ProjectTerms { validity_days: Some(0), ..Default::default() }).is_err());
+        assert!(new(ProjectTerms { grace_hours: Some(8_761), ..Default::default() }).is_err());
+        assert!(new(ProjectTerms { issuance_limit: Some(0), ..Default::default() }).is_err());
+        assert!(new(ProjectTerms::default()).is_ok());
     }
 }
