@@ -48,6 +48,8 @@ async fn every_event_is_answered(
         let body: Value = serde_json::from_str(answer["body"].as_str().context("a body")?)?;
         if name.contains("identity") {
             ensure!(body["device_id"] == device.device_id.to_string(), "{name}");
+            let generated = !name.ends_with("-csr");
+            ensure!(body["device_private_key_pem"].is_string() == generated, "{name}");
             identities += 1;
         } else {
             let devices = env.store.devices(env.project, None).await?;
@@ -64,6 +66,6 @@ async fn every_event_is_answered(
         ("rest-enroll", true),
     ];
     ensure!(labels == expected.map(|(name, has)| (name.to_owned(), has)), "{labels:?}");
-    ensure!(identities == 2);
+    ensure!(identities == 4);
     env.account(&[device]).await
 }

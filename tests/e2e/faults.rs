@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
 use birthcert::Error;
+use birthcert::authority::Authority;
 use birthcert::clock::Timestamp;
 use birthcert::error::{AuthorityFault, Service};
 use birthcert::id::ProjectId;
@@ -273,6 +274,7 @@ async fn the_ca_is_missing(counterparties: &Counterparties, pair: Pair) -> anyho
     env.account(&[device]).await
 }
 
+/// A certificate is valid for as long as its CA is, and no longer.
 async fn the_ca_expires_before_the_leaf(
     counterparties: &Counterparties,
     pair: Pair,
@@ -280,11 +282,11 @@ async fn the_ca_expires_before_the_leaf(
     let setup = Setup { device_ca_seconds: 29 * YEAR, ..Setup::default() };
     let env = Env::with(counterparties, pair, setup).await?;
     let device = env.api.enrolled(&env.token).await?;
-    let answer = env.api.identity(&device.device_token).await?;
-    answer.problem(503, "ca-unavailable", &[&device.device_token])?;
-    ensure!(env.kms.take().is_empty(), "KMS was asked");
-    ensure!(env.store.device_certificates(device.device_id).await?.is_empty());
-    Ok(())
+    let identity = env.api.released(&device).await?;
+    let record = env.store.authority("device").await?.context("the CA")?;
+    let authority = Authority::try_from(record)?;
+    ensure!(identity.not_after == authority.not_after().to_string(), "{}", identity.not_after);
+    env.account(&[device]).await
 }
 
 async fn the_table_is_missing(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {

@@ -14,6 +14,8 @@ mod broker_certificates;
 mod brokers;
 mod cli;
 mod contract;
+mod csr;
+mod device_keys;
 mod events;
 mod examples;
 mod faults;
@@ -23,6 +25,7 @@ mod localstack;
 mod metrics;
 mod openapi;
 mod permissions;
+mod policy;
 mod races;
 mod revocation;
 mod round_trips;
@@ -77,10 +80,13 @@ fn main() -> ExitCode {
         ("contract", contract::tests()),
         ("bad_input", bad_input::tests()),
         ("broker", broker::tests()),
+        ("csr", csr::tests()),
+        ("device_keys", device_keys::tests()),
         ("events", events::tests()),
         ("faults", faults::tests()),
         ("metrics", metrics::tests()),
         ("permissions", permissions::tests()),
+        ("policy", policy::tests()),
         ("races", races::tests()),
         ("round_trips", round_trips::tests()),
         ("start", start::tests()),

@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 use birthcert::id::{DeviceId, ProjectId, TokenId};
+use birthcert::key::{KeyKind, KeyKinds};
+use birthcert::store::{Policy, PolicyTerms};
 use birthcert::token::{DeviceToken, EnrollmentToken};
 use birthcert::world::World;
 use birthcert_tests::access::{Access, Keys};
 use birthcert_tests::cloudformation::Stack;
 use birthcert_tests::counterparties::{Counterparties, Pair};
-use birthcert_tests::env::Env;
+use birthcert_tests::env::{Env, Setup};
 use birthcert_tests::iam::{self, Effect, Statement};
 use birthcert_tests::proxy::Fault;
 use birthcert_tests::template;
@@ -79,6 +81,11 @@ async fn identity(env: &Env) -> anyhow::Result<()> {
     // A first identity, and one that supersedes it.
     env.api.released(&device).await?;
     env.api.released(&device).await?;
+    // One for a key of the device's own.
+    env.api.certified(&device, include_str!("../fixtures/csr/p384.pem")).await?;
+    // One that the project's policy is against.
+    let csr = include_str!("../fixtures/csr/ed25519.pem");
+    env.api.certify(&device, csr).await?.problem(403, "key-kind-not-allowed", &[])?;
     // One that is withdrawn.
     env.kms.fail("Sign", Fault::WrongSignature);
     let failed = env.api.identity(&device.device_token).await?;
@@ -103,7 +110,11 @@ async fn each_function_may_do_what_it_does_and_nothing_else(
     pair: Pair,
 ) -> anyhow::Result<()> {
     for function in &FUNCTIONS {
-        let env = Env::start(counterparties, pair).await?;
+        let terms = PolicyTerms::from(Policy::default());
+        let key_kinds = KeyKinds::only(KeyKind::P384);
+        let policy = PolicyTerms { key_kinds, ..terms }.try_into()?;
+        let setup = Setup { policy, ..Setup::default() };
+        let env = Env::with(counterparties, pair, setup).await?;
         let parameters = BTreeMap::from([("TableName".into(), env.config.table_name.clone())]);
         let template = template::ours(parameters)?;
         let keys = keys(&env, &template).await?;

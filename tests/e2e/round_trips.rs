@@ -25,6 +25,18 @@ async fn two_each_for_a_new_device(
     env.api.released(&device).await?;
     ensure!(operations(&env) == ["TransactWriteItems", "TransactWriteItems", "Sign"]);
 
+    // A key of the device's own costs no more, the first time or again.
+    let csr = include_str!("../fixtures/csr/p384.pem");
+    let own = env.api.enrolled(&env.token).await?;
+    operations(&env);
+    env.api.certified(&own, csr).await?;
+    ensure!(operations(&env) == ["TransactWriteItems", "Sign"]);
+    env.api.certified(&own, csr).await?;
+    ensure!(operations(&env) == ["TransactWriteItems", "TransactWriteItems", "Sign"]);
+    // Another's: once it is known who asks.
+    env.api.certify(&device, csr).await?.problem(409, "key-in-use", &[])?;
+    ensure!(operations(&env) == ["TransactWriteItems", "TransactWriteItems"]);
+
     let unknown = device.device_token.replace("dt_", "et_");
     env.api.enroll(&unknown).await?;
     ensure!(operations(&env).is_empty(), "a mistyped token costs nothing");

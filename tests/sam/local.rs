@@ -54,7 +54,8 @@ pub(crate) async fn answers() -> anyhow::Result<()> {
     let multipart =
         "--X\r\nContent-Disposition: form-data; name=\"label\"\r\n\r\npump 7\r\n--X--\r\n";
     let form = ("Content-Type", "application/x-www-form-urlencoded");
-    let cases: [Case<'_>; 11] = [
+    let pkcs10 = ("Content-Type", "application/pkcs10");
+    let cases: [Case<'_>; 13] = [
         (200, Method::POST, "/enroll", vec![token], ""),
         (200, Method::POST, "/enroll", vec![token, form], "label=pump+%C3%A9+7"),
         (
@@ -70,6 +71,8 @@ pub(crate) async fn answers() -> anyhow::Result<()> {
         (405, Method::GET, "/enroll", vec![token], ""),
         (200, Method::GET, "/identity", vec![("Authorization", &bearer)], ""),
         (401, Method::GET, "/identity", vec![("Authorization", "Bearer dt_x")], ""),
+        (400, Method::POST, "/identity", vec![("Authorization", &bearer), pkcs10], "no request"),
+        (415, Method::POST, "/identity", vec![("Authorization", &bearer), form], "no request"),
         (405, Method::DELETE, "/identity", vec![("Authorization", &bearer)], ""),
         (404, Method::GET, "/nothing/here", vec![], ""),
     ];
@@ -138,8 +141,10 @@ pub(crate) async fn events() -> anyhow::Result<()> {
             "{name}: {body}"
         );
         ensure!(body["device_certificate_pem"].is_string() == is_identity, "{name}");
+        let generated = is_identity && !name.ends_with("-csr");
+        ensure!(body["device_private_key_pem"].is_string() == generated, "{name}");
         answered += 1;
     }
-    ensure!(answered >= 6, "only {answered} events");
+    ensure!(answered >= 8, "only {answered} events");
     Ok(())
 }

@@ -66,6 +66,26 @@ pub struct Released {
     pub not_after: String,
 }
 
+/// What `POST /identity` answers: that and nothing else, no private key above all.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certified {
+    /// The device's id.
+    pub device_id: DeviceId,
+    /// The leaf.
+    pub device_certificate_pem: String,
+    /// Leaf and subordinate.
+    pub certificate_chain_pem: String,
+    /// The root.
+    pub ca_certificate_pem: String,
+    /// The leaf's.
+    pub serial_number: String,
+    /// The leaf's.
+    pub not_before: String,
+    /// The leaf's.
+    pub not_after: String,
+}
+
 impl Api {
     /// The API at `url`.
     pub fn new(url: String) -> Self {
@@ -127,6 +147,37 @@ impl Api {
     pub async fn identity(&self, token: &str) -> anyhow::Result<Answer> {
         let authorization = format!("Bearer {token}");
         self.send(Method::GET, "/identity", &[("Authorization", &authorization)], "").await
+    }
+
+    /// `POST /identity` with a token and a body.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn request(
+        &self,
+        token: &str,
+        content_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> anyhow::Result<Answer> {
+        let authorization = format!("Bearer {token}");
+        let headers = [("Authorization", authorization.as_str()), ("Content-Type", content_type)];
+        self.send(Method::POST, "/identity", &headers, body).await
+    }
+
+    /// `POST /identity` with a device's request, in PEM.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn certify(&self, device: &Enrolled, csr: &str) -> anyhow::Result<Answer> {
+        self.request(&device.device_token, "application/pkcs10", csr.to_owned()).await
+    }
+
+    /// Gets a device's key certified.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub async fn certified(&self, device: &Enrolled, csr: &str) -> anyhow::Result<Certified> {
+        self.certify(device, csr).await?.success()
     }
 
     /// Gets a device's identity.

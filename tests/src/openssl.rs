@@ -83,3 +83,52 @@ pub async fn public_key(key: &Path, passphrase: &Path) -> anyhow::Result<Option<
     let opened = run("openssl", args.into_iter().chain([key.as_os_str()])).await?;
     Ok(opened.status.success().then_some(opened.output))
 }
+
+/// Makes a private key in `file`: what `openssl genpkey` takes after its first words.
+///
+/// # Errors
+/// OpenSSL is missing, or makes no such key.
+pub async fn new_key(file: &Path, kind: &str) -> anyhow::Result<()> {
+    let args = ["genpkey"].into_iter().chain(kind.split_whitespace()).map(OsStr::new);
+    let made = run("openssl", args.chain([OsStr::new("-out"), file.as_os_str()])).await?;
+    ensure!(made.status.success(), "openssl genpkey {kind}: {}", made.output);
+    Ok(())
+}
+
+/// A certification request for a private key, in PEM: with what `openssl req` takes besides.
+///
+/// # Errors
+/// OpenSSL is missing, or makes no such request.
+pub async fn request(key: &Path, options: &str) -> anyhow::Result<String> {
+    let request = tempfile::NamedTempFile::new()?;
+    let args = ["req", "-new", "-subj", "/CN=localhost/O=Somebody"].into_iter();
+    let args = args.chain(options.split_whitespace()).map(OsStr::new);
+    let files =
+        [OsStr::new("-key"), key.as_os_str(), OsStr::new("-out"), request.path().as_os_str()];
+    let made = run("openssl", args.chain(files)).await?;
+    ensure!(made.status.success(), "openssl req {options}: {}", made.output);
+    Ok(std::fs::read_to_string(request.path())?)
+}
+
+/// The public half of a private key, in PEM.
+///
+/// # Errors
+/// OpenSSL is missing, or cannot read the key.
+pub async fn public_half(key: &Path) -> anyhow::Result<String> {
+    let args = ["pkey", "-pubout", "-in"].map(OsStr::new).into_iter().chain([key.as_os_str()]);
+    let finished = run("openssl", args).await?;
+    ensure!(finished.status.success(), "openssl pkey: {}", finished.output);
+    Ok(finished.output)
+}
+
+/// The public key in a PEM certificate, in PEM.
+///
+/// # Errors
+/// OpenSSL is missing, or cannot read the certificate.
+pub async fn certified_key(certificate: &str) -> anyhow::Result<String> {
+    let certificate = file(certificate)?;
+    let args = ["x509", "-noout", "-pubkey", "-in"].map(OsStr::new);
+    let finished = run("openssl", args.into_iter().chain([certificate.path().as_os_str()])).await?;
+    ensure!(finished.status.success(), "openssl x509: {}", finished.output);
+    Ok(finished.output)
+}
