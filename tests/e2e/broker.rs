@@ -30,6 +30,7 @@ use tokio::process::Command;
 pub(crate) fn tests() -> Vec<crate::Paired> {
     crate::paired![
         a_device_publishes_and_subscribes_to_its_own_topics,
+        devices_connect_with_keys_of_their_own,
         nobody_else_gets_a_session,
         the_brokers_certificate_verifies,
     ]
@@ -129,6 +130,33 @@ async fn a_device_publishes_and_subscribes_to_its_own_topics(
     ensure!(bobs.subscribe_one("#", WAIT).await? == Outcome::Nothing);
     ensure!(alices.subscribe_one(&topic(&alice), WAIT).await? == Outcome::Received("21.5".into()));
     ensure!(bobs.publish(&topic(&bob), "19.0").await? == Outcome::Published);
+    Ok(())
+}
+
+async fn devices_connect_with_keys_of_their_own(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let fleet = Fleet::start(counterparties, pair).await?;
+    for kind in [
+        "-algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+        "-algorithm EC -pkeyopt ec_paramgen_curve:P-384",
+        "-algorithm ED25519",
+        "-algorithm RSA -pkeyopt rsa_keygen_bits:2048",
+    ] {
+        let device = fleet.env.api.enrolled(&fleet.env.token).await?;
+        let id = device.device_id.to_string();
+        let key = fleet.env.scratch.path().join(format!("{id}-own.pem"));
+        openssl::new_key(&key, kind).await?;
+        let csr = openssl::request(&key, "").await?;
+        let certified = fleet.env.api.certified(&device, &csr).await?;
+        let chain = fleet.write(&id, &certified.certificate_chain_pem, "")?.0;
+        let client = fleet.with(Some((chain, key)));
+        let topic = format!("devices/{id}/telemetry");
+        let published = client.publish(&topic, "21.5").await?;
+        ensure!(published == Outcome::Published, "{kind}: {published:?} {}", fleet.broker.log());
+        ensure!(client.publish("devices/another/x", "0").await? == Outcome::Denied);
+    }
     Ok(())
 }
 
