@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A device made of curl, jq and mosquitto_pub.
+# A device made of curl, jq, openssl and mosquitto_pub. Its key is its own, and never leaves it.
 set -euo pipefail
 umask 077 # What is written here is the device's alone.
 
@@ -22,11 +22,15 @@ if [ ! -e "$directory/device.json" ]; then
   echo "header = \"Thistle-Device-Enrollment-Token: $BIRTHCERT_ENROLLMENT_TOKEN\"" |
     request --form "label=curl example" "$BIRTHCERT_API_URL/enroll" | keep device.json
 fi
-# Without root.pem, which is written last, the identity is asked for (again): the token is kept.
+if [ ! -e "$directory/key.pem" ]; then
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | keep key.pem
+fi
+# Without root.pem, which is written last, the key is certified (again): key and token are kept.
 if [ ! -e "$directory/root.pem" ]; then
+  # What a request says of its subject does not matter.
   identity=$(echo "header = \"Authorization: Bearer $(jq -r .device_token "$directory/device.json")\"" |
-    request "$BIRTHCERT_API_URL/identity")
-  jq -r .device_private_key_pem <<<"$identity" | keep key.pem
+    request --header "Content-Type: application/pkcs10" "$BIRTHCERT_API_URL/identity" \
+      --data-binary @<(openssl req -new -key "$directory/key.pem" -subj /CN=device))
   jq -r .certificate_chain_pem <<<"$identity" | keep chain.pem
   jq -r .ca_certificate_pem <<<"$identity" | keep root.pem
 fi

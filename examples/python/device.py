@@ -1,4 +1,4 @@
-"""A device with Python's standard library and paho-mqtt."""
+"""A device with paho-mqtt and cryptography. Its key is its own, and never leaves it."""
 
 import json
 import os
@@ -10,6 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 DIRECTORY = Path(os.environ.get("IDENTITY_DIRECTORY", "identity"))
 
@@ -24,9 +27,8 @@ def keep(name, text):
     new.rename(DIRECTORY / name)
 
 
-def request(path, headers, form=None):
+def request(path, headers, body):
     """What the API answers; asks again when it says later."""
-    body = None if form is None else urllib.parse.urlencode(form).encode()
     url = os.environ["BIRTHCERT_API_URL"] + path
     for attempt in range(5):
         try:
@@ -45,15 +47,32 @@ def enrolled():
     if not file.exists():
         token = os.environ["BIRTHCERT_ENROLLMENT_TOKEN"]
         headers = {"Thistle-Device-Enrollment-Token": token}
-        keep("device.json", json.dumps(request("/enroll", headers, {"label": "Python example"})))
+        form = urllib.parse.urlencode({"label": "Python example"}).encode()
+        keep("device.json", json.dumps(request("/enroll", headers, form)))
     return json.loads(file.read_text())
 
 
+def private_key():
+    file = DIRECTORY / "key.pem"
+    if not file.exists():
+        new = ec.generate_private_key(ec.SECP256R1())
+        encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        keep("key.pem", new.private_bytes(encoding, form, serialization.NoEncryption()).decode())
+    return serialization.load_pem_private_key(file.read_bytes(), None)
+
+
 def ensure_identity(device):
-    # Without root.pem, which is written last, the identity is asked for (again): the token is kept.
+    # Without root.pem, which is written last, the key is certified (again): key and token are kept.
     if not (DIRECTORY / "root.pem").exists():
-        identity = request("/identity", {"Authorization": f"Bearer {device['device_token']}"})
-        keep("key.pem", identity["device_private_key_pem"])
+        # What a request says of its subject does not matter.
+        csr = x509.CertificateSigningRequestBuilder(x509.Name([]))
+        csr = csr.sign(private_key(), hashes.SHA256())
+        headers = {
+            "Authorization": f"Bearer {device['device_token']}",
+            "Content-Type": "application/pkcs10",
+        }
+        body = csr.public_bytes(serialization.Encoding.DER)
+        identity = request("/identity", headers, body)
         keep("chain.pem", identity["certificate_chain_pem"])
         keep("root.pem", identity["ca_certificate_pem"])
 

@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(5);
 
 async fn curl() -> anyhow::Result<()> {
-    device(Command::new(Path::new(EXAMPLES).join("curl/device.sh")), "curl").await
+    device(Command::new(Path::new(EXAMPLES).join("curl/device.sh")), "curl", Key::Own).await
 }
 
 async fn python() -> anyhow::Result<()> {
@@ -36,11 +36,11 @@ async fn python() -> anyhow::Result<()> {
     ensure!(python.is_file(), "paho-mqtt is not here; install it with: tests/install-tools");
     let mut command = Command::new(python);
     command.arg(Path::new(EXAMPLES).join("python/device.py"));
-    device(command, "Python").await
+    device(command, "Python", Key::Own).await
 }
 
 async fn rust() -> anyhow::Result<()> {
-    device(Command::new(binary("device-example")?), "Rust").await
+    device(Command::new(binary("device-example")?), "Rust", Key::Given).await
 }
 
 async fn c() -> anyhow::Result<()> {
@@ -53,11 +53,18 @@ async fn c() -> anyhow::Result<()> {
     let args = make.map(String::from).into_iter().chain(rules).chain(search);
     let made = tool::run("make", args).await?;
     ensure!(made.status.success(), "{}", made.output);
-    device(Command::new(scratch.path().join("device")), "C").await
+    device(Command::new(scratch.path().join("device")), "C", Key::Given).await
+}
+
+/// Where a device's key comes from.
+#[derive(Clone, Copy, PartialEq)]
+enum Key {
+    Given,
+    Own,
 }
 
 /// Starts an example twice: as a new device, and as the same device after its power was gone.
-async fn device(mut command: Command, language: &str) -> anyhow::Result<()> {
+async fn device(mut command: Command, language: &str, key: Key) -> anyhow::Result<()> {
     let scratch = TempDir::new()?;
     let stack = Stack::start(&scratch.path().join("stack")).await?;
     let operator = Operator::of(&stack)?;
@@ -116,7 +123,9 @@ async fn device(mut command: Command, language: &str) -> anyhow::Result<()> {
     fs::remove_file(file("root.pem"))?;
     ensure!(run(&mut command).await? == said);
     let after = contents(&identity)?;
-    ensure!(after["device.json"] == before["device.json"] && after["key.pem"] != before["key.pem"]);
+    ensure!(after["device.json"] == before["device.json"]);
+    ensure!(after["chain.pem"] != before["chain.pem"]);
+    ensure!((after["key.pem"] == before["key.pem"]) == (key == Key::Own));
     Ok(())
 }
 
