@@ -77,7 +77,12 @@ impl Fleet {
 
     /// A device of any stack, which trusts this fleet's broker.
     pub(crate) async fn device_of(&self, stack: &Stack) -> anyhow::Result<Device> {
-        let answer = stack.api.enroll(&stack.state.enrollment_token).await?;
+        self.device_on(stack, &stack.state.enrollment_token).await
+    }
+
+    /// The same with another enrollment token.
+    pub(crate) async fn device_on(&self, stack: &Stack, token: &str) -> anyhow::Result<Device> {
+        let answer = stack.api.enroll(token).await?;
         ensure!(answer.status == 200, "{answer:?}");
         let enrolled: Enrolled = serde_json::from_value(answer.json)?;
         let identity = stack.api.released(&enrolled).await?;

@@ -9,7 +9,37 @@ use tokio::net::TcpStream;
 use super::Fleet;
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![devices_have_their_topics]
+    crate::alone![devices_have_their_topics, devices_of_an_organization_are_users]
+}
+
+/// Users are whole subjects here.
+async fn devices_of_an_organization_are_users() -> anyhow::Result<()> {
+    let fleet = Fleet::start().await?;
+    let folder = fleet.configure("nats").await?;
+    let mut users = String::new();
+    let mut devices = Vec::new();
+    for organization in ["Pumps", r#"#1 "Pumps", Söhne + Co; <x> \ y"#] {
+        let create = ["project", "create", "--name", "x", "--organization", organization];
+        let project = fleet.operator.run_with(&create).await?.done()?;
+        let project = project.trim();
+        let token = fleet.operator.json(&format!("token create --project {project}")).await?;
+        let token = token["enrollment_token"].as_str().context("a token")?;
+        devices.push(fleet.device_on(&fleet.stack, token).await?);
+        let write = format!("broker users nats --project {project} --file conf/devices.conf");
+        fleet.operator.done(&write).await?;
+        users = fleet.operator.read("conf/devices.conf")?;
+        ensure!(users.matches(&devices[devices.len() - 1].id()).count() >= 2, "{users}");
+        let broker = Nats::start(&folder, fleet.port).await?;
+        let endpoint = Endpoint::Tcp(fleet.port);
+        let device = devices.last().context("a device")?;
+        let mut session = device.client.connect(endpoint).await?.open()?;
+        ensure!(session.subscribe(&device.topic("#")).await?);
+        ensure!(session.publish(&device.topic("a"), "x").await?);
+        ensure!(session.next().await?.as_deref() == Some("x"));
+        drop(broker);
+    }
+    ensure!(!users.contains(&devices[0].id()), "another project's: {users}");
+    fleet.stack.stop().await
 }
 
 async fn devices_have_their_topics() -> anyhow::Result<()> {

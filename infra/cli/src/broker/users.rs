@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::Context as _;
 use birthcert::{
+    Error,
     id::{DeviceId, ProjectId},
+    organization::Organization,
     store::DeviceStatus,
 };
 use serde::Serialize;
@@ -28,6 +30,10 @@ pub(crate) struct UsersCommand {
     /// A device, instead of a project's. Can be given several times.
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<DeviceId>,
+    /// The organization in the subjects of those devices, for a broker that knows devices by the whole
+    /// subject, as nats-server does. A project's own is known.
+    #[arg(long, value_name = "NAME", requires = "devices")]
+    organization: Option<Organization>,
     /// The file to write; what was in it is replaced, in one step.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
@@ -60,22 +66,29 @@ impl UsersCommand {
         if self.devices.is_empty() {
             return Ok(Some(self));
         }
-        self.write(&self.devices, output)?;
+        self.write(&self.devices, self.organization.as_ref(), output)?;
         Ok(None)
     }
 
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let project = self.project.context("--project or --device")?;
-        context.expect_project(project).await?;
+        let record = context.store.project(project).await?;
+        let record = record.ok_or_else(|| Error::Missing(format!("project {project}")))?;
         let devices = context.store.devices(project, None).await?;
         let active = devices.iter().filter(|device| device.status == DeviceStatus::Active);
-        self.write(&active.map(|device| device.device_id).collect::<Vec<_>>(), context.output)
+        let active: Vec<_> = active.map(|device| device.device_id).collect();
+        self.write(&active, record.policy.terms().organization.as_ref(), context.output)
     }
 
-    fn write(&self, devices: &[DeviceId], output: Format) -> anyhow::Result<()> {
+    fn write(
+        &self,
+        devices: &[DeviceId],
+        organization: Option<&Organization>,
+        output: Format,
+    ) -> anyhow::Result<()> {
         let text = match self.broker {
             Broker::Rabbitmq => rabbitmq(devices)?,
-            Broker::Nats => nats(devices),
+            Broker::Nats => nats(devices, organization),
         };
         replace(&self.file, &text)?;
         output.print(&Written { file: self.file.clone(), devices: devices.len() })
@@ -114,22 +127,38 @@ fn rabbitmq(devices: &[DeviceId]) -> anyhow::Result<String> {
 }
 
 /// A device reads and writes `devices/<id>/#`, as subjects `devices.<id>.>`, by MQTT and nothing
-/// else; `$MQTT.sub.>` is where the server delivers to its subscriptions with QoS 1.
-fn nats(devices: &[DeviceId]) -> String {
+/// else; `$MQTT.sub.>` is where the server delivers to its subscriptions with QoS 1. A user is a whole
+/// subject: of a project with an organization, devices may still have certificates without it.
+fn nats(devices: &[DeviceId], organization: Option<&Organization>) -> String {
     let mut text = String::from(
         "# The devices that may connect, made by `birthcert broker users nats`; read again at SIGHUP.\n\
          users = [\n\
          \x20 # Without any user, nats-server would let everybody in.\n\
          \x20 { user: \"CN=nobody\", permissions: { publish: { deny: \">\" }, subscribe: { deny: \">\" } } }\n",
     );
-    for id in devices {
+    let with = organization.map(|it| format!(",O={}", escaped(it.as_str())));
+    let subjects: Vec<_> = [Some(String::new()), with].into_iter().flatten().collect();
+    for (id, rest) in devices.iter().flat_map(|id| subjects.iter().map(move |rest| (id, rest))) {
         text += &format!(
-            "  {{ user: \"CN={id}\", allowed_connection_types: [\"MQTT\", \"MQTT_WS\"], permissions: {{\n    \
+            "  {{ user: \"CN={id}{rest}\", allowed_connection_types: [\"MQTT\", \"MQTT_WS\"], permissions: {{\n    \
              publish: {{ allow: [\"devices.{id}\", \"devices.{id}.>\"] }},\n    \
              subscribe: {{ allow: [\"devices.{id}\", \"devices.{id}.>\", \"$MQTT.sub.>\"] }} }} }}\n"
         );
     }
     text + "]\n"
+}
+
+/// A value of a name (RFC 4514, section 2.4), in a string of nats-server's.
+fn escaped(value: &str) -> String {
+    let mut text = String::new();
+    for (place, letter) in value.char_indices() {
+        if matches!(letter, ',' | '+' | '"' | '\\' | '<' | '>' | ';') || place == 0 && letter == '#'
+        {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    text.replace('\\', r"\\").replace('"', r#"\""#)
 }
 
 /// By a rename, so that a broker never reads half of it.
