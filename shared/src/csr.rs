@@ -49,7 +49,7 @@ pub enum CsrError {
     #[error("{0}")]
     Key(#[from] KeyFault),
     /// It is not signed with its own key.
-    #[error("{0}")]
+    #[error("the request is not signed with its own key: {0}")]
     Signature(#[from] SignatureFault),
 }
 
