@@ -145,6 +145,8 @@ fn fault(body: &[u8]) -> Option<Fault> {
             reasons.iter().any(|it| is_throttling(&it.code)).then_some(Fault::Throttle)
         }
         "ConditionalCheckFailedException" | "TransactionConflictException" => None,
+        // What a dry run is asked for.
+        "DryRunOperationException" => None,
         code if is_throttling(code) => Some(Fault::Throttle),
         _ => Some(Fault::Error),
     }
@@ -162,6 +164,7 @@ mod tests {
             br#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
             "CancellationReasons":[{"Code":"ConditionalCheckFailed"},{"Code":"None"}]}"#;
         assert_eq!(fault(condition), None);
+        assert_eq!(fault(br#"{"__type":"DryRunOperationException"}"#), None);
         assert_eq!(fault(cancelled), None);
     }
 
