@@ -38,8 +38,17 @@ pub enum Event<'a> {
         serial_number: &'a str,
         /// End of its validity.
         not_after: Timestamp,
+        /// The name of the CA that signed it.
+        ca: &'a str,
         /// For how many more days the CA can issue certificates that are valid for as long as this one.
         ca_days_left: u64,
+    },
+    /// A function that runs takes up another CA, because an operator activated it.
+    Switched {
+        /// The name of the CA that signed until now.
+        from: &'a str,
+        /// The name of the one that signs from now on.
+        to: &'a str,
     },
     /// A request was refused: the caller's fault.
     Refused {
@@ -95,7 +104,7 @@ impl<'a> Event<'a> {
     /// Writes it to the log.
     pub fn log(&self, world: World, request_id: Option<&str>) {
         let level = match self {
-            Self::Enrolled { .. } | Self::Issued { .. } => "INFO",
+            Self::Enrolled { .. } | Self::Issued { .. } | Self::Switched { .. } => "INFO",
             Self::Refused { .. } | Self::Delayed { .. } => "WARN",
             Self::Failed { .. } | Self::Unable { .. } => "ERROR",
         };
@@ -119,7 +128,7 @@ impl<'a> Event<'a> {
             }
             Self::Refused { .. } => vec![count("Refused", 1, true)],
             Self::Failed { .. } => vec![count("Failed", 1, true)],
-            Self::Delayed { .. } | Self::Unable { .. } => vec![],
+            Self::Switched { .. } | Self::Delayed { .. } | Self::Unable { .. } => vec![],
         }
     }
 }
@@ -181,6 +190,7 @@ mod tests {
             device_id: DeviceId::generate(rng),
             serial_number: "0a",
             not_after: Timestamp::from_unix(9),
+            ca: "device",
             ca_days_left: 30,
         };
         let line = line("f-identity", event).await;
@@ -214,6 +224,7 @@ mod tests {
                 device_id,
                 serial_number: "",
                 not_after: at,
+                ca: "",
                 ca_days_left: 0,
             },
             Event::Refused { problem: "", cause: String::new() },

@@ -1,10 +1,15 @@
 //! The issuing CAs, as their records in the table describe them.
 
 mod constraints;
+mod name;
+mod record;
+mod succession;
+
+pub use name::{AuthorityName, InvalidAuthorityName};
+pub use record::{AuthorityRecord, AuthorityStatus};
 
 use der::{Decode, Encode, asn1::ObjectIdentifier, pem};
 use p256::ecdsa::VerifyingKey;
-use serde::{Deserialize, Serialize};
 use spki::SubjectPublicKeyInfoRef;
 use x509_cert::{
     Certificate,
@@ -20,23 +25,6 @@ use crate::{
     profile::{IssuedBy, Usage},
     signed::Signed,
 };
-
-/// A subordinate CA as it is stored: what an operator set up and reviewed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthorityRecord {
-    /// Its name in the API's paths, such as `device`.
-    pub name: String,
-    /// ARN of its key in KMS.
-    pub key_arn: String,
-    /// Its certificate.
-    pub certificate_pem: String,
-    /// The root that signed it.
-    pub root_pem: String,
-    /// Where its CRL is found, for as long as its certificates live.
-    pub crl_url: Option<String>,
-    /// When it was set up.
-    pub created_at: Timestamp,
-}
 
 /// A CA certificate that can sign certificates: read and checked once.
 #[derive(Clone, Debug)]
@@ -166,7 +154,7 @@ impl Authority {
 
     /// Its name, such as `device`.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &AuthorityName {
         &self.record.name
     }
 
@@ -203,7 +191,7 @@ impl Authority {
     /// An error about this CA.
     #[must_use]
     pub fn fault(&self, fault: AuthorityFault) -> Error {
-        Error::Authority { name: self.record.name.clone(), fault }
+        Error::Authority { name: self.record.name.to_string(), fault }
     }
 
     /// Whether it may issue for `usage`, at `now`, until `leaf_not_after`.
@@ -239,7 +227,7 @@ impl TryFrom<AuthorityRecord> for Authority {
 
     fn try_from(record: AuthorityRecord) -> Result<Self> {
         let unusable = |fault| Error::Authority {
-            name: record.name.clone(),
+            name: record.name.to_string(),
             fault: AuthorityFault::Unusable(fault),
         };
         let certificate = CaCertificate::from_pem(&record.certificate_pem).map_err(unusable)?;
@@ -309,7 +297,7 @@ mod tests {
         let read = |pem| CaCertificate::from_pem(pem).unwrap();
         assert!(!read(&one).is_issued_by(&read(&two)));
         let record = AuthorityRecord {
-            name: "device".into(),
+            name: AuthorityName::first(Usage::Device),
             key_arn: "arn".into(),
             certificate_pem: one,
             root_pem: two,

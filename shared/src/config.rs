@@ -13,8 +13,6 @@ pub struct Config {
     pub aws: AwsConfig,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table_name: String,
-    /// `DEVICE_CA`: the name of the CA that issues to devices; `device` unless set.
-    pub device_ca: String,
 }
 
 /// A variable that is missing or cannot be used.
@@ -67,11 +65,6 @@ impl Config {
         if !(3..=1024).contains(&table_name.len()) || !table_name.chars().all(allowed) {
             return fault("TABLE_NAME", "is no table name or ARN");
         }
-        let device_ca = environment.optional("DEVICE_CA")?.unwrap_or_else(|| "device".into());
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if device_ca.len() > 64 || !device_ca.chars().all(allowed) {
-            return fault("DEVICE_CA", "may only have up to 64 of a to z, 0 to 9 and hyphens");
-        }
         let region = environment.required("AWS_REGION")?;
         // It becomes part of a host's name.
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -87,7 +80,6 @@ impl Config {
                 ca_bundle: environment.ca_bundle()?,
             },
             table_name,
-            device_ca,
         })
     }
 }
@@ -200,9 +192,8 @@ mod tests {
 
     #[test]
     fn has_defaults_for_what_lambda_does_not_set() {
-        for changes in [&[][..], &[("DEVICE_CA", ""), ("AWS_ENDPOINT_URL", "")]] {
+        for changes in [&[][..], &[("AWS_SESSION_TOKEN", ""), ("AWS_ENDPOINT_URL", "")]] {
             let config = read(changes).unwrap();
-            assert_eq!(config.device_ca, "device");
             assert_eq!(config.aws.endpoint_kms, None);
         }
     }
@@ -212,7 +203,6 @@ mod tests {
         for (variable, value) in [
             ("TABLE_NAME", "a b c"),
             ("TABLE_NAME", ".."),
-            ("DEVICE_CA", "../x"),
             ("AWS_REGION", "eu central"),
             ("AWS_ACCESS_KEY_ID", "a/b"),
             ("AWS_SECRET_ACCESS_KEY", "with space"),

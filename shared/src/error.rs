@@ -3,6 +3,7 @@
 //! `Display` is for the log: it may name causes, never secrets.
 
 use crate::{
+    authority::{AuthorityName, AuthorityStatus},
     clock::Timestamp,
     config::ConfigError,
     csr::CsrError,
@@ -106,7 +107,7 @@ pub enum Error {
         cause: String,
     },
     /// Other requests for the same item kept winning.
-    #[error("too many concurrent requests for one device")]
+    #[error("too many concurrent requests for one item")]
     Contended,
     /// The issuing CA cannot issue.
     #[error("issuing CA {name}: {fault}")]
@@ -160,6 +161,14 @@ pub enum Error {
         device_id: DeviceId,
         /// What it is.
         status: DeviceStatus,
+    },
+    /// An operator asked for what a CA's status does not allow.
+    #[error("the CA {name} is {status}")]
+    AuthorityStatus {
+        /// The CA.
+        name: AuthorityName,
+        /// What it is.
+        status: AuthorityStatus,
     },
 }
 

@@ -50,7 +50,7 @@ pub async fn issue(
     let tbs = lint(tbs)?;
 
     // 2. Record: one transaction that authenticates, authorises, and holds the digest to be signed.
-    let recorded = store.record(&holder, tbs, authority.name(), now).await?;
+    let recorded = store.record(&holder, tbs, authority.name().as_str(), now).await?;
     let entry = recorded.entry();
 
     // 3. Sign: one call to KMS, which consumes the record.

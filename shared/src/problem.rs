@@ -183,7 +183,8 @@ impl From<&Error> for Problem {
             | Error::Revoked(_)
             | Error::OtherNames(_)
             | Error::Exists(_)
-            | Error::DeviceStatus { .. } => {
+            | Error::DeviceStatus { .. }
+            | Error::AuthorityStatus { .. } => {
                 plain(INTERNAL_ERROR, "Nothing was released. An operator can find the cause by the request id.")
             }
         }

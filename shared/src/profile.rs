@@ -3,6 +3,8 @@
 //! [`build`] makes the to-be-signed part of one; `lint` then reads it back and holds it against the
 //! same profile before anything may sign it.
 
+use std::fmt;
+
 use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use der::{
     asn1::{Ia5String, ObjectIdentifier, OctetString},
@@ -49,7 +51,7 @@ use crate::{
 pub const BACKDATED_SECONDS: u64 = 60 * 60;
 
 /// What a subordinate CA may issue, through its extended key usage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Usage {
     /// Identities of devices: TLS clients.
     Device,
@@ -60,6 +62,19 @@ pub enum Usage {
 }
 
 impl Usage {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Device, Self::Server, Self::Service];
+
+    /// Its name, which the names of its CAs begin with.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Server => "server",
+            Self::Service => "service",
+        }
+    }
+
     /// The extended key usage of the CA (RFC 5280, section 4.2.1.12), which limits its leaves'.
     #[must_use]
     pub fn key_purposes(self) -> &'static [ObjectIdentifier] {
@@ -68,6 +83,12 @@ impl Usage {
             Self::Server => &[ID_KP_SERVER_AUTH],
             Self::Service => &[ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH],
         }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

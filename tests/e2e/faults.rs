@@ -220,19 +220,12 @@ async fn a_cold_start_while_aws_is_away(
         let answer = function.handle(request).await;
         anyhow::Ok((function, answer.status().as_u16()))
     };
-    for (proxy, operation) in
-        [(&env.kms, "GetPublicKey"), (&env.dynamodb, "GetItem"), (&env.dynamodb, "Query")]
-    {
+    for (proxy, operation) in [(&env.kms, "GetPublicKey"), (&env.dynamodb, "Query")] {
         for fault in [Fault::Away, Fault::Throttled, Fault::ServerError] {
             proxy.fail(operation, fault);
             let function = Identity::start(&env.config, QUIET).await?;
-            let function = if operation == "Query" {
-                function
-            } else {
-                let (function, status) = identity(function, device.device_token.clone()).await?;
-                ensure!(status == 503, "{operation} {fault:?}: {status}");
-                function
-            };
+            let (function, status) = identity(function, device.device_token.clone()).await?;
+            ensure!(status == 503, "{operation} {fault:?}: {status}");
             proxy.mend();
             let (_, status) = identity(function, device.device_token.clone()).await?;
             ensure!(status == 200, "{operation} {fault:?}, mended: {status}");
@@ -257,7 +250,7 @@ async fn the_ca_is_missing(counterparties: &Counterparties, pair: Pair) -> anyho
     let record = env.store.authority("device").await?.context("it is there")?;
     let delete = env.config.aws.dynamodb()?.delete_item().table_name(&env.config.table_name);
     let key = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
-    delete.key("PK", key("CA#device")).key("SK", key("META")).send().await?;
+    delete.key("PK", key("CA#device")).key("SK", key("ACTIVE")).send().await?;
 
     // A function that starts now says what is missing, and does not serve.
     let started = Identity::start(&env.config, QUIET).await;
@@ -269,7 +262,7 @@ async fn the_ca_is_missing(counterparties: &Counterparties, pair: Pair) -> anyho
     answer.problem(503, "ca-unavailable", &[&device.device_token])?;
     ensure!(env.kms.take().is_empty(), "KMS was asked");
 
-    env.store.create_authority(&record).await?;
+    env.store.activate_authority(&record.name, None, Timestamp::now()).await?;
     env.api.released(&device).await?;
     env.account(&[device]).await
 }

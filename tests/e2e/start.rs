@@ -95,7 +95,6 @@ async fn variables(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
         "AWS_SECRET_ACCESS_KEY",
     ];
     let optional = [
-        "DEVICE_CA",
         "AWS_SESSION_TOKEN",
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_DYNAMODB",
@@ -119,8 +118,6 @@ async fn variables(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
         ("AWS_CA_BUNDLE", "/"),
         ("AWS_CA_BUNDLE", no_pem),
         ("AWS_CA_BUNDLE", empty),
-        ("DEVICE_CA", "Device"),
-        ("DEVICE_CA", "../x"),
     ];
     let not_utf8 = || Some(OsString::from_vec(vec![b'x', 0xff]));
     for function in FUNCTIONS {
@@ -145,15 +142,14 @@ async fn variables(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
             [("AWS_ENDPOINT_URL", Some("nowhere".into())), ("AWS_ENDPOINT_URL_KMS", None)];
         refuses(&env, function, &one_for_all, &["variable AWS_ENDPOINT_URL is no"]).await?;
         // Empty is not set, and these need not be.
-        for variable in ["DEVICE_CA", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"] {
+        for variable in ["AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"] {
             serves(&env, function, &[(variable, Some(OsString::new()))]).await?;
         }
         let bundle = tool::file(&format!("# The root\n{}", env.root_pem))?;
         let bundle = Some(bundle.path().into());
         serves(&env, function, &[("AWS_CA_BUNDLE", bundle)]).await?;
     }
-    let other = [("DEVICE_CA", Some("other".into()))];
-    refuses(&env, "identity", &other, &["issuing CA other: not set up"]).await
+    Ok(())
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;
@@ -168,15 +164,20 @@ async fn put(env: &Env, item: Item) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn get(env: &Env, pk: &str) -> anyhow::Result<Item> {
+async fn get(env: &Env, pk: &str, sk: &str) -> anyhow::Result<Item> {
     let get = env.config.aws.dynamodb()?.get_item().table_name(&env.config.table_name);
-    let got = get.key("PK", text(pk)).key("SK", text("META")).send().await?;
+    let got = get.key("PK", text(pk)).key("SK", text(sk)).send().await?;
     got.item.context("no item")
+}
+
+/// The item with the record of the CA for devices.
+async fn ca(env: &Env) -> anyhow::Result<Item> {
+    get(env, "CA#device", "NAME#device").await
 }
 
 async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
-    let record = get(&env, "CA#device").await?;
+    let record = ca(&env).await?;
     let attributes = ["name", "key_arn", "certificate_pem", "root_pem", "created_at"];
     for attribute in attributes {
         let mut damaged = record.clone();
@@ -189,7 +190,7 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
         }
         damaged.insert(attribute.into(), AttributeValue::Bool(true));
         put(&env, damaged).await?;
-        refuses(&env, "identity", &[], &["damaged item: CA#device META"]).await?;
+        refuses(&env, "identity", &[], &["damaged item: CA#device NAME#device"]).await?;
     }
     let root = text(&env.root_pem);
     let subordinate = record["certificate_pem"].clone();
@@ -202,7 +203,7 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
         ("certificate_pem", text(&pem[..pem.len() / 2]), "not PEM"),
         ("certificate_pem", text(&pem.replace(" CERTIFICATE", " X509 CRL")), "of a X509 CRL"),
         ("certificate_pem", leaf, "not a CA's"),
-        ("certificate_pem", root, "its extKeyUsage is another"),
+        ("certificate_pem", root, "it has its root's name"),
         ("root_pem", text("x"), "the root: not PEM"),
         ("root_pem", subordinate, "the root is not self-signed"),
     ] {
@@ -212,7 +213,7 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
         refuses(&env, "identity", &[], &["issuing CA device: unusable: ", words]).await?;
     }
     let delete = env.config.aws.dynamodb()?.delete_item().table_name(&env.config.table_name);
-    delete.key("PK", text("CA#device")).key("SK", text("META")).send().await?;
+    delete.key("PK", text("CA#device")).key("SK", text("NAME#device")).send().await?;
     refuses(&env, "identity", &[], &["issuing CA device: not set up"]).await?;
     // It has nothing to do with CAs.
     serves(&env, "enroll", &[]).await?;
@@ -222,7 +223,7 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
 
 /// Puts `record` in the place of the one that is there.
 async fn replace(env: &Env, record: &AuthorityRecord) -> anyhow::Result<()> {
-    let mut item: Item = get(env, "CA#device").await?;
+    let mut item: Item = ca(env).await?;
     item.insert("key_arn".into(), text(&record.key_arn));
     item.insert("certificate_pem".into(), text(&record.certificate_pem));
     item.insert("root_pem".into(), text(&record.root_pem));
@@ -343,7 +344,9 @@ async fn the_table(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
     let change = [("TABLE_NAME", Some(OsString::from(&no_index)))];
     serves(&env, "enroll", &change).await?;
     let record = env.store.authority("device").await?.context("it is there")?;
-    Store::new(dynamodb.clone(), &no_index).create_authority(&record).await?;
+    let store = Store::new(dynamodb.clone(), &no_index);
+    store.prepare_authority(&record).await?;
+    store.activate_authority(&record.name, None, Timestamp::now()).await?;
     let words = format!("DynamoDB refuses: table {no_index}: ");
     refuses(&env, "identity", &change, &[&words, "index"]).await
 }
@@ -354,7 +357,7 @@ async fn credentials(counterparties: &Counterparties, pair: Pair) -> anyhow::Res
     let table = format!("DynamoDB refuses: table {}: ", env.config.table_name);
     let key = env.store.authority("device").await?.context("it is there")?.key_arn;
     for (proxy, operation, functions, service) in [
-        (&env.dynamodb, "GetItem", &FUNCTIONS[..], table.as_str()),
+        (&env.dynamodb, "GetItem", &["enroll"], table.as_str()),
         (&env.dynamodb, "Query", &["identity"], &table),
         (&env.kms, "GetPublicKey", &["identity"], &key),
         (&env.kms, "Sign", &["identity"], &key),
@@ -387,7 +390,7 @@ async fn a_damaged_project_stops_nobody_else(
 ) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
     let name = format!("PROJECT#{}", env.project);
-    let mut project = get(&env, &name).await?;
+    let mut project = get(&env, &name, "META").await?;
     project.remove("policy");
     put(&env, project).await?;
     let said = serves(&env, "identity", &[]).await?;

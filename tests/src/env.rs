@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::AuthorityRecord;
+use birthcert::authority::{AuthorityName, AuthorityRecord};
 use birthcert::aws::{AwsConfig, Credentials};
 use birthcert::clock::Timestamp;
 use birthcert::config::Config;
@@ -14,8 +14,8 @@ use birthcert::profile::Usage;
 use birthcert::store::{NewToken, Policy, ProjectRecord, Store};
 use birthcert::token::EnrollmentToken;
 use birthcert::world::World;
-use birthcert_cli::ceremony;
 use birthcert_cli::root::{NewRoot, Root, RootKey, Subordinate};
+use birthcert_cli::{ceremony, succession};
 use birthcert_local::gateway::{self, Functions};
 use birthcert_local::state::{CREDENTIAL, REGION};
 use enroll::Enroll;
@@ -29,6 +29,9 @@ use tokio::task::JoinHandle;
 use crate::api::Api;
 use crate::counterparties::{Counterparties, Pair};
 use crate::proxy::Proxy;
+
+/// Opens the root of an [`Env`].
+const PASSPHRASE: &str = "a passphrase for tests";
 
 /// A year.
 pub const YEAR: u64 = 31_556_952;
@@ -62,6 +65,8 @@ pub struct Env {
     pub store: Store,
     /// What its functions are configured with.
     pub config: Config,
+    /// The same past the proxies, for what is not the test's concern.
+    pub direct: Config,
     /// The root, in PEM.
     pub root_pem: String,
     /// The API.
@@ -103,6 +108,7 @@ impl Env {
         setup: Setup,
     ) -> anyhow::Result<Self> {
         let (dynamodb, kms) = counterparties.endpoints(pair).await?;
+        let endpoints = (dynamodb.clone(), kms.clone());
         let (dynamodb, kms) = (Proxy::start(&dynamodb).await?, Proxy::start(&kms).await?);
         let rng = &mut UnwrapErr(SysRng);
         let project = ProjectId::generate(rng);
@@ -115,15 +121,17 @@ impl Env {
                 ca_bundle: None,
             },
             table_name: format!("birthcert-{project}"),
-            device_ca: "device".into(),
         };
+        let mut direct = config.clone();
+        (direct.aws.endpoint_dynamodb, direct.aws.endpoint_kms) =
+            (Some(endpoints.0), Some(endpoints.1));
         let store = Store::new(config.aws.dynamodb()?, &config.table_name);
         store.create_table().await?;
 
         let now = Timestamp::now();
         let scratch = TempDir::new()?;
         let directory = scratch.path().join("ca");
-        let key = RootKey::make_file(&directory, "a passphrase for tests")?;
+        let key = RootKey::make_file(&directory, PASSPHRASE)?;
         let root = Root::create(&directory, key, &NewRoot::lasting("Test root"), now)?;
         let authorities = [
             ("device", Usage::Device, setup.device_ca_seconds),
@@ -131,7 +139,7 @@ impl Env {
         ];
         for (name, usage, seconds) in authorities {
             let record = subordinate(&config, &root, name, usage, now, seconds).await?;
-            ceremony::activate(&store, &config.aws.kms()?, record).await?;
+            succession::put_to_use(&store, &config.aws.kms()?, record, now).await?;
         }
         let record = ProjectRecord {
             project_id: project,
@@ -162,6 +170,7 @@ impl Env {
             kms,
             store,
             config,
+            direct,
             root_pem,
             api,
             project,
@@ -169,6 +178,25 @@ impl Env {
             scratch,
             gateway,
         })
+    }
+
+    /// The root, with its key.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn root(&self) -> anyhow::Result<Root> {
+        let directory = self.scratch.path().join("ca");
+        Root::open(&directory, RootKey::open_file(&directory, PASSPHRASE)?)
+    }
+
+    /// A CA that the root has certified under this name, valid from now; it is not recorded.
+    ///
+    /// # Errors
+    /// KMS or the root refuses.
+    pub async fn certified(&self, name: &str, seconds: u64) -> anyhow::Result<AuthorityRecord> {
+        let root = self.root()?;
+        let usage = name.parse::<AuthorityName>()?.usage();
+        subordinate(&self.direct, &root, name, usage, Timestamp::now(), seconds).await
     }
 
     /// Checks that every signature that KMS gave since the last `take` is on the ledger of one of
@@ -231,7 +259,7 @@ pub async fn subordinate(
         root_crl_url: None,
     };
     Ok(AuthorityRecord {
-        name: name.into(),
+        name: name.parse()?,
         key_arn: request.key_arn,
         certificate_pem: root.certify(&csr, &subordinate, now)?,
         root_pem: root.certificate().pem().to_owned(),

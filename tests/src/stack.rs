@@ -115,7 +115,6 @@ impl Stack {
                 ca_bundle: None,
             },
             table_name: table.to_owned(),
-            device_ca: "device".into(),
         }
     }
 

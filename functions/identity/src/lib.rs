@@ -12,7 +12,7 @@ use std::sync::Arc;
 use birthcert::{
     Error, Issuer, Result,
     audit::Event,
-    authority::Authority,
+    authority::{Authority, AuthorityRecord},
     cache::Cache,
     certificate::Certificate,
     clock::Timestamp,
@@ -44,7 +44,6 @@ const PRELOADED_PROJECTS: usize = 100;
 pub struct Identity {
     store: Store,
     kms: aws_sdk_kms::Client,
-    ca_name: String,
     world: World,
     authorities: Cache<(), Arc<IssuingCa>>,
     policies: Cache<ProjectId, Policy>,
@@ -81,7 +80,6 @@ impl Identity {
         let identity = Self {
             store: Store::new(config.aws.dynamodb()?, &config.table_name),
             kms: config.aws.kms()?,
-            ca_name: config.device_ca.clone(),
             world,
             authorities: Cache::new(),
             policies: Cache::new(),
@@ -136,7 +134,8 @@ impl Identity {
         let serial_number = certificate.serial_number();
         let not_after = certificate.not_after();
         let ca_days_left = not_after.days_until(ca.authority.certificate().not_after());
-        Event::Issued { project_id, device_id, serial_number, not_after, ca_days_left }
+        let name = ca.authority.name().as_str();
+        Event::Issued { project_id, device_id, serial_number, not_after, ca: name, ca_days_left }
             .log(self.world, Some(request_id));
         release(device_id, private_key.as_ref(), &certificate, &ca.authority)
     }
@@ -169,30 +168,42 @@ impl Identity {
         Ok(record.policy)
     }
 
-    /// The CA, as its record was within the last minute. Chain and key are checked when the record
-    /// is new to us, not every minute.
+    /// The CA that was active within the last minute. Chain and key are checked when it is new to us,
+    /// not every minute.
+    ///
+    /// Where the new one cannot be used, nobody issues: not the one before, which an operator retired,
+    /// for reasons that a function does not know.
     async fn issuing_ca(&self, now: Timestamp) -> Result<Arc<IssuingCa>> {
         if let Some(ca) = self.authorities.fresh(&(), now) {
             return Ok(ca);
         }
-        let record = self.store.authority(&self.ca_name).await?;
+        let record = self.store.active_authority(Usage::Device).await?;
         let record = record.ok_or_else(|| Error::Authority {
-            name: self.ca_name.clone(),
+            name: Usage::Device.to_string(),
             fault: AuthorityFault::Missing,
         })?;
-        let ca = match self.authorities.last(&()) {
-            Some(known) if *known.authority.record() == record => known,
-            _ => {
-                let authority = Authority::try_from(record)?;
-                let signer = Signer::new(self.kms.clone(), authority.key_arn());
-                authority.check(Usage::Device, now, now)?;
-                signer.check(&authority).await?;
-                signer.check_signing(&authority).await?;
-                Arc::new(IssuingCa { authority, signer })
-            }
+        let known = self.authorities.last(&());
+        let ca = match &known {
+            Some(known) if *known.authority.record() == record => known.clone(),
+            _ => Arc::new(self.checked(record, now).await?),
         };
+        if let Some(before) = known
+            && before.authority.name() != ca.authority.name()
+        {
+            let (from, to) = (before.authority.name().as_str(), ca.authority.name().as_str());
+            Event::Switched { from, to }.log(self.world, None);
+        }
         self.authorities.put((), ca.clone(), now);
         Ok(ca)
+    }
+
+    async fn checked(&self, record: AuthorityRecord, now: Timestamp) -> Result<IssuingCa> {
+        let authority = Authority::try_from(record)?;
+        let signer = Signer::new(self.kms.clone(), authority.key_arn());
+        authority.check(Usage::Device, now, now)?;
+        signer.check(&authority).await?;
+        signer.check_signing(&authority).await?;
+        Ok(IssuingCa { authority, signer })
     }
 }
 

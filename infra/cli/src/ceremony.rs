@@ -1,17 +1,13 @@
 //! Setting up a subordinate CA, in three steps that may happen on three machines: its key is made in
-//! KMS and asks to be certified, the root certifies it offline, the result is put to use.
+//! KMS and asks to be certified, the root certifies it offline, the result is put to use
+//! ([`succession`](crate::succession)).
 
 use anyhow::Context;
 use aws_sdk_kms::{
     operation::describe_key::DescribeKeyError,
     types::{KeySpec, KeyUsageType},
 };
-use birthcert::{
-    authority::{Authority, AuthorityRecord},
-    csr::UnsignedCsr,
-    kms::Signer,
-    store::Store,
-};
+use birthcert::{csr::UnsignedCsr, kms::Signer};
 
 use crate::root::distinguished;
 
@@ -83,18 +79,4 @@ pub async fn request(
     let csr = UnsignedCsr::new(subject, signer.public_key().await?)?;
     let csr_pem = signer.sign_request(csr).await?;
     Ok(Request { key_arn, csr_pem })
-}
-
-/// Step three: puts a certified subordinate to use, once its chain holds and KMS has its key.
-///
-/// # Errors
-/// When not, or when there is a CA of that name already.
-pub async fn activate(
-    store: &Store,
-    kms: &aws_sdk_kms::Client,
-    record: AuthorityRecord,
-) -> anyhow::Result<()> {
-    let authority = Authority::try_from(record)?;
-    Signer::new(kms.clone(), authority.key_arn()).check(&authority).await?;
-    Ok(store.create_authority(authority.record()).await?)
 }

@@ -50,6 +50,7 @@ fn code(error: &anyhow::Error) -> u8 {
     let by_ours = error.chain().find_map(|it| match it.downcast_ref()? {
         Error::Missing(_) => Some(3),
         Error::Exists(_)
+        | Error::AuthorityStatus { .. }
         | Error::DeviceStatus { .. }
         | Error::Revoked(_)
         | Error::OtherNames(_) => Some(4),
@@ -72,6 +73,10 @@ pub(crate) fn unwrapped(error: csv::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
+    use birthcert::{
+        authority::{AuthorityName, AuthorityStatus},
+        profile::Usage,
+    };
 
     use super::*;
 
@@ -80,6 +85,9 @@ mod tests {
         let missing: anyhow::Result<()> = Err(Error::Missing("device".into())).context("while");
         assert_eq!(code(&missing.unwrap_err()), 3);
         assert_eq!(code(&Error::Exists("CA".into()).into()), 4);
+        let name = AuthorityName::first(Usage::Device);
+        let active = Error::AuthorityStatus { name, status: AuthorityStatus::Active };
+        assert_eq!(code(&active.into()), 4);
         assert_eq!(code(&Stop::Refused("no".into()).into()), 4);
         assert_eq!(code(&Stop::Partial("some".into()).into()), 5);
         assert_eq!(code(&Error::Contended.into()), 1);

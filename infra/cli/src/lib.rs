@@ -23,6 +23,7 @@ mod project;
 pub mod root;
 mod secret;
 mod stack;
+pub mod succession;
 mod token;
 mod transcript;
 

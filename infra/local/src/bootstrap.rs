@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use birthcert::{
-    authority::AuthorityRecord,
+    authority::{AuthorityName, AuthorityRecord},
     clock::Timestamp,
     csr::VerifiedCsr,
     id::{ProjectId, TokenId},
@@ -19,7 +19,7 @@ use birthcert::{
 use birthcert_cli::{
     ceremony, ensure_private_directory,
     root::{CERTIFICATE_FILE, NewRoot, Root, RootKey, Subordinate},
-    write_private,
+    succession, write_private,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
 
@@ -45,9 +45,9 @@ pub(crate) async fn bootstrap(
     store.create_table().await?;
     let directory = data.join("ca");
     let root = open_root(&directory, now)?;
-    for (name, usage) in [("device", Usage::Device), ("server", Usage::Server)] {
-        if store.authority(name).await?.is_none() {
-            create_subordinate(store, kms, &root, name, usage, now).await?;
+    for usage in [Usage::Device, Usage::Server] {
+        if store.active_authority(usage).await?.is_none() {
+            set_up_subordinate(store, kms, &root, usage, now).await?;
         }
     }
     let (project_id, enrollment_token) = demo_project(data, store, now).await?;
@@ -80,14 +80,28 @@ fn random_passphrase() -> anyhow::Result<String> {
     Ok(hex(&random))
 }
 
-async fn create_subordinate(
+async fn set_up_subordinate(
     store: &Store,
     kms: &aws_sdk_kms::Client,
     root: &Root,
-    name: &str,
     usage: Usage,
     now: Timestamp,
 ) -> anyhow::Result<()> {
+    let name = AuthorityName::first(usage);
+    let record = match store.authority(name.as_str()).await? {
+        // The start before was interrupted.
+        Some(record) => record,
+        None => certified(kms, root, name, now).await?,
+    };
+    succession::put_to_use(store, kms, record, now).await.map(drop)
+}
+
+async fn certified(
+    kms: &aws_sdk_kms::Client,
+    root: &Root,
+    name: AuthorityName,
+    now: Timestamp,
+) -> anyhow::Result<AuthorityRecord> {
     let key_arn = ceremony::ensure_key(kms, &format!("alias/birthcert-{TABLE}-{name}")).await?;
     let common_name = format!("birthcert local {name} CA");
     let request = ceremony::request(kms, key_arn, &common_name, None).await?;
@@ -95,20 +109,19 @@ async fn create_subordinate(
     let subordinate = Subordinate {
         common_name: &common_name,
         organization: None,
-        usage,
+        usage: name.usage(),
         not_after: now.plus(SUBORDINATE_SECONDS),
         root_crl_url: None,
     };
-    let record = AuthorityRecord {
-        name: name.into(),
+    Ok(AuthorityRecord {
         key_arn: request.key_arn,
         certificate_pem: root.certify(&csr, &subordinate, now)?,
         root_pem: root.certificate().pem().to_owned(),
         // A name that means nothing anywhere: these certificates are for this machine.
         crl_url: Some(format!("http://birthcert.invalid/crl/{name}.crl")),
         created_at: now,
-    };
-    ceremony::activate(store, kms, record).await
+        name,
+    })
 }
 
 /// The project and the token that the last start left in `local.json`, as long as the table has

@@ -74,7 +74,6 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
             ca_bundle: None,
         },
         table_name: TABLE.into(),
-        device_ca: "device".into(),
     };
     let store = Store::new(config.aws.dynamodb()?, TABLE);
     let ready = bootstrap(data, &store, &config.aws.kms()?, Timestamp::now()).await?;

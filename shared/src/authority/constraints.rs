@@ -104,7 +104,7 @@ mod tests {
     };
 
     use crate::{
-        authority::{Authority, AuthorityRecord},
+        authority::{Authority, AuthorityName, AuthorityRecord},
         clock::Timestamp,
         name::distinguished,
         profile::Usage,
@@ -199,7 +199,7 @@ mod tests {
         let root_pem = make(&root_key, &root_name, root);
         let certificate_pem = make(&SigningKey::generate_from_rng(rng), &name, subordinate);
         let record = AuthorityRecord {
-            name: "device".into(),
+            name: AuthorityName::first(Usage::Device),
             key_arn: "arn".into(),
             certificate_pem,
             root_pem,

@@ -6,7 +6,8 @@
 //! | enrollment token | `PROJECT#<id>` | `TOKEN#<id>` |
 //! | device | `DEVICE#<id>` | `META` |
 //! | certificate (the ledger) | `DEVICE#<id>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
-//! | authority | `CA#<name>` | `META` |
+//! | authority | `CA#<usage>` | `NAME#<name>` |
+//! | which one is active | `CA#<usage>` | `ACTIVE` |
 //! | device's key | `KEY#<fingerprint>` | `META` |
 //!
 //! | index | partition | sort | what it is for |
@@ -55,6 +56,7 @@ use crate::{
     error::{Error, Result, Service},
 };
 
+pub use authority::{Activation, KnownAuthority};
 pub use change::Change;
 pub use device::{DeviceDetails, DeviceRecord, DeviceStatus};
 pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
@@ -205,6 +207,30 @@ impl Store {
             () if failed(1) => Err(Error::Exists(what)),
             () => Err(self.unavailable(&error)),
         }
+    }
+
+    /// The items of a partition, or those of them whose sort key begins with `prefix`, read
+    /// consistently.
+    async fn query(&self, partition: String, prefix: Option<String>) -> Result<Vec<Item>> {
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression(match prefix {
+                None => "PK = :pk",
+                Some(_) => "PK = :pk AND begins_with(SK, :sk)",
+            })
+            .expression_attribute_values(":pk", string(partition))
+            .consistent_read(true);
+        if let Some(prefix) = prefix {
+            query = query.expression_attribute_values(":sk", string(prefix));
+        }
+        let mut items = query.into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            found.push(item.map_err(|error| self.unavailable(&error))?);
+        }
+        Ok(found)
     }
 
     /// All items that the index `inventory` has under `partition`, oldest first.

@@ -126,21 +126,6 @@ impl Store {
 
     /// The entries in a partition of the ledger.
     pub(super) async fn certificates(&self, partition: String) -> Result<Vec<Item>> {
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("PK = :pk AND begins_with(SK, :sk)")
-            .expression_attribute_values(":pk", string(partition))
-            .expression_attribute_values(":sk", string(sort("")))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut found = Vec::new();
-        while let Some(item) = items.next().await {
-            found.push(item.map_err(|error| self.unavailable(&error))?);
-        }
-        Ok(found)
+        self.query(partition, Some(sort(""))).await
     }
 }

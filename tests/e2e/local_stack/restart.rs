@@ -48,7 +48,7 @@ impl Before {
         ensure!(old.root_certificate == new.root_certificate);
         ensure!(old.table_name == new.table_name && old.region == new.region);
         for record in &self.authorities {
-            ensure!(stack.authority(&record.name).await? == *record);
+            ensure!(stack.authority(record.name.as_str()).await? == *record);
         }
         ensure!(stack.own_store()?.projects(None).await?.len() == 1);
         ensure!(stack.own_store()?.tokens(stack.project()).await?.len() == 1);

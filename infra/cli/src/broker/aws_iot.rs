@@ -4,8 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use birthcert::{
-    Issuer, authority::Authority, clock::Timestamp, issue, keypair::KeyPair, kms::Signer,
-    registration::RegistrationCode, store::Holder,
+    Error, Issuer,
+    authority::{Authority, AuthorityName},
+    clock::Timestamp,
+    issue,
+    keypair::KeyPair,
+    kms::Signer,
+    profile::Usage,
+    registration::RegistrationCode,
+    store::Holder,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
 
@@ -27,13 +34,24 @@ pub(crate) struct AwsIotCommand {
     /// sign with the device CA's key.
     #[arg(long, value_name = "CODE")]
     registration_code: Option<RegistrationCode>,
+    /// The CA for devices to register: one that is prepared, before it is activated. Unless given, the
+    /// active one.
+    #[arg(long, value_name = "NAME")]
+    ca: Option<AuthorityName>,
 }
 
 impl AwsIotCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let record = context.store.authority("device").await?.context(
-            "the CA for devices is not set up: see birthcert ca subordinate --usage device",
-        )?;
+        let record = match &self.ca {
+            Some(name) => {
+                ensure!(name.usage() == Usage::Device, "{name} is no CA for devices");
+                let record = context.store.authority(name.as_str()).await?;
+                record.ok_or_else(|| Error::Missing(format!("CA named {name}")))?
+            }
+            None => context.store.active_authority(Usage::Device).await?.context(
+                "the CA for devices is not set up: see birthcert ca subordinate --usage device",
+            )?,
+        };
         let authority = Authority::try_from(record)?;
         let certificate = authority.certificate();
         if certificate.not_after() > LAST {

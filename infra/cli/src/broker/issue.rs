@@ -17,7 +17,6 @@ use birthcert::{
     issue,
     keypair::KeyPair,
     kms::Signer,
-    profile::Usage,
     service::{LONGEST_VALIDITY_DAYS, Role, Service},
     store::Holder,
 };
@@ -202,12 +201,9 @@ pub(super) async fn sign(
     key: SubjectPublicKeyInfoOwned,
 ) -> anyhow::Result<Signed> {
     let Context { store, kms, now, .. } = context;
-    let (ca, of) = match service.role().usage() {
-        Usage::Service => ("service", "services"),
-        Usage::Server | Usage::Device => ("server", "servers"),
-    };
-    let record = store.authority(ca).await?.with_context(|| {
-        format!("the CA for {of} is not set up: see birthcert ca subordinate --usage {ca}")
+    let usage = service.role().usage();
+    let record = store.active_authority(usage).await?.with_context(|| {
+        format!("the CA for {usage}s is not set up: see birthcert ca subordinate --usage {usage}")
     })?;
     let authority = Authority::try_from(record)?;
     let signer = Signer::new(kms.clone(), authority.key_arn());

@@ -1,47 +1,47 @@
-//! `birthcert ca activate`: puts a certified subordinate to use.
+//! `birthcert ca activate`: has a CA issue, in the place of the one that does.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use birthcert::{
     Error,
-    authority::{Authority, AuthorityRecord},
-    kms::Signer,
+    authority::{Authority, AuthorityName, AuthorityStatus},
+    profile::Usage,
+    store::Activation,
 };
 use serde::Serialize;
 
-use super::{http_url, naming::UsageName, request::Key};
-use crate::{Context, confirm::Consent, fields::Fields, files::read, plan::Plan};
+use super::candidate::Candidate;
+use crate::{Context, confirm::Consent, exit::Stop, fields::Fields, plan::Plan, succession::Known};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  # The first CA for devices: recorded and put to use in one go
+  birthcert ca activate --usage device --certificate device.pem --root-certificate root.pem --yes
+
+  # Its successor, which birthcert ca prepare recorded: device is retired in the same write
+  birthcert ca activate --name device-2 --yes
+
+  # Back again
+  birthcert ca activate --name device --yes
+
+Functions that run follow within a minute. The same again changes nothing.";
 
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("which").args(["usage", "name"]).required(true).multiple(true))]
 pub(crate) struct ActivateCommand {
-    /// What it issues, and its name in the API.
-    #[arg(long, value_enum)]
-    usage: UsageName,
     #[command(flatten)]
-    key: Key,
-    #[command(flatten)]
-    distribution: Distribution,
-    /// The subordinate's certificate.
-    #[arg(long, value_name = "FILE")]
-    certificate: PathBuf,
-    /// The root's certificate.
-    #[arg(long, value_name = "FILE")]
-    root_certificate: PathBuf,
+    candidate: Candidate,
     #[command(flatten)]
     consent: Consent,
 }
 
-#[derive(clap::Args)]
-pub(crate) struct Distribution {
-    /// Where the subordinate's CRL will be found for as long as its certificates live: a name that
-    /// you own.
-    #[arg(long, value_name = "URL", value_parser = http_url)]
-    pub(super) crl_url: Option<String>,
-}
-
 #[derive(Serialize)]
 struct Activated {
-    name: String,
+    name: AuthorityName,
+    status: AuthorityStatus,
+    changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired: Option<AuthorityName>,
     key_arn: String,
     subject: String,
     not_after: String,
@@ -49,7 +49,18 @@ struct Activated {
 
 impl fmt::Display for Activated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "The CA {:?} can issue.", self.name)?;
+        let name = self.name.as_str();
+        match self.changed {
+            true => writeln!(f, "The CA {name:?} can issue.")?,
+            false => writeln!(f, "The CA {name:?} is active already.")?,
+        }
+        if let Some(retired) = &self.retired {
+            let retired = retired.as_str();
+            writeln!(
+                f,
+                "The CA {retired:?} is retired; functions that run follow within a minute."
+            )?;
+        }
         writeln!(f, "Subject: {}, valid until {}", self.subject, self.not_after)?;
         write!(f, "Key:     {}", self.key_arn)
     }
@@ -57,57 +68,78 @@ impl fmt::Display for Activated {
 
 impl ActivateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        expect_vacant(context, self.usage).await?;
-        let record = AuthorityRecord {
-            name: self.usage.name().into(),
-            key_arn: self.key.find(context, self.usage).await?.made()?,
-            certificate_pem: read(&self.certificate)?,
-            root_pem: read(&self.root_certificate)?,
-            crl_url: self.distribution.crl_url,
-            created_at: context.now,
+        let known = Known::read(&context.store).await?;
+        let certified = self.candidate.record(context, &known).await?;
+        let is_by_name = certified.is_none();
+        let record = match (certified, &self.candidate.name) {
+            (Some(record), _) => record,
+            (None, Some(name)) => known.named(name)?.record.clone(),
+            (None, None) => return Err(Stop::Missing("CA to activate".into()).into()),
         };
-        let authority = check(context, self.usage, record).await?;
-        let plan = Plan::new()
-            .step(step(context, self.usage))
-            .certificate(Fields::of_certificate(authority.certificate().der())?);
+        let status = known.recorded(&record)?;
+        let active = known.active(record.name.usage()).map(|it| &it.record.name);
+        if status == Some(AuthorityStatus::Active) {
+            let authority = Authority::try_from(record)?;
+            return print(context, &authority, Activation::Already, None);
+        }
+        if let Some(active) = active.filter(|_| !is_by_name) {
+            let text = format!(
+                "the CA {active} is active: record its successor with birthcert ca prepare, then \
+                 switch with birthcert ca activate --name"
+            );
+            return Err(Stop::Refused(text).into());
+        }
+        let authority = known.check(&context.kms, record, context.now).await?;
+        let name = authority.name();
+
+        let mut plan = Plan::new();
+        if status.is_none() {
+            plan = plan.step(format!("record the CA {:?}", name.as_str()));
+        }
+        plan = plan.step(step(context, name));
+        if let Some(active) = active {
+            plan = plan.step(format!("retire the CA {:?}, in the same write", active.as_str()));
+        }
+        let plan = plan.certificate(Fields::of_certificate(authority.certificate().der())?);
         if !self.consent.given(context.output, plan)? {
             return Ok(());
         }
-        activate(context, &authority).await
+        if status.is_none() {
+            context.store.prepare_authority(authority.record()).await?;
+        }
+        let activation = context.store.activate_authority(name, active, context.now).await?;
+        print(context, &authority, activation, active)
     }
 }
 
 /// For a plan.
-pub(super) fn step(context: &Context, usage: UsageName) -> String {
-    let table = context.store.table_name();
-    format!("put the CA {:?} to use, in the table {table}", usage.name())
+pub(super) fn step(context: &Context, name: &AuthorityName) -> String {
+    format!("put the CA {:?} to use, in the table {}", name.as_str(), context.store.table_name())
 }
 
-/// Checks early that there is no such CA. What keeps it from being overwritten is how it is written.
-pub(super) async fn expect_vacant(context: &Context, usage: UsageName) -> anyhow::Result<()> {
-    match context.store.authority(usage.name()).await? {
-        Some(_) => Err(Error::Exists(format!("CA named {}", usage.name())).into()),
+/// Checks early that there is no CA of this usage. What keeps it from being overwritten is how it is
+/// written.
+pub(super) async fn expect_vacant(context: &Context, usage: Usage) -> anyhow::Result<()> {
+    let known = Known::read(&context.store).await?;
+    match known.all().iter().find(|it| it.record.name.usage() == usage) {
+        Some(it) => Err(Error::Exists(format!("CA named {}", it.record.name)).into()),
         None => Ok(()),
     }
 }
 
-pub(super) async fn check(
+pub(super) fn print(
     context: &Context,
-    usage: UsageName,
-    record: AuthorityRecord,
-) -> anyhow::Result<Authority> {
-    let authority = Authority::try_from(record)?;
-    // A CA that could issue nothing would keep its name from one that can.
-    authority.check(usage.usage(), context.now, context.now)?;
-    Signer::new(context.kms.clone(), authority.key_arn()).check(&authority).await?;
-    Ok(authority)
-}
-
-pub(super) async fn activate(context: &Context, authority: &Authority) -> anyhow::Result<()> {
-    context.store.create_authority(authority.record()).await?;
+    authority: &Authority,
+    activation: Activation,
+    before: Option<&AuthorityName>,
+) -> anyhow::Result<()> {
     let certificate = authority.certificate();
+    let changed = activation == Activation::Switched;
     context.output.print(&Activated {
-        name: authority.name().to_owned(),
+        name: authority.name().clone(),
+        status: AuthorityStatus::Active,
+        changed,
+        retired: before.filter(|_| changed).cloned(),
         key_arn: authority.key_arn().to_owned(),
         subject: certificate.subject().to_string(),
         not_after: certificate.not_after().to_string(),

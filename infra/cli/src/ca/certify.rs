@@ -60,14 +60,14 @@ pub(crate) struct Certification {
 
 impl Certification {
     /// What the root is asked for.
-    pub(super) fn terms(&self, naming: &Naming) -> Terms {
-        Terms {
+    pub(super) fn terms(&self, naming: &Naming) -> anyhow::Result<Terms> {
+        Ok(Terms {
             usage: naming.usage.usage(),
-            common_name: naming.common_name(),
+            common_name: naming.common_name()?,
             organization: naming.organization.clone(),
             valid: self.valid_years,
             root_crl_url: self.root_crl_url.clone(),
-        }
+        })
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -191,7 +191,7 @@ impl CertifyCommand {
     pub(crate) fn run(self, output: Format, now: Timestamp) -> anyhow::Result<()> {
         let Self { naming, certification, csr, certificate, consent } = self;
         expect_new(&certificate)?;
-        let task = CertifyTask::new(certification.terms(&naming), csr, certificate)?;
+        let task = CertifyTask::new(certification.terms(&naming)?, csr, certificate)?;
         let root = certification.certificate()?;
         let draft = task.draft(IssuedBy::ca(&root, None), now)?;
         let plan = Plan::new().step(task.step()).certificate(draft);

@@ -1,11 +1,15 @@
 //! `birthcert ca`: the root and the subordinates.
 
 mod activate;
+mod candidate;
 mod ceremony;
 mod certify;
 mod input;
+mod list;
 mod naming;
+mod prepare;
 mod request;
+mod retire;
 mod root;
 mod subordinate;
 mod years;
@@ -27,8 +31,19 @@ pub(crate) enum Command {
     Request(request::RequestCommand),
     /// Certify a subordinate's request with the root. Needs no network and no AWS.
     Certify(certify::CertifyCommand),
-    /// Put a certified subordinate to use.
+    /// Record a certified subordinate that does not issue yet: the successor of the one that does.
+    #[command(after_help = prepare::EXAMPLES)]
+    Prepare(prepare::PrepareCommand),
+    /// Have a CA issue: the first of its usage, or one in the place of another.
+    #[command(after_help = activate::EXAMPLES)]
     Activate(activate::ActivateCommand),
+    /// Give up a CA that was prepared.
+    #[command(after_help = retire::EXAMPLES)]
+    Retire(retire::RetireCommand),
+    /// List the CAs, every generation.
+    List,
+    /// Show one CA: its status, its key and its certificate.
+    Show(list::ShowCommand),
 }
 
 impl Command {
@@ -50,7 +65,11 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::Request(command) => command.run(context).await,
+            Self::Prepare(command) => command.run(context).await,
             Self::Activate(command) => command.run(context).await,
+            Self::Retire(command) => command.run(context).await,
+            Self::List => list::list(context).await,
+            Self::Show(command) => command.run(context).await,
             Self::Subordinate(command) => command.run(context).await,
             offline => offline.without_aws(context.output, context.now).map(drop),
         }

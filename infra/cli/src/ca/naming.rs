@@ -1,6 +1,7 @@
 //! What a subordinate is called and what it issues.
 
-use birthcert::profile::Usage;
+use anyhow::ensure;
+use birthcert::{authority::AuthorityName, profile::Usage};
 use serde::Deserialize;
 use x509_cert::name::Name;
 
@@ -9,10 +10,14 @@ use crate::root;
 /// The names of a subordinate.
 #[derive(clap::Args)]
 pub(crate) struct Naming {
-    /// What it issues, and its name in the API.
+    /// What it issues.
     #[arg(long, value_enum)]
     pub(super) usage: UsageName,
-    /// Its common name; "birthcert device CA" or "birthcert server CA" unless given.
+    /// Its name: its usage, as for the first, or with a suffix for a successor, as in device-2.
+    #[arg(long, value_name = "NAME")]
+    name: Option<AuthorityName>,
+    /// Its common name; "birthcert device CA" for device, "birthcert device-2 CA" for device-2, unless
+    /// given. No two CAs may have the same.
     #[arg(long)]
     common_name: Option<String>,
     /// Its organization.
@@ -21,12 +26,20 @@ pub(crate) struct Naming {
 }
 
 impl Naming {
-    pub(super) fn subject(&self) -> anyhow::Result<Name> {
-        root::distinguished(&self.common_name(), self.organization.as_deref())
+    pub(super) fn name(&self) -> anyhow::Result<AuthorityName> {
+        match &self.name {
+            Some(name) => self.usage.expect_of(name).cloned(),
+            None => Ok(AuthorityName::first(self.usage.usage())),
+        }
     }
 
-    pub(super) fn common_name(&self) -> String {
-        self.common_name.clone().unwrap_or_else(|| format!("birthcert {} CA", self.usage.name()))
+    pub(super) fn subject(&self) -> anyhow::Result<Name> {
+        root::distinguished(&self.common_name()?, self.organization.as_deref())
+    }
+
+    pub(super) fn common_name(&self) -> anyhow::Result<String> {
+        let name = self.name()?;
+        Ok(self.common_name.clone().unwrap_or_else(|| format!("birthcert {name} CA")))
     }
 }
 
@@ -43,19 +56,19 @@ pub(super) enum UsageName {
 }
 
 impl UsageName {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Device => "device",
-            Self::Server => "server",
-            Self::Service => "service",
-        }
-    }
-
     pub(super) fn usage(self) -> Usage {
         match self {
             Self::Device => Usage::Device,
             Self::Server => Usage::Server,
             Self::Service => Usage::Service,
         }
+    }
+
+    /// # Errors
+    /// When the CA `name` is for something else.
+    pub(super) fn expect_of(self, name: &AuthorityName) -> anyhow::Result<&AuthorityName> {
+        let usage = self.usage();
+        ensure!(name.usage() == usage, "--name {name} is no name of a CA for --usage {usage}");
+        Ok(name)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{fmt, path::PathBuf};
 
-use birthcert::kms::Signer;
+use birthcert::{authority::AuthorityName, kms::Signer};
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::naming::{Naming, UsageName};
+use super::naming::Naming;
 use crate::{
     Context, ceremony,
     confirm::Consent,
@@ -32,9 +32,9 @@ pub(crate) struct RequestCommand {
 
 #[derive(clap::Args)]
 pub(crate) struct Key {
-    /// The key in KMS to use, by id, ARN or alias. Unless given, one is made and gets the alias
-    /// alias/birthcert-<table>-<usage>.
-    #[arg(long, value_name = "KEY")]
+    /// The key in KMS to use, by id, ARN or alias. Unless given, the one with the alias
+    /// alias/birthcert-<table>-<name>, which `ca request` makes where it is not there.
+    #[arg(long, value_name = "KEY", requires = "usage")]
     key: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl RequestCommand {
         let Self { naming, key, csr, consent } = self;
         expect_new(&csr)?;
         let subject = naming.subject()?;
-        let key = key.find(context, naming.usage).await?;
+        let key = key.find(context, &naming.name()?).await?;
         let plan = Plan::new()
             .step(key.step())
             .step(format!("ask for the subject {subject}"))
@@ -79,9 +79,13 @@ pub(super) enum KmsKey {
 }
 
 impl Key {
-    pub(super) async fn find(&self, context: &Context, usage: UsageName) -> anyhow::Result<KmsKey> {
+    pub(super) async fn find(
+        &self,
+        context: &Context,
+        name: &AuthorityName,
+    ) -> anyhow::Result<KmsKey> {
         let table = context.store.table_name();
-        let alias = format!("alias/birthcert-{table}-{}", usage.name());
+        let alias = format!("alias/birthcert-{table}-{name}");
         let name = self.key.as_ref().unwrap_or(&alias);
         match ceremony::find_key(&context.kms, name).await? {
             Some(arn) => Ok(KmsKey::Made(arn)),
@@ -137,5 +141,5 @@ pub(super) async fn make_request(
         KmsKey::ToBeMade(alias) => ceremony::ensure_key(&context.kms, &alias).await?,
     };
     let organization = naming.organization.as_deref();
-    ceremony::request(&context.kms, key_arn, &naming.common_name(), organization).await
+    ceremony::request(&context.kms, key_arn, &naming.common_name()?, organization).await
 }

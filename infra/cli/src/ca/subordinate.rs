@@ -1,18 +1,21 @@
 //! `birthcert ca subordinate`: request, certify and activate on one machine.
 
 use birthcert::{
-    authority::{AuthorityRecord, CaCertificate},
+    authority::{Authority, AuthorityRecord, CaCertificate},
     csr::VerifiedCsr,
     profile::IssuedBy,
 };
 
 use super::{
-    activate::{Distribution, activate, check, expect_vacant, step},
+    activate::{expect_vacant, print, step},
+    candidate::Distribution,
     certify::Certification,
     naming::Naming,
     request::{Key, make_request},
 };
-use crate::{Context, confirm::Consent, plan::Plan, transcript::Transcript};
+use crate::{
+    Context, confirm::Consent, plan::Plan, succession::put_to_use, transcript::Transcript,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct SubordinateCommand {
@@ -31,17 +34,17 @@ pub(crate) struct SubordinateCommand {
 impl SubordinateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let Self { naming, key, certification, distribution, consent } = self;
-        let (usage, now) = (naming.usage, context.now);
-        expect_vacant(context, usage).await?;
-        let key = key.find(context, usage).await?;
-        let terms = certification.terms(&naming);
+        let (name, now) = (naming.name()?, context.now);
+        expect_vacant(context, name.usage()).await?;
+        let key = key.find(context, &name).await?;
+        let terms = certification.terms(&naming)?;
         let (public_key, state) = key.public_key(context).await?;
         let root = certification.certificate()?;
         let draft = terms.draft(IssuedBy::ca(&root, None), public_key, state, now)?;
         let plan = Plan::new()
             .step(key.step())
             .step(certification.step())
-            .step(step(context, usage))
+            .step(step(context, &name))
             .certificate(draft);
         if !consent.given(context.output, plan)? {
             return Ok(());
@@ -60,13 +63,14 @@ impl SubordinateCommand {
             Ok(pem)
         })?;
         let record = AuthorityRecord {
-            name: usage.name().into(),
+            name,
             key_arn: request.key_arn,
             certificate_pem,
             root_pem: root.certificate().pem().to_owned(),
             crl_url: distribution.crl_url,
             created_at: now,
         };
-        activate(context, &check(context, usage, record).await?).await
+        let activation = put_to_use(&context.store, &context.kms, record.clone(), now).await?;
+        print(context, &Authority::try_from(record)?, activation, None)
     }
 }

@@ -1,0 +1,81 @@
+//! `birthcert ca prepare`: records a successor, which does not issue yet.
+
+use std::fmt;
+
+use anyhow::Context as _;
+use birthcert::authority::{AuthorityName, AuthorityStatus};
+use serde::Serialize;
+
+use super::candidate::Candidate;
+use crate::{Context, confirm::Consent, fields::Fields, plan::Plan, succession::Known};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  # The second CA for devices: a dry run, then the same with --yes
+  birthcert ca prepare --usage device --certificate device-2.pem --root-certificate root.pem
+  birthcert ca prepare --usage device --certificate device-2.pem --root-certificate root.pem --yes
+
+  # Once verifiers have what they need of it
+  birthcert ca activate --name device-2 --yes
+
+The same again changes nothing. Another certificate under the same name is refused.";
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("certified").args(["usage"]).required(true))]
+pub(crate) struct PrepareCommand {
+    #[command(flatten)]
+    candidate: Candidate,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Serialize)]
+struct Prepared {
+    name: AuthorityName,
+    status: AuthorityStatus,
+    changed: bool,
+    key_arn: String,
+    subject: String,
+    not_after: String,
+}
+
+impl fmt::Display for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, status, changed, key_arn, subject, not_after } = self;
+        let already = if *changed { "" } else { " already" };
+        writeln!(f, "The CA {:?} is {status}{already}.", name.as_str())?;
+        writeln!(f, "Subject: {subject}, valid until {not_after}")?;
+        write!(f, "Key:     {key_arn}")
+    }
+}
+
+impl PrepareCommand {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        let known = Known::read(&context.store).await?;
+        let record = self.candidate.record(context, &known).await?.context("no certificate")?;
+        let status = known.recorded(&record)?;
+        let authority = known.check(&context.kms, record, context.now).await?;
+        let (name, certificate) = (authority.name(), authority.certificate());
+        if status.is_none() {
+            let table = context.store.table_name();
+            let plan = Plan::new()
+                .step(format!(
+                    "record the CA {:?} as prepared, in the table {table}",
+                    name.as_str()
+                ))
+                .certificate(Fields::of_certificate(certificate.der())?);
+            if !self.consent.given(context.output, plan)? {
+                return Ok(());
+            }
+            context.store.prepare_authority(authority.record()).await?;
+        }
+        context.output.print(&Prepared {
+            name: name.clone(),
+            status: status.unwrap_or(AuthorityStatus::Prepared),
+            changed: status.is_none(),
+            key_arn: authority.key_arn().to_owned(),
+            subject: certificate.subject().to_string(),
+            not_after: certificate.not_after().to_string(),
+        })
+    }
+}
