@@ -145,11 +145,15 @@ async fn deployed(
 /// What DynamoDB and KMS say of a stack's table, keys and aliases is what the template says.
 async fn check_deployed(localstack: &LocalStack, stack: &Stack) -> anyhow::Result<()> {
     let made: BTreeSet<_> = stack.physical_ids.keys().collect();
-    let wanted: BTreeSet<_> =
-        stack.template["Resources"].as_object().context("some")?.keys().collect();
+    let mut wanted = BTreeSet::new();
+    for (name, resource) in stack.template["Resources"].as_object().context("some")? {
+        if stack.has(resource)? {
+            wanted.insert(name);
+        }
+    }
     ensure!(made == wanted, "made {made:?} of {wanted:?}");
 
-    for table in stack.of_type("AWS::DynamoDB::Table") {
+    for table in stack.of_type("AWS::DynamoDB::Table")? {
         let wanted = stack.properties(table)?;
         let name = wanted["TableName"].as_str().context("a name")?;
         let line = format!("dynamodb describe-table --table-name {name}");
@@ -176,7 +180,7 @@ async fn check_deployed(localstack: &LocalStack, stack: &Stack) -> anyhow::Resul
         }
     }
 
-    for key in stack.of_type("AWS::KMS::Key") {
+    for key in stack.of_type("AWS::KMS::Key")? {
         let wanted = stack.properties(key)?;
         let id = &stack.physical_ids[key];
         let line = format!("kms describe-key --key-id {id}");
@@ -192,7 +196,7 @@ async fn check_deployed(localstack: &LocalStack, stack: &Stack) -> anyhow::Resul
 
     let aliases = localstack.aws("kms list-aliases").await?;
     let aliases = aliases["Aliases"].as_array().context("aliases")?;
-    for alias in stack.of_type("AWS::KMS::Alias") {
+    for alias in stack.of_type("AWS::KMS::Alias")? {
         let wanted = stack.properties(alias)?;
         let made = aliases.iter().find(|it| it["AliasName"] == wanted["AliasName"]);
         let made = made.with_context(|| format!("no {wanted}"))?;
@@ -234,6 +238,8 @@ async fn a_device_gets_its_identity_from_what_was_deployed() -> anyhow::Result<(
         ("TableName", "fleet-two"),
         ("CeremonyPrincipalArn", CA_OFFICER),
         ("OperatorPrincipalArn", OPERATOR),
+        ("DeviceKeys", "2"),
+        ("ServerKeys", "2"),
     ];
     sam_deploys(&localstack, &template, "second", &parameters).await?;
     let second = deployed(&localstack, "second", &template, &parameters).await?;
@@ -245,10 +251,13 @@ async fn a_device_gets_its_identity_from_what_was_deployed() -> anyhow::Result<(
         let policy = localstack.aws(&line).await?;
         anyhow::Ok(policy["Policy"].as_str().context("text")?.contains(principal))
     };
-    ensure!(names(&second, "DeviceKey", CA_OFFICER).await?);
-    ensure!(names(&second, "ServerKey", CA_OFFICER).await?);
-    ensure!(names(&second, "ServerKey", OPERATOR).await?);
-    ensure!(!names(&second, "DeviceKey", OPERATOR).await?);
+    for (key, is_operators) in
+        [("DeviceKey", false), ("DeviceKey2", false), ("ServerKey", true), ("ServerKey2", true)]
+    {
+        ensure!(names(&second, key, CA_OFFICER).await?, "{key}");
+        ensure!(names(&second, key, OPERATOR).await? == is_operators, "{key}");
+    }
+    ensure!(first.physical_ids.keys().all(|id| !id.contains("Key2")), "keys too many");
     ensure!(!names(&first, "DeviceKey", CA_OFFICER).await?);
 
     // The command finds the keys that were deployed, by their aliases, and makes none.

@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
+use birthcert::clock::Timestamp;
 use birthcert::id::{DeviceId, ProjectId, TokenId};
 use birthcert::key::{KeyKind, KeyKinds};
-use birthcert::store::{Policy, PolicyTerms};
+use birthcert::store::{Policy, PolicyTerms, Store};
 use birthcert::token::{DeviceToken, EnrollmentToken};
 use birthcert::world::World;
 use birthcert_tests::access::{Access, Keys};
 use birthcert_tests::cloudformation::Stack;
 use birthcert_tests::counterparties::{Counterparties, Pair};
-use birthcert_tests::env::{Env, Setup};
+use birthcert_tests::env::{Env, Setup, YEAR};
 use birthcert_tests::iam::{self, Effect, Statement};
 use birthcert_tests::proxy::Fault;
 use birthcert_tests::template;
@@ -53,7 +54,8 @@ const FUNCTIONS: [Function; 2] = [
 ];
 
 /// The CAs, and their keys in template.yaml.
-const KEYS: [(&str, &str); 2] = [("device", "DeviceKey"), ("server", "ServerKey")];
+const KEYS: [(&str, &str); 3] =
+    [("device", "DeviceKey"), ("device-2", "DeviceKey2"), ("server", "ServerKey")];
 
 async fn enroll(env: &Env) -> anyhow::Result<()> {
     let rng = &mut UnwrapErr(SysRng);
@@ -102,6 +104,11 @@ async fn identity(env: &Env) -> anyhow::Result<()> {
         let refused = env.api.identity(&token.expose()).await?;
         refused.problem(401, "invalid-device-token", &[])?;
     }
+    // The next generation; to switch is an operator's work.
+    let operators = Store::new(env.direct.aws.dynamodb()?, &env.direct.table_name);
+    let (first, second) = ("device".parse()?, "device-2".parse()?);
+    operators.activate_authority(&second, Some(&first), Timestamp::now()).await?;
+    Identity::start(&env.config, QUIET).await.map(drop)?;
     Ok(())
 }
 
@@ -115,7 +122,11 @@ async fn each_function_may_do_what_it_does_and_nothing_else(
         let policy = PolicyTerms { key_kinds, ..terms }.try_into()?;
         let setup = Setup { policy, ..Setup::default() };
         let env = Env::with(counterparties, pair, setup).await?;
-        let parameters = BTreeMap::from([("TableName".into(), env.config.table_name.clone())]);
+        env.store.prepare_authority(&env.certified("device-2", YEAR).await?).await?;
+        let parameters = BTreeMap::from([
+            ("TableName".into(), env.config.table_name.clone()),
+            ("DeviceKeys".into(), "2".into()),
+        ]);
         let template = template::ours(parameters)?;
         let keys = keys(&env, &template).await?;
         let statements = statements(&template, function.role)?;
@@ -163,7 +174,7 @@ async fn keys(env: &Env, template: &Stack) -> anyhow::Result<Keys> {
 fn statements(template: &Stack, role: &str) -> anyhow::Result<Vec<Statement>> {
     let mut statements = own_statements(template, role)?;
     let principal = template.arn(role)?;
-    for key in template.of_type("AWS::KMS::Key") {
+    for key in template.of_type("AWS::KMS::Key")? {
         let policy = &template.properties(key)?["KeyPolicy"];
         let arn = template.arn(key)?;
         let of_key = Statement::all(policy, Some(&principal))?;
@@ -193,11 +204,11 @@ fn function_arn(template: &Stack, id: &str) -> anyhow::Result<String> {
 async fn every_function_has_one_role_and_the_role_one_policy() -> anyhow::Result<()> {
     let template = template::ours(BTreeMap::new())?;
     let ids = BTreeSet::from(FUNCTIONS.map(|function| function.id));
-    let functions = template.of_type("AWS::Serverless::Function");
+    let functions = template.of_type("AWS::Serverless::Function")?;
     ensure!(BTreeSet::from_iter(functions) == ids, "a function that no driver is for");
     let roles = BTreeSet::from(FUNCTIONS.map(|function| function.role));
     ensure!(roles.len() == FUNCTIONS.len(), "a role that two functions have");
-    ensure!(BTreeSet::from_iter(template.of_type("AWS::IAM::Role")) == roles, "more roles");
+    ensure!(BTreeSet::from_iter(template.of_type("AWS::IAM::Role")?) == roles, "more roles");
     for kind in [
         "AWS::IAM::GroupPolicy",
         "AWS::IAM::ManagedPolicy",
@@ -207,7 +218,7 @@ async fn every_function_has_one_role_and_the_role_one_policy() -> anyhow::Result
         "AWS::Lambda::Function",
         "AWS::Lambda::Permission",
     ] {
-        ensure!(template.of_type(kind).is_empty(), "{kind} is not looked at here");
+        ensure!(template.of_type(kind)?.is_empty(), "{kind} is not looked at here");
     }
 
     for Function { id, role, .. } in &FUNCTIONS {
@@ -262,8 +273,9 @@ async fn aws_decrypts_with_every_role() -> anyhow::Result<()> {
 }
 
 async fn nobody_signs_by_iam() -> anyhow::Result<()> {
-    let template = template::ours(BTreeMap::new())?;
-    for role in template.of_type("AWS::IAM::Role") {
+    let all = ["DeviceKeys", "ServerKeys"].map(|keys| (keys.into(), "2".into()));
+    let template = template::ours(BTreeMap::from(all))?;
+    for role in template.of_type("AWS::IAM::Role")? {
         for statement in own_statements(&template, role)? {
             let of_kms = statement.actions.iter().any(|it| it.starts_with("kms:") || it == "*");
             ensure!(statement.effect == Effect::Deny || !of_kms, "{role}: {statement:?}");
@@ -271,7 +283,7 @@ async fn nobody_signs_by_iam() -> anyhow::Result<()> {
     }
     // The account as a whole, which is how a key's policy lets IAM's policies decide.
     let account = "arn:aws:iam::000000000000:root";
-    for key in template.of_type("AWS::KMS::Key") {
+    for key in template.of_type("AWS::KMS::Key")? {
         let arn = template.arn(key)?;
         let policy = &template.properties(key)?["KeyPolicy"];
         let delegated = Statement::all(policy, Some(account))?;

@@ -25,11 +25,29 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The logical ids of the template's resources of a type, in order.
-    pub fn of_type(&self, kind: &str) -> Vec<&str> {
-        let resources = self.template["Resources"].as_object().into_iter().flatten();
-        let such = resources.filter(|(_, resource)| resource["Type"] == kind);
-        such.map(|(name, _)| name.as_str()).collect()
+    /// The logical ids of the resources of a type that the stack has, in order.
+    ///
+    /// # Errors
+    /// One of them has a condition that is not known here.
+    pub fn of_type(&self, kind: &str) -> anyhow::Result<Vec<&str>> {
+        let mut ids = Vec::new();
+        for (id, resource) in self.template["Resources"].as_object().into_iter().flatten() {
+            if resource["Type"] == kind && self.has(resource)? {
+                ids.push(id.as_str());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Whether the condition of a resource holds, if it has one.
+    ///
+    /// # Errors
+    /// It is not known here.
+    pub fn has(&self, resource: &Value) -> anyhow::Result<bool> {
+        match resource["Condition"].as_str() {
+            Some(condition) => self.holds(&self.template["Conditions"][condition]),
+            None => Ok(true),
+        }
     }
 
     /// A resource's properties, resolved.

@@ -39,7 +39,7 @@ fn deployed(text: &str, parameters: BTreeMap<String, String>) -> anyhow::Result<
     };
     let mut named = Vec::new();
     for (kind, property) in NAMES {
-        for id in stack.of_type(kind) {
+        for id in stack.of_type(kind)? {
             let name = &stack.template["Resources"][id]["Properties"][property];
             if let Some(Json::String(name)) = stack.resolve(name)? {
                 named.push((id.to_owned(), name));
