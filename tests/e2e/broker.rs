@@ -39,22 +39,26 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
 /// Long enough for a message that comes; each that should not come costs it.
 const WAIT: Duration = Duration::from_secs(2);
 
-struct Fleet {
-    env: Env,
+/// An authority and a broker that trusts only its root.
+pub(crate) struct Fleet {
+    pub(crate) env: Env,
     broker: Mosquitto,
     folder: TempDir,
 }
 
 impl Fleet {
     async fn start(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<Self> {
-        let env = Env::start(counterparties, pair).await?;
+        Self::around(Env::start(counterparties, pair).await?).await
+    }
+
+    pub(crate) async fn around(env: Env) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         issue_broker(&env, folder.path()).await?;
         let broker = Mosquitto::start(folder.path()).await?;
         Ok(Self { env, broker, folder })
     }
 
-    async fn device(&self) -> anyhow::Result<(Enrolled, MqttClient)> {
+    pub(crate) async fn device(&self) -> anyhow::Result<(Enrolled, MqttClient)> {
         let device = self.env.api.enrolled(&self.env.token).await?;
         let identity = self.env.api.released(&device).await?;
         let client = self.client(&device, &identity, &identity.certificate_chain_pem)?;

@@ -28,6 +28,7 @@ mod permissions;
 mod policy;
 mod races;
 mod revocation;
+mod rotation;
 mod round_trips;
 mod start;
 mod token_changes;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         ("address_ranges", address_ranges::tests()),
         ("fleet", fleet::tests()),
         ("revocation", revocation::tests()),
+        ("rotation", rotation::tests()),
         ("token_changes", token_changes::tests()),
     ];
     for (suite, tests) in paired {
