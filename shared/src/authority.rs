@@ -1,43 +1,32 @@
 //! The issuing CAs, as their records in the table describe them.
 
+mod any;
+pub mod chain;
 mod constraints;
 mod name;
 mod record;
+mod signature;
 mod succession;
 
+pub use any::AnyCa;
 pub use name::{AuthorityName, InvalidAuthorityName};
 pub use record::{AuthorityRecord, AuthorityStatus};
 
-use der::{Decode, Encode, asn1::ObjectIdentifier, pem};
-use p256::ecdsa::VerifyingKey;
-use spki::SubjectPublicKeyInfoRef;
-use x509_cert::{
-    Certificate,
-    ext::pkix::{BasicConstraints, KeyUsage, SubjectKeyIdentifier},
-    name::Name,
-};
-
-use constraints::Constraints;
+use std::ops::Deref;
 
 use crate::{
     clock::Timestamp,
     error::{AuthorityFault, Error, Result},
     profile::{IssuedBy, Usage},
-    signed::Signed,
 };
+use der::{asn1::ObjectIdentifier, referenced::OwnedToRef};
+use p256::ecdsa::VerifyingKey;
 
-/// A CA certificate that can sign certificates: read and checked once.
+/// The certificate of a CA whose key can be ours: on P-256.
 #[derive(Clone, Debug)]
 pub struct CaCertificate {
-    der: Vec<u8>,
-    pem: String,
-    subject: Name,
-    issuer: Name,
+    certificate: AnyCa,
     key: VerifyingKey,
-    key_identifier: Vec<u8>,
-    not_before: Timestamp,
-    not_after: Timestamp,
-    constraints: Constraints,
 }
 
 impl CaCertificate {
@@ -46,63 +35,9 @@ impl CaCertificate {
     /// # Errors
     /// What keeps it from being one, in words for the operator.
     pub fn from_pem(text: &str) -> Result<Self, String> {
-        let (label, der) = pem::decode_vec(text.as_bytes()).map_err(|e| format!("not PEM: {e}"))?;
-        if label != "CERTIFICATE" {
-            return Err(format!("PEM of a {label}, not of a CERTIFICATE"));
-        }
-        let read = Certificate::from_der(&der).map_err(|e| format!("not a certificate: {e}"))?;
-        let tbs = read.tbs_certificate();
-        let unreadable = |e: der::Error| format!("an extension is unreadable: {e}");
-
-        let constraints = tbs.get_extension::<BasicConstraints>().map_err(unreadable)?;
-        if !constraints.is_some_and(|(critical, it)| critical && it.ca) {
-            return Err("not a CA's: basicConstraints say so".into());
-        }
-        let usage = tbs.get_extension::<KeyUsage>().map_err(unreadable)?;
-        if !usage.is_some_and(|(_, it)| it.key_cert_sign() && it.crl_sign()) {
-            return Err("its keyUsage lacks keyCertSign or cRLSign".into());
-        }
-        // RFC 5280, section 4.1.1.2.
-        if read.signature_algorithm() != tbs.signature() {
-            return Err("it names two signature algorithms".into());
-        }
-        let key_identifier = tbs.get_extension::<SubjectKeyIdentifier>().map_err(unreadable)?;
-        let key_identifier = key_identifier.ok_or("it has no subjectKeyIdentifier")?.1;
-        let key = tbs.subject_public_key_info().to_der().map_err(unreadable)?;
-        let key = SubjectPublicKeyInfoRef::from_der(&key).map_err(unreadable)?;
-
-        Ok(Self {
-            // Anew, because what an operator's file has around it or for line ends would get into
-            // every device's chain.
-            pem: pem::encode_string("CERTIFICATE", pem::LineEnding::LF, &der)
-                .map_err(|e| format!("not to be written as PEM: {e}"))?,
-            subject: tbs.subject().clone(),
-            issuer: tbs.issuer().clone(),
-            key: VerifyingKey::try_from(key).map_err(|_| "its key is not on P-256")?,
-            key_identifier: key_identifier.0.as_bytes().to_vec(),
-            not_before: tbs.validity().not_before.into(),
-            not_after: tbs.validity().not_after.into(),
-            constraints: Constraints::read(tbs)?,
-            der,
-        })
-    }
-
-    /// Its DER.
-    #[must_use]
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// Its PEM.
-    #[must_use]
-    pub fn pem(&self) -> &str {
-        &self.pem
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn subject(&self) -> &Name {
-        &self.subject
+        let certificate = AnyCa::from_pem(text)?;
+        let key = VerifyingKey::try_from(certificate.public_key().owned_to_ref());
+        Ok(Self { key: key.map_err(|_| "its key is not on P-256")?, certificate })
     }
 
     /// Its public key.
@@ -110,30 +45,13 @@ impl CaCertificate {
     pub fn key(&self) -> &VerifyingKey {
         &self.key
     }
+}
 
-    /// Its subject key identifier.
-    #[must_use]
-    pub fn key_identifier(&self) -> &[u8] {
-        &self.key_identifier
-    }
+impl Deref for CaCertificate {
+    type Target = AnyCa;
 
-    /// Begin of its validity.
-    #[must_use]
-    pub fn not_before(&self) -> Timestamp {
-        self.not_before
-    }
-
-    /// End of its validity.
-    #[must_use]
-    pub fn not_after(&self) -> Timestamp {
-        self.not_after
-    }
-
-    /// Whether `issuer` issued it: name and signature.
-    #[must_use]
-    pub fn is_issued_by(&self, issuer: &Self) -> bool {
-        self.issuer == issuer.subject
-            && Signed::parse(&self.der).is_ok_and(|signed| signed.is_by(&issuer.key))
+    fn deref(&self) -> &AnyCa {
+        &self.certificate
     }
 }
 
@@ -142,7 +60,11 @@ impl CaCertificate {
 pub struct Authority {
     record: AuthorityRecord,
     certificate: CaCertificate,
-    root: CaCertificate,
+    /// Nearest first; the last is the root.
+    above: Vec<AnyCa>,
+    chain_pem: String,
+    not_before: Timestamp,
+    not_after: Timestamp,
 }
 
 impl Authority {
@@ -170,16 +92,29 @@ impl Authority {
         &self.certificate
     }
 
-    /// The root above it.
+    /// The CAs above it, nearest first; the last is the root.
     #[must_use]
-    pub fn root(&self) -> &CaCertificate {
-        &self.root
+    pub fn above(&self) -> &[AnyCa] {
+        &self.above
     }
 
-    /// When it ends, or its root.
+    /// Its root's certificate, in PEM.
+    #[must_use]
+    pub fn root_pem(&self) -> &str {
+        self.above.last().map_or("", AnyCa::pem)
+    }
+
+    /// Its certificate and those between it and its root, nearest first, in PEM: what comes after a
+    /// leaf. The root is not among them: who trusts it has it.
+    #[must_use]
+    pub fn chain_pem(&self) -> &str {
+        &self.chain_pem
+    }
+
+    /// When it ends, or the first of those above it.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
-        self.certificate.not_after.min(self.root.not_after)
+        self.not_after
     }
 
     /// What of it gets into the certificates it issues.
@@ -199,8 +134,7 @@ impl Authority {
     /// # Errors
     /// When it is for another usage, not valid now, or would expire before what it issues.
     pub fn check(&self, usage: Usage, now: Timestamp, leaf_not_after: Timestamp) -> Result<()> {
-        let ca_not_before = self.certificate.not_before.max(self.root.not_before);
-        let ca_not_after = self.not_after();
+        let (ca_not_before, ca_not_after) = (self.not_before, self.not_after);
         if now < ca_not_before {
             return Err(self.fault(AuthorityFault::NotYetValid { ca_not_before }));
         }
@@ -231,20 +165,26 @@ impl TryFrom<AuthorityRecord> for Authority {
             fault: AuthorityFault::Unusable(fault),
         };
         let certificate = CaCertificate::from_pem(&record.certificate_pem).map_err(unusable)?;
-        let root = CaCertificate::from_pem(&record.root_pem)
-            .map_err(|fault| unusable(format!("the root: {fault}")))?;
-        if !root.is_issued_by(&root) {
-            return Err(unusable("the root is not self-signed".into()));
+        let mut above = Vec::new();
+        for read in chain::read_bundle(record.intermediates_pem.as_deref().unwrap_or_default()) {
+            above.push(read.map_err(|fault| unusable(format!("a CA between: {fault}")))?);
         }
-        if !certificate.is_issued_by(&root) {
-            return Err(unusable("it was not issued by its root".into()));
-        }
-        if certificate.subject == root.subject {
-            return Err(unusable("it has its root's name".into()));
-        }
-        let admitted = root.constraints.admit(&root.key_identifier, &certificate.constraints);
-        admitted.map_err(|fault| unusable(fault.into()))?;
-        Ok(Self { certificate, root, record })
+        let chain_pem = above.iter().fold(certificate.pem().to_owned(), |all, it| all + it.pem());
+        let root = AnyCa::from_pem(&record.root_pem);
+        above.push(root.map_err(|fault| unusable(format!("the root: {fault}")))?);
+        chain::verify(&certificate, &above).map_err(unusable)?;
+
+        let whole = || above.iter().chain([&*certificate]);
+        let not_before = whole().map(AnyCa::not_before).max();
+        let not_after = whole().map(AnyCa::not_after).min();
+        Ok(Self {
+            not_before: not_before.unwrap_or(Timestamp::NEVER),
+            not_after: not_after.unwrap_or(Timestamp::from_unix(0)),
+            certificate,
+            above,
+            chain_pem,
+            record,
+        })
     }
 }
 
@@ -257,6 +197,8 @@ mod tests {
         pkcs8::EncodePublicKey,
     };
     use spki::SubjectPublicKeyInfoOwned;
+
+    use der::Decode;
 
     use super::*;
     use crate::{
@@ -300,6 +242,7 @@ mod tests {
             name: AuthorityName::first(Usage::Device),
             key_arn: "arn".into(),
             certificate_pem: one,
+            intermediates_pem: None,
             root_pem: two,
             crl_url: None,
             created_at: Timestamp::from_unix(0),

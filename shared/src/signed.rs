@@ -20,8 +20,8 @@ pub(crate) const ALGORITHM: AlgorithmIdentifierOwned =
 /// over those, not over what another encoder would make of them.
 pub(crate) struct Signed<'a> {
     pub(crate) tbs: &'a [u8],
-    algorithm: AlgorithmIdentifierRef<'a>,
-    signature: BitStringRef<'a>,
+    pub(crate) algorithm: AlgorithmIdentifierRef<'a>,
+    pub(crate) signature: BitStringRef<'a>,
 }
 
 impl<'a> Signed<'a> {

@@ -262,6 +262,7 @@ pub async fn subordinate(
         name: name.parse()?,
         key_arn: request.key_arn,
         certificate_pem: root.certify(&csr, &subordinate, now)?,
+        intermediates_pem: None,
         root_pem: root.certificate().pem().to_owned(),
         crl_url: Some(format!("http://crl.example.com/{name}.crl")),
         created_at: now,

@@ -238,10 +238,10 @@ fn release(
     let leaf = certificate.pem()?;
     Ok(Released {
         device_id,
-        certificate_chain_pem: format!("{leaf}{}", authority.certificate().pem()),
+        certificate_chain_pem: format!("{leaf}{}", authority.chain_pem()),
         device_certificate_pem: leaf,
         device_private_key_pem: private_key.map(KeyPair::private_key_pem).transpose()?,
-        ca_certificate_pem: authority.root().pem().to_owned(),
+        ca_certificate_pem: authority.root_pem().to_owned(),
         serial_number: certificate.serial_number().to_owned(),
         not_before: certificate.not_before().to_string(),
         not_after: certificate.not_after().to_string(),

@@ -116,6 +116,7 @@ async fn certified(
     Ok(AuthorityRecord {
         key_arn: request.key_arn,
         certificate_pem: root.certify(&csr, &subordinate, now)?,
+        intermediates_pem: None,
         root_pem: root.certificate().pem().to_owned(),
         // A name that means nothing anywhere: these certificates are for this machine.
         crl_url: Some(format!("http://birthcert.invalid/crl/{name}.crl")),

@@ -58,29 +58,24 @@ impl Constraints {
         self.key_purposes.as_deref()
     }
 
-    /// Holds those of a root against a CA right below it, whose leaves come next.
-    ///
-    /// # Errors
-    /// What a verifier would refuse.
-    pub(super) fn admit(&self, key_identifier: &[u8], below: &Self) -> Result<(), &'static str> {
-        // RFC 5280, section 4.2.1.9: CAs that may follow this one.
-        if self.path_len == Some(0) {
-            return Err("its root allows no CA below itself: pathLenConstraint is 0");
-        }
-        // Section 4.2.1.1. Verifiers find the issuer by it, and OpenSSL refuses another.
-        if below.issuer_key_identifier.as_deref().is_some_and(|id| id != key_identifier) {
-            return Err("its authorityKeyIdentifier is not its root's subjectKeyIdentifier");
-        }
-        // Section 4.2.1.12 is about the certificate itself; verifiers hold it to be about those below.
+    /// How many CAs may follow below, if that is limited.
+    pub(super) fn path_len(&self) -> Option<u8> {
+        self.path_len
+    }
+
+    /// Its issuer's key identifier, if it names one.
+    pub(super) fn issuer_key_identifier(&self) -> Option<&[u8]> {
+        self.issuer_key_identifier.as_deref()
+    }
+
+    /// Whether one above another leaves it its purposes.
+    pub(super) fn allow_purposes_of(&self, below: &Self) -> bool {
         let allows = |purpose: &ObjectIdentifier| {
             self.key_purposes
                 .as_ref()
                 .is_none_or(|all| all.contains(purpose) || all.contains(&ANY_EXTENDED_KEY_USAGE))
         };
-        if !below.key_purposes.iter().flatten().all(allows) {
-            return Err("its extKeyUsage has purposes that its root's lacks");
-        }
-        Ok(())
+        below.key_purposes.iter().flatten().all(allows)
     }
 }
 
@@ -202,6 +197,7 @@ mod tests {
             name: AuthorityName::first(Usage::Device),
             key_arn: "arn".into(),
             certificate_pem,
+            intermediates_pem: None,
             root_pem,
             crl_url: None,
             created_at: NOW,

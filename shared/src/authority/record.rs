@@ -17,7 +17,10 @@ pub struct AuthorityRecord {
     pub key_arn: String,
     /// Its certificate.
     pub certificate_pem: String,
-    /// The root that signed it.
+    /// Those of the CAs between it and its root, nearest first, one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intermediates_pem: Option<String>,
+    /// Its root's, which signed it or the last of those between.
     pub root_pem: String,
     /// Where its CRL is found, for as long as its certificates live.
     pub crl_url: Option<String>,

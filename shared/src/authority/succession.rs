@@ -1,6 +1,6 @@
 //! What one CA has to be to come after another.
 
-use super::Authority;
+use super::{AnyCa, Authority};
 use crate::error::{AuthorityFault, Result};
 
 impl Authority {
@@ -17,7 +17,7 @@ impl Authority {
             let text = format!("its key is that of {name}: a successor has a key of its own");
             return Err(self.fault(AuthorityFault::Unusable(text)));
         }
-        if self.certificate.subject == other.certificate.subject {
+        if self.certificate.subject() == other.certificate.subject() {
             let text =
                 format!("its subject is that of {name}: a successor has another common name");
             return Err(self.fault(AuthorityFault::Unusable(text)));
@@ -31,7 +31,8 @@ impl Authority {
     /// # Errors
     /// When their roots differ.
     pub fn check_anchored_as(&self, other: &Self) -> Result<()> {
-        if self.root.subject == other.root.subject && self.root.key == other.root.key {
+        let anchor = |it: &AnyCa| (it.subject().clone(), it.public_key().clone());
+        if self.above.last().map(anchor) == other.above.last().map(anchor) {
             return Ok(());
         }
         let text = format!("its root is not that of {}, which verifiers trust", other.name());

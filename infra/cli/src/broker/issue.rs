@@ -166,9 +166,9 @@ impl Signed {
         names: Names,
     ) -> anyhow::Result<Issued> {
         let Self { certificate, authority } = self;
-        let chain = format!("{}{}", certificate.pem()?, authority.certificate().pem());
+        let chain = format!("{}{}", certificate.pem()?, authority.chain_pem());
         staged.write(names.chain, &chain)?;
-        staged.write(ROOT, authority.root().pem())?;
+        staged.write(ROOT, authority.root_pem())?;
         Ok(Issued {
             serial_number: certificate.serial_number().to_owned(),
             not_after: certificate.not_after().to_string(),

@@ -62,6 +62,7 @@ impl Candidate {
             name,
             key_arn,
             certificate_pem,
+            intermediates_pem: None,
             root_pem: read(root)?,
             crl_url: distribution.crl_url.clone(),
             created_at: context.now,

@@ -66,6 +66,7 @@ impl SubordinateCommand {
             name,
             key_arn: request.key_arn,
             certificate_pem,
+            intermediates_pem: None,
             root_pem: root.certificate().pem().to_owned(),
             crl_url: distribution.crl_url,
             created_at: now,
