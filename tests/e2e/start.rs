@@ -193,6 +193,7 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
         refuses(&env, "identity", &[], &["damaged item: CA#device NAME#device"]).await?;
     }
     let root = text(&env.root_pem);
+    let root_again = text(&other_root(&env)?);
     let subordinate = record["certificate_pem"].clone();
     let pem = subordinate.as_s().ok().context("text")?.clone();
     let device = env.api.enrolled(&env.token).await?;
@@ -205,6 +206,8 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
         ("certificate_pem", leaf, "not a CA's"),
         ("certificate_pem", root, "it has its root's name"),
         ("root_pem", text("x"), "the root: not PEM"),
+        ("intermediates_pem", text("-----BEGIN X"), "a CA between: not PEM"),
+        ("intermediates_pem", root_again, "it was not issued by its issuer"),
         ("root_pem", subordinate, "the root is not self-signed"),
     ] {
         let mut damaged = record.clone();
@@ -219,6 +222,14 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
     serves(&env, "enroll", &[]).await?;
     put(&env, record).await?;
     serves(&env, "identity", &[]).await.map(drop)
+}
+
+/// A root that has nothing to do with the environment's.
+fn other_root(env: &Env) -> anyhow::Result<String> {
+    let folder = env.scratch.path().join("other");
+    let key = RootKey::make_file(&folder, "a passphrase")?;
+    let root = Root::create(&folder, key, &NewRoot::lasting("Other root"), Timestamp::now())?;
+    Ok(root.certificate().pem().to_owned())
 }
 
 /// Puts `record` in the place of the one that is there.

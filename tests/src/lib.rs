@@ -13,6 +13,7 @@
 pub mod access;
 pub mod api;
 pub mod cloudformation;
+pub mod corporate;
 pub mod counterparties;
 pub mod dynamodb_local;
 pub mod env;

@@ -132,3 +132,16 @@ pub async fn certified_key(certificate: &str) -> anyhow::Result<String> {
     ensure!(finished.status.success(), "openssl x509: {}", finished.output);
     Ok(finished.output)
 }
+
+/// A PEM certificate whose signature has its last bit the other way: it is read all the same.
+///
+/// # Errors
+/// It is no PEM.
+pub fn with_another_signature(certificate: &str) -> anyhow::Result<String> {
+    use der::pem::{LineEnding, decode_vec, encode_string};
+    let (label, mut der) = decode_vec(certificate.as_bytes()).map_err(anyhow::Error::msg)?;
+    if let Some(last) = der.last_mut() {
+        *last ^= 1;
+    }
+    encode_string(label, LineEnding::LF, &der).map_err(anyhow::Error::msg)
+}

@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use birthcert::{clock::Timestamp, token::hex};
+use birthcert::{authority::key_kind, clock::Timestamp, token::hex};
 use const_oid::{
     ObjectIdentifier,
-    db::{
-        rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
-        rfc5912::{ID_EC_PUBLIC_KEY, SECP_256_R_1},
-    },
+    db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
 };
 use der::{Decode, Encode};
 use serde::Serialize;
@@ -125,7 +122,7 @@ impl Fields {
             not_before_time: not_before.to_string(),
             not_after,
             not_after_time: not_after.to_string(),
-            key: key_kind(key),
+            key: key_kind(key).unwrap_or_else(|_| key.algorithm.oid.to_string()),
             key_sha256: Some(hex(&Sha256::digest(key.to_der()?))),
             basic_constraints,
             key_usage: usage.map(|(_, it)| usages(it)).unwrap_or_default(),
@@ -139,16 +136,6 @@ impl Fields {
             crl_urls: points.map(|(_, it)| urls(it)).unwrap_or_default(),
             sha256: None,
         })
-    }
-}
-
-fn key_kind(key: &spki::SubjectPublicKeyInfoOwned) -> String {
-    let algorithm = &key.algorithm;
-    let curve =
-        algorithm.parameters.as_ref().and_then(|it| it.decode_as::<ObjectIdentifier>().ok());
-    match (algorithm.oid, curve) {
-        (ID_EC_PUBLIC_KEY, Some(SECP_256_R_1)) => "ECDSA P-256".into(),
-        (oid, _) => oid.to_string(),
     }
 }
 

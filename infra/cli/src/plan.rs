@@ -11,18 +11,26 @@ use crate::fields::Fields;
 pub(crate) struct Plan {
     dry_run: bool,
     steps: Vec<String>,
+    remarks: Vec<String>,
     certificates: Vec<Fields>,
 }
 
 impl Plan {
     pub(crate) fn new() -> Self {
-        Self { dry_run: true, steps: Vec::new(), certificates: Vec::new() }
+        Self { dry_run: true, steps: Vec::new(), remarks: Vec::new(), certificates: Vec::new() }
     }
 
     /// What would be done next, as in "write root/root.pem".
     #[must_use]
     pub(crate) fn step(mut self, step: impl Into<String>) -> Self {
         self.steps.push(step.into());
+        self
+    }
+
+    /// What should be known before saying yes.
+    #[must_use]
+    pub(crate) fn remarks(mut self, remarks: Vec<String>) -> Self {
+        self.remarks.extend(remarks);
         self
     }
 
@@ -38,6 +46,9 @@ impl fmt::Display for Plan {
         f.write_str("Dry run: nothing was made, written or signed. With --yes:")?;
         for (number, step) in self.steps.iter().enumerate() {
             write!(f, "\n  {}. {step}", number + 1)?;
+        }
+        for remark in &self.remarks {
+            write!(f, "\n\nNote: {remark}")?;
         }
         for fields in &self.certificates {
             write!(f, "\n\n{fields}")?;

@@ -43,7 +43,7 @@ struct RsaPublicKey<'a> {
 ///
 /// # Errors
 /// When it is too weak for a CA, or of a kind whose signatures are not verified here.
-pub(super) fn kind(key: &SubjectPublicKeyInfoOwned) -> Result<String, String> {
+pub fn kind(key: &SubjectPublicKeyInfoOwned) -> Result<String, String> {
     let algorithm = &key.algorithm;
     let curve =
         algorithm.parameters.as_ref().and_then(|it| it.decode_as::<ObjectIdentifier>().ok());

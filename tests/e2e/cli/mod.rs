@@ -2,6 +2,7 @@
 
 mod broker;
 mod ceremony;
+mod foreign;
 mod list;
 mod pkcs11;
 mod project;
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         root::tests(),
         ceremony::tests(),
         pkcs11::tests(),
+        foreign::tests(),
         stack::tests(),
         subordinate::tests(),
         project::tests(),

@@ -116,7 +116,7 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
 }
 
 /// What a device gets from functions that serve the second table.
-async fn identity_from(stack: &Stack, token: &str) -> anyhow::Result<Released> {
+pub(super) async fn identity_from(stack: &Stack, token: &str) -> anyhow::Result<Released> {
     let config = stack.config(TABLE);
     let enroll = Enroll::start(&config, QUIET).await?;
     let identity = Identity::start(&config, QUIET).await?;

@@ -10,8 +10,8 @@ use birthcert::{
 };
 use serde::Serialize;
 
-use super::candidate::Candidate;
-use crate::{Context, confirm::Consent, exit::Stop, fields::Fields, plan::Plan, succession::Known};
+use super::{candidate::Candidate, chain::reviewed};
+use crate::{Context, confirm::Consent, exit::Stop, plan::Plan, succession::Known};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -100,7 +100,7 @@ impl ActivateCommand {
         if let Some(active) = active {
             plan = plan.step(format!("retire the CA {:?}, in the same write", active.as_str()));
         }
-        let plan = plan.certificate(Fields::of_certificate(authority.certificate().der())?);
+        let plan = reviewed(plan, &authority, context.now)?;
         if !self.consent.given(context.output, plan)? {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use birthcert::authority::{AuthorityName, AuthorityRecord};
 
-use super::{http_url, naming::UsageName, request::Key};
+use super::{chain::Above, http_url, naming::UsageName, request::Key};
 use crate::{Context, files::read, succession::Known};
 
 /// All of it or nothing: which, the command says.
@@ -24,9 +24,8 @@ pub(super) struct Candidate {
     /// The subordinate's certificate.
     #[arg(long, value_name = "FILE", requires = "usage")]
     certificate: Option<PathBuf>,
-    /// The root's certificate.
-    #[arg(long, value_name = "FILE", requires = "usage")]
-    root_certificate: Option<PathBuf>,
+    #[command(flatten)]
+    above: Above,
 }
 
 #[derive(clap::Args)]
@@ -47,8 +46,9 @@ impl Candidate {
         context: &Context,
         known: &Known,
     ) -> anyhow::Result<Option<AuthorityRecord>> {
-        let Self { usage, name, key, distribution, certificate, root_certificate } = self;
-        let (Some(usage), Some(certificate), Some(root)) = (usage, certificate, root_certificate)
+        let Self { usage, name, key, distribution, certificate, above } = self;
+        let (Some(usage), Some(certificate), Some(root)) =
+            (usage, certificate, &above.root_certificate)
         else {
             return Ok(None);
         };
@@ -57,13 +57,14 @@ impl Candidate {
             Some(name) => usage.expect_of(name)?.clone(),
             None => known.name_for(usage.usage(), &certificate_pem),
         };
+        let (intermediates_pem, root_pem) = above.read(root, &certificate_pem)?;
         let key_arn = key.find(context, &name).await?.made()?;
         Ok(Some(AuthorityRecord {
             name,
             key_arn,
             certificate_pem,
-            intermediates_pem: None,
-            root_pem: read(root)?,
+            intermediates_pem,
+            root_pem,
             crl_url: distribution.crl_url.clone(),
             created_at: context.now,
         }))

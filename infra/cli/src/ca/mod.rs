@@ -4,6 +4,7 @@ mod activate;
 mod candidate;
 mod ceremony;
 mod certify;
+mod chain;
 mod input;
 mod list;
 mod naming;

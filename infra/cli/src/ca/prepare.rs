@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use birthcert::authority::{AuthorityName, AuthorityStatus};
 use serde::Serialize;
 
-use super::candidate::Candidate;
-use crate::{Context, confirm::Consent, fields::Fields, plan::Plan, succession::Known};
+use super::{candidate::Candidate, chain::reviewed};
+use crate::{Context, confirm::Consent, plan::Plan, succession::Known};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -58,12 +58,9 @@ impl PrepareCommand {
         let (name, certificate) = (authority.name(), authority.certificate());
         if status.is_none() {
             let table = context.store.table_name();
-            let plan = Plan::new()
-                .step(format!(
-                    "record the CA {:?} as prepared, in the table {table}",
-                    name.as_str()
-                ))
-                .certificate(Fields::of_certificate(certificate.der())?);
+            let step =
+                format!("record the CA {:?} as prepared, in the table {table}", name.as_str());
+            let plan = reviewed(Plan::new().step(step), &authority, context.now)?;
             if !self.consent.given(context.output, plan)? {
                 return Ok(());
             }

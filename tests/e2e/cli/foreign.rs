@@ -1,0 +1,298 @@
+//! A root that somebody else keeps: our request goes out, its certificate comes in with what is above.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use birthcert::authority::{AnyCa, CaCertificate};
+use birthcert_tests::corporate::{CA, CorporateCa, Kind, RSA_4096, SUBORDINATE};
+use birthcert_tests::mosquitto::Mosquitto;
+use birthcert_tests::mqtt_client::{MqttClient, Outcome};
+use birthcert_tests::openssl::{self, Purpose, Verdict};
+use birthcert_tests::operator::Operator;
+use birthcert_tests::stack::Stack;
+use tempfile::TempDir;
+
+use super::subordinate::identity_from;
+use super::{TABLE, fleet, start_with_table};
+
+pub(super) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        roots_of_every_kind_of_key,
+        a_ca_between_the_root_and_ours,
+        what_no_verifier_would_follow_is_refused,
+        a_chain_that_is_none_is_refused,
+    ]
+}
+
+const P384: Kind = Kind {
+    key: &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    signature: &["-sha384"],
+};
+const P521: Kind = Kind {
+    key: &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+    signature: &["-sha512"],
+};
+const P256: Kind = Kind {
+    key: &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    signature: &["-sha256"],
+};
+const RSA_2048: Kind = Kind {
+    key: &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    signature: &["-sha256"],
+};
+const YEARS: u32 = 365 * 15;
+const ACTIVATE: &str = "ca activate --usage device --certificate device.pem \
+                        --root-certificate root.pem";
+
+/// PSS with a salt of as many octets as the hash.
+macro_rules! pss {
+    ($hash:literal, $salt:literal) => {
+        &[$hash, "-sigopt", "rsa_padding_mode:pss", "-sigopt", concat!("rsa_pss_saltlen:", $salt)]
+    };
+}
+
+/// A machine with a request, and that of its stack.
+async fn requested() -> anyhow::Result<(TempDir, Stack, Operator, String)> {
+    let (scratch, stack, operator) = start_with_table().await?;
+    operator.done("ca request --usage device --csr device.csr --yes").await?;
+    let csr = operator.read("device.csr")?;
+    Ok((scratch, stack, operator, csr))
+}
+
+async fn roots_of_every_kind_of_key() -> anyhow::Result<()> {
+    let (_scratch, stack, operator, csr) = requested().await?;
+    let rsa = |signature| Kind { signature, ..RSA_2048 };
+    let rsa_3072 = &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"];
+    let kinds = [
+        ("RSA 2048", rsa(&["-sha256"])),
+        ("RSA 2048", rsa(&["-sha384"])),
+        ("RSA 2048", rsa(&["-sha512"])),
+        ("RSA 2048", rsa(pss!("-sha256", "32"))),
+        ("RSA 3072", Kind { key: rsa_3072, signature: pss!("-sha384", "48") }),
+        ("RSA 4096", Kind { signature: pss!("-sha512", "64"), ..RSA_4096 }),
+        ("RSA 4096", RSA_4096),
+        ("ECDSA P-256", P256),
+        ("ECDSA P-256", Kind { signature: &["-sha384"], ..P256 }),
+        ("ECDSA P-384", P384),
+        ("ECDSA P-521", P521),
+    ];
+    for (key, kind) in kinds {
+        let root = CorporateCa::root("Corporate root", kind, CA).await?;
+        let pem = root.certify(&csr, YEARS, SUBORDINATE).await?;
+        fs::write(operator.path("device.pem"), &pem)?;
+        fs::write(operator.path("root.pem"), root.pem()?)?;
+        let plan = operator.json(ACTIVATE).await.with_context(|| format!("{kind:?}"))?;
+        ensure!(plan["certificates"][1]["key"] == key, "{kind:?}: {plan}");
+        // A bit of the signature that is another.
+        let tampered = openssl::with_another_signature(&pem)?;
+        fs::write(operator.path("device.pem"), tampered)?;
+        operator.refused(ACTIVATE, 1, &["it was not issued by its root"]).await?;
+    }
+    ensure!(stack.store(TABLE)?.authority("device").await?.is_none(), "a dry run put it to use");
+    stack.stop().await
+}
+
+async fn a_ca_between_the_root_and_ours() -> anyhow::Result<()> {
+    let (_scratch, stack, operator, csr) = requested().await?;
+    let root = CorporateCa::root("Corporate root", RSA_4096, CA).await?;
+    let one = root.below("Corporate CA 1", P384, 40 * 365, CA).await?;
+    let limited = CA.replace("CA:TRUE", "CA:TRUE, pathlen:1");
+    let two = one.below("Corporate CA 2", RSA_2048, 40 * 365, &limited).await?;
+    let subordinate = two.certify(&csr, 35 * 365, SUBORDINATE).await?;
+    fs::write(operator.path("device.pem"), &subordinate)?;
+    fs::write(operator.path("root.pem"), root.pem()?)?;
+    // As such files come: from the root on, with words between, and the CA's own certificate.
+    let bundle = format!(
+        "subject=Corporate root\n{}\nsubject=1\n{}subject=2\r\n{}{subordinate}",
+        root.pem()?,
+        one.pem()?,
+        two.pem()?.replace('\n', "\r\n")
+    );
+    fs::write(operator.path("chain.pem"), bundle)?;
+    let activate = format!("{ACTIVATE} --chain chain.pem");
+    operator.refused(ACTIVATE, 1, &["it was not issued by its root"]).await?;
+    let plan = operator.json(&activate).await?;
+    let subjects: Vec<_> = plan["certificates"].as_array().context("a list")?.iter().collect();
+    let subjects: Vec<_> = subjects.iter().filter_map(|it| it["subject"].as_str()).collect();
+    let names = ["Corporate CA 2", "Corporate CA 1", "Corporate root"];
+    ensure!(subjects.len() == 4, "{subjects:?}");
+    for (subject, name) in subjects[1..].iter().zip(names) {
+        ensure!(subject.contains(name), "{subjects:?}");
+    }
+    ensure!(plan["remarks"] == serde_json::json!([]), "{plan}");
+    operator.done(&format!("{activate} --yes")).await?;
+
+    let (_, token) = fleet(&operator).await?;
+    let identity = identity_from(&stack, &token).await?;
+    let between = format!("{}{}", two.pem()?, one.pem()?);
+    let leaf = &identity.device_certificate_pem;
+    let chain = format!("{leaf}{subordinate}{between}");
+    ensure!(identity.certificate_chain_pem == chain, "{}", identity.certificate_chain_pem);
+    ensure!(identity.ca_certificate_pem == root.pem()?);
+    let above = format!("{subordinate}{between}");
+    let verdict = openssl::verify(leaf, &above, &root.pem()?, Purpose::Client).await?;
+    ensure!(verdict == Verdict::Accepted, "{verdict:?}");
+
+    // The same for servers; and a broker that trusts only the corporate root.
+    operator.done("ca request --usage server --csr server.csr --yes").await?;
+    let server = SUBORDINATE.replace("clientAuth", "serverAuth");
+    let server = two.certify(&operator.read("server.csr")?, YEARS, &server).await?;
+    fs::write(operator.path("server.pem"), server)?;
+    let activate = "ca activate --usage server --certificate server.pem --chain chain.pem \
+                    --root-certificate root.pem --yes";
+    // It holds the other subordinate's certificate too, which is not above this one.
+    operator.refused(activate, 1, &["chain.pem: ", "is not between the CA and its root"]).await?;
+    fs::write(operator.path("chain.pem"), &between)?;
+    operator.done(activate).await?;
+    operator.done("broker issue --ip 127.0.0.1 --directory broker").await?;
+    let sent = operator.read("broker/broker-chain.pem")?;
+    ensure!(sent.matches("BEGIN").count() == 4 && sent.ends_with(&between), "{sent}");
+    let folder = TempDir::new()?;
+    for file in ["broker-chain.pem", "broker-key.pem", "root.pem"] {
+        fs::copy(operator.path(&format!("broker/{file}")), folder.path().join(file))?;
+    }
+    let mosquitto = Mosquitto::start(folder.path()).await?;
+    let files = (operator.path("chain"), operator.path("key"));
+    fs::write(&files.0, chain)?;
+    fs::write(&files.1, &identity.device_private_key_pem)?;
+    let cafile = operator.path("root.pem");
+    let port = mosquitto.port();
+    let client = MqttClient { port, cafile, identity: Some(files) };
+    let topic = format!("devices/{}/telemetry", identity.device_id);
+    ensure!(client.publish(&topic, "21.5").await? == Outcome::Published);
+    let seen = client.subscribe_one(&topic, Duration::from_secs(2)).await?;
+    ensure!(seen == Outcome::Received("21.5".into()), "{seen:?}");
+    stack.stop().await
+}
+
+async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
+    let (_scratch, stack, operator, csr) = requested().await?;
+    let refuse = async |root: &str, between: &str, device: &str, words: &str| {
+        for (file, pem) in [("root.pem", root), ("chain.pem", between), ("device.pem", device)] {
+            fs::write(operator.path(file), pem)?;
+        }
+        let chain = if between.is_empty() { "" } else { "--chain chain.pem" };
+        let faulty = format!("{ACTIVATE} {chain} --yes");
+        operator.refused(&faulty, 1, &[words]).await.with_context(|| words.to_owned())
+    };
+    // Signatures and keys that are too weak or not known.
+    let sha1 = Kind { signature: &["-sha1"], ..RSA_2048 };
+    let long_salt = Kind { signature: pss!("-sha256", "64"), ..RSA_2048 };
+    for kind in [sha1, long_salt, Kind { signature: &["-sha512"], ..P256 }] {
+        let root = CorporateCa::root("Root", kind, CA).await?;
+        let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
+        refuse(&root.pem()?, "", &device, "the root is signed in a way that is not supported")
+            .await?;
+    }
+    let weak = Kind { key: &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], ..RSA_2048 };
+    let edwards = Kind { key: &["-algorithm", "ED25519"], signature: &[] };
+    for (kind, words) in [(weak, "1024 bits"), (edwards, "a kind that is not supported")] {
+        let root = CorporateCa::root("Root", kind, CA).await?;
+        let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
+        refuse(&root.pem()?, "", &device, words).await?;
+    }
+
+    // What the subordinate itself says.
+    let root = CorporateCa::root("Root", RSA_2048, CA).await?;
+    for (from, to, words) in [
+        ("CA:TRUE, pathlen:0", "CA:FALSE", "not a CA's"),
+        ("critical, CA:TRUE", "CA:TRUE", "not a CA's"),
+        ("keyCertSign, cRLSign", "keyCertSign", "keyUsage lacks"),
+        ("keyCertSign, cRLSign", "digitalSignature", "keyUsage lacks"),
+        ("clientAuth", "clientAuth, serverAuth", "its extKeyUsage is another"),
+        ("extendedKeyUsage = clientAuth\n", "", "its extKeyUsage is another"),
+        ("subjectKeyIdentifier = hash", "subjectKeyIdentifier = none", "no subjectKeyIdentifier"),
+        ("extendedKeyUsage", "1.2.3.4 = critical, DER:0500\nextendedKeyUsage", "1.2.3.4"),
+        (
+            "extendedKeyUsage",
+            "nameConstraints = critical, permitted;DNS:example.com\nextendedKeyUsage",
+            "nameConstraints",
+        ),
+    ] {
+        ensure!(SUBORDINATE.contains(from), "{from}");
+        let device = root.certify(&csr, YEARS, &SUBORDINATE.replace(from, to)).await?;
+        refuse(&root.pem()?, "", &device, words).await?;
+    }
+    let expired = root.certify(&csr, 0, SUBORDINATE).await?;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    refuse(&root.pem()?, "", &expired, "expired").await?;
+
+    // What the CAs above it say.
+    let purposes = format!("{CA}extendedKeyUsage = serverAuth\n");
+    let names = format!("{CA}nameConstraints = critical, permitted;DNS:example.com\n");
+    let policies = format!("{CA}policyConstraints = critical, requireExplicitPolicy:0\n");
+    let leaf = CA.replace("CA:TRUE", "CA:FALSE");
+    for (extensions, words) in [
+        (CA.replace("CA:TRUE", "CA:TRUE, pathlen:0"), "pathLenConstraint is 0"),
+        (purposes, "has purposes that its issuer's lacks"),
+        (names, "nameConstraints"),
+        (policies, "2.5.29.36"),
+        (leaf, "not a CA's"),
+    ] {
+        let between = root.below("Between", P384, YEARS, &extensions).await?;
+        let device = between.certify(&csr, YEARS - 1, SUBORDINATE).await?;
+        refuse(&root.pem()?, &between.pem()?, &device, words).await?;
+    }
+    let short = CA.replace("CA:TRUE", "CA:TRUE, pathlen:1");
+    let strict = CorporateCa::root("Root", RSA_2048, &short).await?;
+    let between = strict.below("Between", P384, YEARS, CA).await?;
+    let device = between.certify(&csr, YEARS - 1, SUBORDINATE).await?;
+    let words = "allows fewer CAs below itself than 2: pathLenConstraint is 1";
+    refuse(&strict.pem()?, &between.pem()?, &device, words).await?;
+    ensure!(stack.store(TABLE)?.authority("device").await?.is_none(), "one was activated");
+
+    // What only wants to be known: it may have CAs below, no CRL, and a short life above it.
+    let between = root.below("Between", P384, 365, CA).await?;
+    let loose = SUBORDINATE.replace(", pathlen:0", "");
+    let loose =
+        loose.replace("crlDistributionPoints = URI:http://pki.example.com/corporate.crl\n", "");
+    fs::write(operator.path("root.pem"), root.pem()?)?;
+    fs::write(operator.path("chain.pem"), between.pem()?)?;
+    let subordinate = between.certify(&csr, YEARS, &loose).await?;
+    fs::write(operator.path("device.pem"), &subordinate)?;
+    let activate = format!("{ACTIVATE} --chain chain.pem");
+    let said = operator.done(&activate).await?;
+    for words in ["Note: ", "expires first", "days left", "CAs below itself", "no CRL"] {
+        ensure!(said.contains(words), "no {words:?}: {said}");
+    }
+    // And a leaf outlives none of them: the policy asks for thirty years.
+    operator.done(&format!("{activate} --yes")).await?;
+    let (_, token) = fleet(&operator).await?;
+    let leaf = identity_from(&stack, &token).await?;
+    let above = CaCertificate::from_pem(&subordinate).map_err(anyhow::Error::msg)?.not_after();
+    let first = AnyCa::from_pem(&between.pem()?).map_err(anyhow::Error::msg)?.not_after();
+    ensure!(first < above && leaf.not_after == first.to_string(), "{}", leaf.not_after);
+    stack.stop().await
+}
+
+async fn a_chain_that_is_none_is_refused() -> anyhow::Result<()> {
+    let (_scratch, stack, operator, csr) = requested().await?;
+    let root = CorporateCa::root("Root", RSA_2048, CA).await?;
+    let one = root.below("One", P384, YEARS, CA).await?;
+    let two = one.below("Two", P256, YEARS, CA).await?;
+    // Of the same name as the one between, with another key.
+    let other = root.below("Two", P256, YEARS, CA).await?;
+    let device = two.certify(&csr, YEARS - 1, SUBORDINATE).await?;
+    fs::write(operator.path("root.pem"), root.pem()?)?;
+    fs::write(operator.path("device.pem"), device)?;
+    let activate = format!("{ACTIVATE} --chain chain.pem --yes");
+    for (chain, words) in [
+        (String::new(), "neither the root nor in it"),
+        (two.pem()?, "CN=Two,O=Corporation was issued by CN=One,O=Corporation"),
+        (one.pem()?, "was issued by CN=Two,O=Corporation"),
+        (format!("{}{}", one.pem()?, other.pem()?), "was issued by CN=Two"),
+        (
+            format!("{}{}{}", one.pem()?, two.pem()?, other.pem()?),
+            "is not between the CA and its root",
+        ),
+        (format!("{}{csr}", two.pem()?), "certificate 2 in it: PEM of a CERTIFICATE REQUEST"),
+        (two.pem()?.replace("END", "FIN"), "certificate 1 in it: not PEM"),
+    ] {
+        fs::write(operator.path("chain.pem"), chain)?;
+        operator.refused(&activate, 1, &["chain.pem: ", words]).await?;
+    }
+    operator.refused(&activate.replace("chain.pem", "absent"), 1, &["cannot read absent"]).await?;
+    ensure!(stack.store(TABLE)?.authority("device").await?.is_none(), "one was activated");
+    stack.stop().await
+}
