@@ -19,3 +19,16 @@ pub async fn lint(certificate: &str) -> anyhow::Result<()> {
     ensure!(finished.status.success(), "pkilint ({}):\n{}", finished.status, finished.output);
     Ok(())
 }
+
+/// Lints one PEM CRL.
+///
+/// # Errors
+/// As [`lint`].
+pub async fn lint_crl(list: &str) -> anyhow::Result<()> {
+    let list = file(list)?;
+    let options = ["lint", "-t", "CRL", "-p", "PKIX", "-s", "WARNING"].map(OsStr::new);
+    let args = options.into_iter().chain([list.path().as_os_str()]);
+    let finished = run("lint_crl", args).await?;
+    ensure!(finished.status.success(), "pkilint ({}):\n{}", finished.status, finished.output);
+    Ok(())
+}

@@ -93,7 +93,7 @@ impl Transcript {
     }
 
     /// A file as it was read.
-    pub(crate) fn input(&mut self, path: &Path, contents: &str) {
+    pub(crate) fn input(&mut self, path: &Path, contents: impl AsRef<[u8]>) {
         let sha256 = hex(&Sha256::digest(contents));
         self.inputs.push(HashedFile { path: path.to_owned(), sha256 });
     }

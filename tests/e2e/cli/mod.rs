@@ -7,6 +7,7 @@ mod list;
 mod pkcs11;
 mod project;
 mod root;
+mod root_crl;
 mod stack;
 mod subordinate;
 mod token;
@@ -22,6 +23,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         root::tests(),
         ceremony::tests(),
         pkcs11::tests(),
+        root_crl::tests(),
         foreign::tests(),
         stack::tests(),
         subordinate::tests(),

@@ -219,6 +219,7 @@ async fn every_command_has_help() -> anyhow::Result<()> {
         " ca show",
         " ca request",
         " ca root",
+        " ca root-crl",
         " ca subordinate",
         " completions",
         " device delete",

@@ -12,6 +12,7 @@ mod prepare;
 mod request;
 mod retire;
 mod root;
+mod root_crl;
 mod subordinate;
 mod years;
 
@@ -26,6 +27,9 @@ pub(crate) enum Command {
     /// Hold a whole ceremony, root and subordinates, as a reviewed file has it. Needs no network and
     /// no AWS.
     Ceremony(ceremony::CeremonyCommand),
+    /// Sign the root's CRL, with the subordinates that it revoked. Needs no network and no AWS.
+    #[command(after_help = root_crl::EXAMPLES)]
+    RootCrl(root_crl::RootCrlCommand),
     /// Set up a subordinate CA in one go: request, certify and activate on this machine.
     Subordinate(subordinate::SubordinateCommand),
     /// Make a subordinate's key in KMS and write its certificate request.
@@ -58,6 +62,7 @@ impl Command {
             Self::Root(command) => command.run(output, now)?,
             Self::Ceremony(command) => command.run(output, now)?,
             Self::Certify(command) => command.run(output, now)?,
+            Self::RootCrl(command) => command.run(output, now)?,
             rest => return Ok(Some(rest)),
         }
         Ok(None)

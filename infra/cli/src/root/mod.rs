@@ -16,6 +16,7 @@ use anyhow::{Context, ensure};
 use birthcert::{
     authority::CaCertificate,
     clock::Timestamp,
+    crl::{LintedCrl, VerifiedCrl},
     csr::VerifiedCsr,
     lint::{LintedTbs, lint},
     name,
@@ -175,6 +176,15 @@ impl Root {
         let issued_by = IssuedBy::ca(&self.certificate, None);
         let tbs = subordinate.draft(issued_by, request.public_key().clone(), now)?;
         Ok(self.key.sign(tbs)?.verify(self.certificate.key())?.pem()?)
+    }
+
+    /// Signs a list of what it revoked.
+    ///
+    /// # Errors
+    /// When a token does not sign.
+    pub(crate) fn sign_list(&self, list: LintedCrl) -> anyhow::Result<VerifiedCrl> {
+        let signature = self.key.sign_digest(list.digest())?;
+        Ok(list.with_signature(&signature.to_der())?.verify(&self.certificate)?)
     }
 }
 
