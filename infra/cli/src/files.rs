@@ -32,7 +32,7 @@ pub(crate) fn expect_new(path: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When it does, or cannot be written.
 pub fn write_new(path: &Path, contents: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    create(path, contents.as_ref(), 0o644).map(drop)
+    create(path, contents, 0o644).map(drop)
 }
 
 /// Writes a file that must not exist yet and that only its owner may read.
@@ -40,7 +40,7 @@ pub fn write_new(path: &Path, contents: impl AsRef<[u8]>) -> anyhow::Result<()> 
 /// # Errors
 /// When it does, or cannot be written.
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    create(path, text.as_bytes(), 0o600).map(drop)
+    create(path, text, 0o600).map(drop)
 }
 
 /// Makes a directory that only its owner may enter, unless it is there.
@@ -57,7 +57,7 @@ pub fn ensure_private_directory(path: &Path) -> anyhow::Result<()> {
 
 /// Writes a file that must not exist yet, and returns it: what is done to it then is done to no other
 /// that was put in its place.
-pub(crate) fn create(path: &Path, contents: &[u8], mode: u32) -> anyhow::Result<File> {
+pub(crate) fn create(path: &Path, contents: impl AsRef<[u8]>, mode: u32) -> anyhow::Result<File> {
     let name = path.display();
     let mut file: File = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
     {
@@ -66,7 +66,7 @@ pub(crate) fn create(path: &Path, contents: &[u8], mode: u32) -> anyhow::Result<
         }
         other => other.with_context(|| format!("cannot create {name}"))?,
     };
-    file.write_all(contents)
+    file.write_all(contents.as_ref())
         .and_then(|()| file.sync_all())
         .with_context(|| format!("cannot write {name}"))?;
     Ok(file)

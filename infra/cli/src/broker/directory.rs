@@ -167,7 +167,7 @@ impl Staged<'_> {
     /// A server that steps down to a user of its own could not read what root renewed.
     fn write_like_former(&self, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
         let path = self.path.join(name);
-        let file = create(&path, text.as_bytes(), mode)?;
+        let file = create(&path, text, mode)?;
         if let Some(former) = &self.former
             && let Ok(metadata) = fs::metadata(former.join(name))
         {
