@@ -153,8 +153,8 @@ impl Transcript {
         let suffix = std::iter::once(String::new()).chain(suffixes).find(|it| is_free(&it));
         let suffix = suffix.unwrap_or_default();
         let json = place(&suffix, "json");
-        write_new(&json, &(serde_json::to_string_pretty(self)? + "\n"))?;
-        write_new(&place(&suffix, "txt"), &format!("{self}\n"))?;
+        write_new(&json, serde_json::to_string_pretty(self)? + "\n")?;
+        write_new(&place(&suffix, "txt"), format!("{self}\n"))?;
         Ok(json)
     }
 }

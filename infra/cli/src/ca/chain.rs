@@ -1,6 +1,6 @@
 //! What is above a subordinate that somebody else's CA certified.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use birthcert::{
     authority::{AnyCa, Authority, chain},
@@ -34,7 +34,7 @@ impl Above {
     /// When a file cannot be read, or they make no chain.
     pub(super) fn read(
         &self,
-        root_certificate: &PathBuf,
+        root_certificate: &Path,
         certificate_pem: &str,
     ) -> anyhow::Result<(Option<String>, String)> {
         let root_pem = read(root_certificate)?;
