@@ -65,7 +65,7 @@ pub fn der_of_pem(text: &str) -> Result<Vec<u8>, CsrError> {
             continue;
         };
         let Some((base64, after)) = rest.split_once(&end) else {
-            return form("the PEM has no END line");
+            return form("the request is not PEM: it has no END line");
         };
         if !after.trim_ascii().is_empty() {
             return form("there is more after the END line of the PEM");

@@ -446,7 +446,7 @@ mod tests {
             }
             for (profile, kinds) in profiles {
                 let key = csr.public_key().clone();
-                let tbs = build(&profile, ca.issued_by(), key, NOW, LATER, rng).unwrap();
+                let tbs = build(&profile, ca.issued_by(), key, NOW, end(&profile), rng).unwrap();
                 assert_eq!(lint(tbs).is_ok(), kinds.contains(kind), "{kind} in {profile:?}");
             }
         }
