@@ -50,6 +50,26 @@ pub enum Event<'a> {
         /// The name of the one that signs from now on.
         to: &'a str,
     },
+    /// The list of a CA's revoked certificates was looked at, and published anew if that was due.
+    Crl {
+        /// The CA.
+        ca: &'a str,
+        /// The number of what is published.
+        number: u64,
+        /// Whether it was published just now.
+        published: bool,
+        /// How many certificates it revokes.
+        entries: u64,
+        /// For how many more hours it is valid.
+        hours_left: u64,
+    },
+    /// The list of a CA's revoked certificates could not be published. The last one goes on.
+    Unpublished {
+        /// The CA; or what else it was.
+        ca: &'a str,
+        /// Why.
+        cause: String,
+    },
     /// A request was refused: the caller's fault.
     Refused {
         /// The kind in the error catalogue.
@@ -104,9 +124,12 @@ impl<'a> Event<'a> {
     /// Writes it to the log.
     pub fn log(&self, world: World, request_id: Option<&str>) {
         let level = match self {
-            Self::Enrolled { .. } | Self::Issued { .. } | Self::Switched { .. } => "INFO",
+            Self::Enrolled { .. }
+            | Self::Issued { .. }
+            | Self::Switched { .. }
+            | Self::Crl { .. } => "INFO",
             Self::Refused { .. } | Self::Delayed { .. } => "WARN",
-            Self::Failed { .. } | Self::Unable { .. } => "ERROR",
+            Self::Failed { .. } | Self::Unpublished { .. } | Self::Unable { .. } => "ERROR",
         };
         let now = world.now();
         let metrics = match meter::take() {
@@ -120,14 +143,21 @@ impl<'a> Event<'a> {
     }
 
     fn counts(&self) -> Vec<Count> {
-        let count = |name, value, by_problem| Count { name, value, by_problem };
+        let count = |name, value| Count { name, value, by: None };
+        let count_by = |by, name, value| Count { name, value, by: Some(by) };
         match self {
-            Self::Enrolled { .. } => vec![count("Enrolled", 1, false)],
+            Self::Enrolled { .. } => vec![count("Enrolled", 1)],
             Self::Issued { ca_days_left, .. } => {
-                vec![count("Issued", 1, false), count("CaDaysLeft", *ca_days_left, false)]
+                vec![count("Issued", 1), count("CaDaysLeft", *ca_days_left)]
             }
-            Self::Refused { .. } => vec![count("Refused", 1, true)],
-            Self::Failed { .. } => vec![count("Failed", 1, true)],
+            Self::Crl { published, entries, hours_left, .. } => vec![
+                count_by("ca", "CrlPublished", u64::from(*published)),
+                count_by("ca", "CrlEntries", *entries),
+                count_by("ca", "CrlHoursLeft", *hours_left),
+            ],
+            Self::Unpublished { .. } => vec![count_by("ca", "CrlFailures", 1)],
+            Self::Refused { .. } => vec![count_by("problem", "Refused", 1)],
+            Self::Failed { .. } => vec![count_by("problem", "Failed", 1)],
             Self::Switched { .. } | Self::Delayed { .. } | Self::Unable { .. } => vec![],
         }
     }
@@ -229,10 +259,13 @@ mod tests {
             },
             Event::Refused { problem: "", cause: String::new() },
             Event::Failed { problem: "", cause: String::new() },
+            Event::Crl { ca: "", number: 1, published: true, entries: 0, hours_left: 0 },
+            Event::Unpublished { ca: "", cause: String::new() },
         ];
         let mut calls = meter::Calls::default();
         calls.dynamodb.latencies.push(1.0);
         calls.kms.latencies.push(1.0);
+        calls.s3.latencies.push(1.0);
         let members = metrics::members("f", events.iter().flat_map(Event::counts), calls, at);
 
         let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");

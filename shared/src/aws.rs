@@ -8,6 +8,8 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
     error::SdkError,
 };
+#[cfg(feature = "bucket")]
+use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
@@ -42,6 +44,8 @@ pub struct AwsConfig {
     pub endpoint_dynamodb: Option<String>,
     /// Another endpoint for KMS than AWS's own.
     pub endpoint_kms: Option<String>,
+    /// Another endpoint for S3 than AWS's own.
+    pub endpoint_s3: Option<String>,
     /// Roots, in PEM, to trust instead of Amazon's.
     pub ca_bundle: Option<CaBundle>,
 }
@@ -73,6 +77,10 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// answer, and the issuance is given back.
 const OPERATION: Duration = Duration::from_secs(5);
 
+/// One attempt to put some tens of megabytes into a bucket of the same region.
+#[cfg(feature = "bucket")]
+const TRANSFER: Duration = Duration::from_secs(20);
+
 impl AwsConfig {
     /// A client for DynamoDB.
     ///
@@ -94,6 +102,27 @@ impl AwsConfig {
         let config = aws_sdk_kms::config::Builder::from(&sdk);
         let config = config.interceptor(Meter(Service::Kms)).build();
         Ok(aws_sdk_kms::Client::from_conf(config))
+    }
+
+    /// A client for S3, which may take longer for what is large.
+    ///
+    /// # Errors
+    /// When the CA bundle cannot be used.
+    #[cfg(feature = "bucket")]
+    pub fn s3(&self) -> Result<aws_sdk_s3::Client> {
+        let timeouts = timeouts()
+            .to_builder()
+            .operation_attempt_timeout(TRANSFER)
+            .operation_timeout(2 * TRANSFER)
+            .build();
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk(self.endpoint_s3.as_deref())?)
+            // The signature is over the body's SHA-256 already.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            // Other endpoints have no name for each bucket.
+            .force_path_style(self.endpoint_s3.is_some())
+            .timeout_config(timeouts)
+            .interceptor(Meter(Service::S3));
+        Ok(aws_sdk_s3::Client::from_conf(config.build()))
     }
 
     fn sdk(&self, endpoint: Option<&str>) -> Result<SdkConfig> {

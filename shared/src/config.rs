@@ -13,6 +13,8 @@ pub struct Config {
     pub aws: AwsConfig,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table_name: String,
+    /// `BUCKET_NAME`: the S3 bucket for what is published. Only its publisher needs it.
+    pub bucket_name: Option<String>,
 }
 
 /// A variable that is missing or cannot be used.
@@ -65,6 +67,14 @@ impl Config {
         if !(3..=1024).contains(&table_name.len()) || !table_name.chars().all(allowed) {
             return fault("TABLE_NAME", "is no table name or ARN");
         }
+        let bucket_name = environment.optional("BUCKET_NAME")?;
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+        let is_name = |name: &String| (3..=63).contains(&name.len()) && name.chars().all(allowed);
+        if !bucket_name.as_ref().is_none_or(is_name) {
+            return fault("BUCKET_NAME", "is no bucket's name");
+        }
         let region = environment.required("AWS_REGION")?;
         // It becomes part of a host's name.
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -77,10 +87,25 @@ impl Config {
                 credentials: environment.credentials()?,
                 endpoint_dynamodb: environment.endpoint("AWS_ENDPOINT_URL_DYNAMODB")?,
                 endpoint_kms: environment.endpoint("AWS_ENDPOINT_URL_KMS")?,
+                endpoint_s3: environment.endpoint("AWS_ENDPOINT_URL_S3")?,
                 ca_bundle: environment.ca_bundle()?,
             },
             table_name,
+            bucket_name,
         })
+    }
+}
+
+impl Config {
+    /// The bucket, for the function that cannot do without.
+    ///
+    /// # Errors
+    /// It is not set.
+    pub fn bucket_name(&self) -> Result<&str, ConfigError> {
+        match &self.bucket_name {
+            Some(name) => Ok(name),
+            None => fault("BUCKET_NAME", "is not set"),
+        }
     }
 }
 
@@ -203,12 +228,14 @@ mod tests {
         for (variable, value) in [
             ("TABLE_NAME", "a b c"),
             ("TABLE_NAME", ".."),
+            ("BUCKET_NAME", "A bucket"),
             ("AWS_REGION", "eu central"),
             ("AWS_ACCESS_KEY_ID", "a/b"),
             ("AWS_SECRET_ACCESS_KEY", "with space"),
             ("AWS_SESSION_TOKEN", "two\nlines"),
             ("AWS_ENDPOINT_URL", "ftp://host"),
             ("AWS_ENDPOINT_URL_KMS", "localhost:1"),
+            ("AWS_ENDPOINT_URL_S3", "localhost:1"),
             ("AWS_CA_BUNDLE", "/nonexistent"),
         ] {
             let error = read(&[(variable, value)]).err().unwrap();

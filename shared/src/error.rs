@@ -118,6 +118,10 @@ pub enum Error {
         fault: AuthorityFault,
     },
 
+    /// Some of what was to be published was not; the log says why of each.
+    #[error("not published: {0}")]
+    Unpublished(String),
+
     /// The signer's answer is not a signature by the CA over what was asked.
     #[error("the signature does not verify with the issuing CA's key")]
     WrongSignature,
@@ -213,6 +217,8 @@ pub enum Service {
     DynamoDb,
     /// AWS KMS, the signer.
     Kms,
+    /// Amazon S3, the bucket.
+    S3,
 }
 
 impl std::fmt::Display for Service {
@@ -220,6 +226,7 @@ impl std::fmt::Display for Service {
         f.write_str(match self {
             Self::DynamoDb => "DynamoDB",
             Self::Kms => "KMS",
+            Self::S3 => "S3",
         })
     }
 }

@@ -17,13 +17,13 @@ pub trait Kind: Copy {
 }
 
 /// A device, also the common name of its certificates: `dev_…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Device {}
 /// A project, which holds a fleet and its policy: `proj_…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Project {}
 /// An enrollment token's public name, which is no secret: `tok_…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Token {}
 
 impl Kind for Device {
@@ -43,8 +43,8 @@ pub type ProjectId = Id<Project>;
 /// An enrollment token's id.
 pub type TokenId = Id<Token>;
 
-/// An identifier that nobody can guess and that says of what it is.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// An identifier that nobody can guess and that says of what it is. In the order of their texts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id<K> {
     random: [u8; ID_LENGTH],
     kind: PhantomData<K>,

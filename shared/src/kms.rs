@@ -14,10 +14,10 @@ use crate::{
     authority::Authority,
     aws::outage,
     certificate::Unverified,
-    crl::{LintedCrl, UnverifiedCrl},
+    crl::UnverifiedCrl,
     csr::UnsignedCsr,
     error::{AuthorityFault, Error, Result, Service},
-    store::Recorded,
+    store::{Recorded, RecordedCrl},
 };
 
 /// One key in KMS.
@@ -104,11 +104,12 @@ impl Signer {
         Ok(request.with_signature(&signature)?)
     }
 
-    /// Signs a list of revoked certificates. The result still has to be verified.
+    /// Signs a list of revoked certificates that is on record. The result still has to be verified.
     ///
     /// # Errors
     /// As [`Signer::sign`].
-    pub async fn sign_crl(&self, crl: LintedCrl) -> Result<UnverifiedCrl> {
+    pub async fn sign_crl(&self, recorded: RecordedCrl) -> Result<UnverifiedCrl> {
+        let crl = recorded.into_linted();
         let signature = self.sign_digest(crl.digest()).await?;
         Ok(crl.with_signature(&signature)?)
     }

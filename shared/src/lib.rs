@@ -12,6 +12,8 @@ pub mod address;
 pub mod audit;
 pub mod authority;
 pub mod aws;
+#[cfg(feature = "bucket")]
+pub mod bucket;
 pub mod cache;
 pub mod certificate;
 pub mod clock;
@@ -43,6 +45,8 @@ pub mod service;
 mod signed;
 pub mod store;
 pub mod token;
+#[cfg(feature = "lambda")]
+pub mod trigger;
 pub mod world;
 
 pub use error::{Error, Result};

@@ -34,6 +34,8 @@ pub(crate) struct Calls {
     pub(crate) dynamodb: Tally,
     /// To KMS.
     pub(crate) kms: Tally,
+    /// To S3.
+    pub(crate) s3: Tally,
 }
 
 /// The calls to one service.
@@ -94,6 +96,7 @@ impl Intercept for Meter {
         let took = bag.load::<Begin>().map(|begin| begin.0.elapsed());
         let fault = match context.response() {
             Some(response) if response.status().is_success() => None,
+            Some(response) if self.0 == Service::S3 => fault_of_s3(response.status().as_u16()),
             Some(response) => fault(response.body().bytes().unwrap_or_default()),
             None => Some(Fault::Error),
         };
@@ -103,6 +106,7 @@ impl Intercept for Meter {
             let tally = match self.0 {
                 Service::DynamoDb => &mut calls.dynamodb,
                 Service::Kms => &mut calls.kms,
+                Service::S3 => &mut calls.s3,
             };
             tally.latencies.extend(took.map(|took| (took.as_secs_f64() * 1e5).round() / 1e2));
             match fault {
@@ -148,6 +152,16 @@ fn fault(body: &[u8]) -> Option<Fault> {
         // What a dry run is asked for.
         "DryRunOperationException" => None,
         code if is_throttling(code) => Some(Fault::Throttle),
+        _ => Some(Fault::Error),
+    }
+}
+
+/// S3 says in the status what it says to a HEAD, whose answer has no body.
+fn fault_of_s3(status: u16) -> Option<Fault> {
+    match status {
+        // Not there, or not as the condition wants it.
+        404 | 409 | 412 => None,
+        503 => Some(Fault::Throttle),
         _ => Some(Fault::Error),
     }
 }

@@ -17,8 +17,8 @@ const NAMESPACE: &str = "birthcert";
 pub(crate) struct Count {
     pub(crate) name: &'static str,
     pub(crate) value: u64,
-    /// Whether it is also counted for each `problem`, which is another member of the line.
-    pub(crate) by_problem: bool,
+    /// Another member of the line, for each value of which it is also counted.
+    pub(crate) by: Option<&'static str>,
 }
 
 /// The members that make metrics of `counts` and of a request's calls to AWS.
@@ -33,19 +33,19 @@ pub(crate) fn members(
     let definition = |name: &str, unit: &str| json!({ "Name": name, "Unit": unit });
 
     let mut simple = Vec::new();
-    for Count { name, value, by_problem } in counts {
+    for Count { name, value, by } in counts {
         members.insert(name.into(), value.into());
-        if by_problem {
+        if let Some(by) = by {
             directives.push(json!({
                 "Namespace": NAMESPACE,
-                "Dimensions": [["function"], ["function", "problem"]],
+                "Dimensions": [["function"], ["function", by]],
                 "Metrics": [definition(name, "Count")],
             }));
         } else {
             simple.push(definition(name, "Count"));
         }
     }
-    for (service, tally) in [("DynamoDb", calls.dynamodb), ("Kms", calls.kms)] {
+    for (service, tally) in [("DynamoDb", calls.dynamodb), ("Kms", calls.kms), ("S3", calls.s3)] {
         let Tally { latencies, throttles, errors } = tally;
         if latencies.is_empty() {
             continue;

@@ -180,6 +180,7 @@ impl From<&Error> for Problem {
             | Error::Runtime(_)
             | Error::Incomplete(_)
             | Error::Missing(_)
+            | Error::Unpublished(_)
             | Error::Revoked(_)
             | Error::OtherNames(_)
             | Error::Exists(_)

@@ -16,7 +16,7 @@ mod parse;
 mod tests;
 mod verify;
 
-use der::asn1::ObjectIdentifier;
+use der::{Encode, asn1::ObjectIdentifier};
 use sha2::{Digest, Sha256};
 
 pub use build::{Contents, TbsCrl, build};
@@ -44,6 +44,26 @@ pub const BACKDATED_SECONDS: u64 = 5 * 60;
 pub const DENIED_DEVICES: ObjectIdentifier = ObjectIdentifier::new_unwrap(
     "1.2.840.113556.1.8000.2554.8426.28074.2061.18202.44296.12963715.8894339",
 );
+
+/// SHA-256 of what a list says, whatever its number and dates: whether there is anything new.
+///
+/// # Errors
+/// When a date is beyond the year 9999.
+pub fn content_digest(
+    revoked: &[Entry],
+    denied_devices: Option<&[u8; 32]>,
+) -> der::Result<[u8; 32]> {
+    let (mut hash, mut octets) = (Sha256::new(), Vec::new());
+    for entry in revoked {
+        octets.clear();
+        entry.encode_to_vec(&mut octets)?;
+        hash.update(&octets);
+    }
+    // No entry begins with it.
+    hash.update([0]);
+    hash.update(denied_devices.map_or(&[][..], |digest| digest));
+    Ok(hash.finalize().into())
+}
 
 /// SHA-256 of a list of denied devices, over the bytes of the file as it is published.
 #[must_use]

@@ -144,6 +144,12 @@ impl VerifiedCrl {
         &self.der
     }
 
+    /// Its DER, for good.
+    #[must_use]
+    pub fn into_der(self) -> Vec<u8> {
+        self.der
+    }
+
     /// Its PEM.
     ///
     /// # Errors

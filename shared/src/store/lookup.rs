@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{LedgerEntry, SERIALS, Store, ledger::sort, record, string};
+use super::{LedgerEntry, SERIALS, Store, device, ledger::sort, record, string};
 use crate::{clock::Timestamp, error::Result, id::DeviceId, revocation::RevocationReason};
 
 /// Whose certificate it is.
@@ -94,7 +94,7 @@ impl Store {
         else {
             return Ok(None);
         };
-        let owner = match pk.strip_prefix("DEVICE#").and_then(|id| id.parse().ok()) {
+        let owner = match device::of_partition(&pk) {
             Some(id) => Owner::Device(id),
             None => Owner::Server(pk.strip_prefix("SERVER#").unwrap_or(&pk).to_owned()),
         };

@@ -5,16 +5,20 @@
 //! | project | `PROJECT#<id>` | `META` |
 //! | enrollment token | `PROJECT#<id>` | `TOKEN#<id>` |
 //! | device | `DEVICE#<id>` | `META` |
+//! | deleted device, still denied | `DEVICE#<id>` | `DENIED` |
 //! | certificate (the ledger) | `DEVICE#<id>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
 //! | authority | `CA#<usage>` | `NAME#<name>` |
 //! | which one is active | `CA#<usage>` | `ACTIVE` |
 //! | device's key | `KEY#<fingerprint>` | `META` |
+//! | a CA's last list | `CRL#<name>` | `META` |
+//! | a list that was signed | `CRL#<name>` | `LIST#<number>#<digest>` |
+//! | request for a list | `CRL#REQUEST` | the CA's name |
 //!
 //! | index | partition | sort | what it is for |
 //! |---|---|---|---|
 //! | `inventory` | `inventory`: `PROJECTS`, `DEVICES#<project>` or `SERVICES` | `created_at` | projects, a project's devices, and services' certificates, by age |
 //! | `serials` | `serial_number` | – | a certificate by its serial number |
-//! | `revocations` | `ca` | `revoked_at` | what a CRL has: entries that count as revoked at a time |
+//! | `revocations` | `ca` | `revoked_at` | what a CRL has: entries that count as revoked at a time; under `DENIED`, devices that are revoked or on hold |
 //!
 //! All are sparse: an item is in an index only if it has the index's keys.
 //!
@@ -24,6 +28,7 @@
 mod admission;
 mod authority;
 mod change;
+mod crl;
 mod device;
 mod enrollment;
 mod keys;
@@ -32,6 +37,7 @@ mod lookup;
 mod pages;
 mod project;
 mod revocation;
+mod revoked;
 mod service;
 mod service_revocation;
 mod stamps;
@@ -58,6 +64,7 @@ use crate::{
 
 pub use authority::{Activation, KnownAuthority};
 pub use change::Change;
+pub use crl::{CrlState, PublishedCrl, RecordedCrl};
 pub use device::{DeviceDetails, DeviceRecord, DeviceStatus};
 pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
 pub use keys::KeyRecord;

@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::types::{TransactWriteItem, Update, builders::UpdateBuilder
 use super::{
     DeviceStatus, LedgerEntry, META, Store,
     device::{self, Standing},
-    key, ledger, number, string,
+    key, ledger, number,
+    revoked::DENIED,
+    string,
 };
 use crate::{clock::Timestamp, error::Result, id::DeviceId, revocation::RevocationReason};
 
@@ -39,7 +41,8 @@ impl Store {
                 update = update.expression_attribute_values(":seen", seen);
             }
         }
-        let mut set = "SET #status = :target, revocation_reason = :reason, \
+        // With `ca` the device is in the index `revocations` too, among the denied.
+        let mut set = "SET #status = :target, revocation_reason = :reason, ca = :denied, \
                        revoked_at = if_not_exists(revoked_at, :now)"
             .to_owned();
         if target == DeviceStatus::Held && device.status != DeviceStatus::Held {
@@ -53,6 +56,7 @@ impl Store {
                 .expression_attribute_values(":from", string(device.status.as_str()))
                 .expression_attribute_values(":target", string(target.as_str()))
                 .expression_attribute_values(":reason", string(reason.as_str()))
+                .expression_attribute_values(":denied", string(DENIED))
                 .expression_attribute_values(":now", number(now.unix())),
         )
     }
@@ -67,7 +71,7 @@ impl Store {
             self.device_part(id)
                 .condition_expression("#status = :held")
                 .update_expression(
-                    "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
+                    "SET #status = :back REMOVE revocation_reason, ca, revoked_at, held_from",
                 )
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":held", string(DeviceStatus::Held.as_str()))
