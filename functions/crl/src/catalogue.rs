@@ -1,0 +1,59 @@
+//! The CAs' certificates, and the list of all CAs by which an agent finds whose lists matter.
+
+use birthcert::{
+    Error, Result,
+    authority::{Authority, AuthorityStatus},
+    bucket::Object,
+    store::KnownAuthority,
+    token::hex,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{Crl, objects};
+
+#[derive(Serialize)]
+struct Index {
+    authorities: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    usage: &'static str,
+    status: AuthorityStatus,
+    crl: String,
+    certificate: String,
+}
+
+impl Crl {
+    /// Publishes what changed of it.
+    pub(crate) async fn publish_catalogue(&self, known: &[KnownAuthority]) -> Result<()> {
+        let mut authorities = Vec::new();
+        for KnownAuthority { record, status, .. } in known {
+            // One that cannot be used has failed already, with more words.
+            let Ok(ca) = Authority::try_from(record.clone()) else {
+                continue;
+            };
+            let name = ca.name().to_string();
+            let chain = format!("{}{}", ca.chain_pem(), ca.root_pem());
+            self.put(objects::certificate(&name, ca.certificate().der().to_vec())).await?;
+            self.put(objects::chain(&name, chain)).await?;
+            authorities.push(Listed {
+                usage: ca.name().usage().as_str(),
+                status: *status,
+                crl: format!("/crl/{name}.crl"),
+                certificate: format!("/ca/{name}.crt"),
+                name,
+            });
+        }
+        let index = serde_json::to_vec_pretty(&Index { authorities });
+        let index = index.map_err(|error| Error::Incomplete(error.to_string()))?;
+        self.put(objects::index(index)).await
+    }
+
+    async fn put(&self, object: Object) -> Result<()> {
+        let digest = hex(&Sha256::digest(&object.body));
+        self.bucket.put_if_other(&object, &digest).await
+    }
+}
