@@ -23,6 +23,7 @@ pub async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
         world: World::REAL,
         enroll: Enroll::start(&config, World::REAL).await?,
         identity: Identity::start(&config, World::REAL).await?,
+        published: None,
     });
     eprintln!("http://{} is ready, for the table {}", listener.local_addr()?, config.table_name);
     let stopped = async move {

@@ -40,6 +40,7 @@ pub(crate) async fn bootstrap(
     data: &Path,
     store: &Store,
     kms: &aws_sdk_kms::Client,
+    crl_address: &str,
     now: Timestamp,
 ) -> anyhow::Result<Ready> {
     store.create_table().await?;
@@ -47,7 +48,8 @@ pub(crate) async fn bootstrap(
     let root = open_root(&directory, now)?;
     for usage in [Usage::Device, Usage::Server] {
         if store.active_authority(usage).await?.is_none() {
-            set_up_subordinate(store, kms, &root, usage, now).await?;
+            let crl_url = format!("{crl_address}/crl/{usage}.crl");
+            set_up_subordinate(store, kms, &root, usage, crl_url, now).await?;
         }
     }
     let (project_id, enrollment_token) = demo_project(data, store, now).await?;
@@ -85,13 +87,14 @@ async fn set_up_subordinate(
     kms: &aws_sdk_kms::Client,
     root: &Root,
     usage: Usage,
+    crl_url: String,
     now: Timestamp,
 ) -> anyhow::Result<()> {
     let name = AuthorityName::first(usage);
     let record = match store.authority(name.as_str()).await? {
         // The start before was interrupted.
         Some(record) => record,
-        None => certified(kms, root, name, now).await?,
+        None => certified(kms, root, name, crl_url, now).await?,
     };
     succession::put_to_use(store, kms, record, now).await.map(drop)
 }
@@ -100,6 +103,7 @@ async fn certified(
     kms: &aws_sdk_kms::Client,
     root: &Root,
     name: AuthorityName,
+    crl_url: String,
     now: Timestamp,
 ) -> anyhow::Result<AuthorityRecord> {
     let key_arn = ceremony::ensure_key(kms, &format!("alias/birthcert-{TABLE}-{name}")).await?;
@@ -118,8 +122,7 @@ async fn certified(
         certificate_pem: root.certify(&csr, &subordinate, now)?,
         intermediates_pem: None,
         root_pem: root.certificate().pem().to_owned(),
-        // A name that means nothing anywhere: these certificates are for this machine.
-        crl_url: Some(format!("http://birthcert.invalid/crl/{name}.crl")),
+        crl_url: Some(crl_url),
         created_at: now,
         name,
     })

@@ -24,6 +24,8 @@ use lambda_http::{Context, LambdaEvent, request::LambdaRequest};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
+use crate::bucket::{self, Files};
+
 /// Quotas of an HTTP API:
 /// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -38,6 +40,8 @@ pub struct Functions {
     pub enroll: Enroll,
     /// `/identity`.
     pub identity: Identity,
+    /// What the CDN serves, in whose place the gateway is: `/crl/`, `/ca/` and `/denied/`.
+    pub published: Option<Arc<Files>>,
 }
 
 /// Listens on `address`, and warns when that lets others in.
@@ -75,6 +79,12 @@ async fn handle(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
+    let published = |files: &Arc<Files>| {
+        bucket::published(files, &parts.method, parts.uri.path(), &parts.headers)
+    };
+    if let Some(answer) = functions.published.as_ref().and_then(published) {
+        return answer;
+    }
     let size = |headers: &HeaderMap| {
         headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
     };

@@ -15,9 +15,11 @@ use birthcert::{
     clock::Timestamp,
     config::Config,
     store::Store,
+    trigger::Trigger,
     world::World,
 };
 use birthcert_cli::ensure_private_directory;
+use crl::Crl;
 use enroll::Enroll;
 use identity::Identity;
 use tokio::{
@@ -29,10 +31,12 @@ use tokio::{
 
 use crate::{
     bootstrap::{Ready, bootstrap},
+    bucket::{self, Files},
     database,
     gateway::{self, Functions},
     kms_process::KmsProcess,
-    state::{CREDENTIAL, REGION, State, TABLE},
+    state::{BUCKET, CREDENTIAL, REGION, State, TABLE},
+    stream,
 };
 
 /// How long requests may take to finish once the stack is told to stop.
@@ -63,6 +67,13 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     let until = stopping(stopped.clone());
     let dynamodb = tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, until));
 
+    let files = Arc::new(Files::open(&data.join("bucket"))?);
+    let s3 = TcpListener::bind("127.0.0.1:0").await?;
+    let aws_endpoint_url_s3 = format!("http://{}", s3.local_addr()?);
+    let until = stopping(stopped.clone());
+    let served = files.clone();
+    let s3 = tokio::spawn(async move { bucket::serve(s3, BUCKET, served, until).await });
+
     let mut kms = KmsProcess::start(&env::current_exe()?, &data.join("kms"), REGION).await?;
 
     let config = Config {
@@ -71,18 +82,25 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
             credentials: Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "birthcert-local"),
             endpoint_dynamodb: Some(aws_endpoint_url_dynamodb.clone()),
             endpoint_kms: Some(kms.url()),
+            endpoint_s3: Some(aws_endpoint_url_s3.clone()),
             ca_bundle: None,
         },
         table_name: TABLE.into(),
+        bucket_name: Some(BUCKET.into()),
     };
     let store = Store::new(config.aws.dynamodb()?, TABLE);
-    let ready = bootstrap(data, &store, &config.aws.kms()?, Timestamp::now()).await?;
+    let ready =
+        bootstrap(data, &store, &config.aws.kms()?, &crl_address(listen), Timestamp::now()).await?;
     database::keep(data)?;
     let functions = Arc::new(Functions {
         world: World::REAL,
         enroll: Enroll::start(&config, World::REAL).await?,
         identity: Identity::start(&config, World::REAL).await?,
+        published: Some(files),
     });
+    let crl = Crl::start(&config, World::REAL).await?;
+    // What came due while the stack was down. What fails is in the log, and is tried again.
+    let _ = crl.pass(&Trigger::Time).await;
 
     let Ready { project_id, enrollment_token, root_certificate } = ready;
     let state = State {
@@ -94,10 +112,13 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         region: REGION.into(),
         aws_endpoint_url_dynamodb,
         aws_endpoint_url_kms: kms.url(),
+        aws_endpoint_url_s3,
+        bucket_name: BUCKET.into(),
     };
     state.write(data)?;
     eprintln!("{} is ready; {}", state.api_url, data.join("local.json").display());
 
+    let publisher = tokio::spawn(stream::follow(store, crl, stopping(stopped.clone())));
     let api = tokio::spawn(gateway::serve(listener, functions, stopping(stopped)));
     let outcome = tokio::select! {
         _ = interrupted.recv() => Ok(()),
@@ -107,9 +128,21 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     // In the order of who calls whom, so that what is under way can finish.
     let _ = stop.send(());
     let _ = timeout(GRACE, api).await;
+    let _ = timeout(GRACE, publisher).await;
+    let _ = timeout(GRACE, s3).await;
     let _ = timeout(GRACE, dynamodb).await;
     kms.stop().await;
     outcome
+}
+
+/// Where the CAs' lists are found for as long as their certificates live: here, if the stack is told to
+/// be there at every start; else a name that means nothing anywhere.
+fn crl_address(listen: SocketAddr) -> String {
+    match listen.port() {
+        0 => "http://birthcert.invalid".into(),
+        _ if listen.ip().is_unspecified() => "http://birthcert.invalid".into(),
+        _ => format!("http://{listen}"),
+    }
 }
 
 /// Two stacks in one directory would tear each other's files.

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const REGION: &str = "us-east-1";
 /// Both halves of the credentials: nobody checks them here.
 pub const CREDENTIAL: &str = "local";
+/// The bucket's name.
+pub const BUCKET: &str = "birthcert";
 /// The table's name.
 pub const TABLE: &str = "birthcert";
 
@@ -38,6 +40,10 @@ pub struct State {
     pub aws_endpoint_url_dynamodb: String,
     /// The stand-in for KMS.
     pub aws_endpoint_url_kms: String,
+    /// The stand-in for S3.
+    pub aws_endpoint_url_s3: String,
+    /// The bucket's name.
+    pub bucket_name: String,
 }
 
 impl State {
@@ -82,6 +88,7 @@ impl State {
             ("AWS_DEFAULT_REGION", &self.region),
             ("AWS_ENDPOINT_URL_DYNAMODB", &self.aws_endpoint_url_dynamodb),
             ("AWS_ENDPOINT_URL_KMS", &self.aws_endpoint_url_kms),
+            ("AWS_ENDPOINT_URL_S3", &self.aws_endpoint_url_s3),
             ("BIRTHCERT_TABLE", &self.table_name),
             ("BIRTHCERT_API_URL", &self.api_url),
             ("BIRTHCERT_PROJECT", &self.project_id),
@@ -112,6 +119,8 @@ mod tests {
             region: REGION.into(),
             aws_endpoint_url_dynamodb: "http://127.0.0.1:2".into(),
             aws_endpoint_url_kms: "http://127.0.0.1:3".into(),
+            aws_endpoint_url_s3: "http://127.0.0.1:4".into(),
+            bucket_name: BUCKET.into(),
         };
         let script = format!("{}\nprintf %s \"$BIRTHCERT_ROOT_CERTIFICATE\"", state.exports());
         let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
