@@ -8,6 +8,7 @@ mod broker;
 mod ca;
 pub mod ceremony;
 mod confirm;
+mod crl;
 mod device;
 #[cfg(test)]
 mod documented;
@@ -78,6 +79,9 @@ enum Command {
     /// Devices.
     #[command(subcommand)]
     Device(device::Command),
+    /// The lists of revoked certificates.
+    #[command(subcommand)]
+    Crl(crl::Command),
     /// Certificates, users and configurations for brokers and the services around them.
     #[command(subcommand)]
     Broker(broker::Command),
@@ -147,6 +151,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Project(command) => command.run(&context).await,
         Command::Token(command) => command.run(&context).await,
         Command::Device(command) => command.run(&context).await,
+        Command::Crl(command) => command.run(&context).await,
         Command::Broker(command) => command.run(&context).await,
         Command::Completions { .. } => Ok(()),
     }

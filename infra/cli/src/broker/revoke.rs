@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use birthcert::{clock::Timestamp, host::Host, revocation::RevocationReason};
+use birthcert::{clock::Timestamp, host::Host, profile::Usage, revocation::RevocationReason};
 use serde::Serialize;
 
-use crate::{Context, confirm::Confirm, device::parse_serial};
+use crate::{Context, confirm::Confirm, crl::Requests, device::parse_serial};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +60,9 @@ impl RevokeCommand {
         let now = Timestamp::now();
         let revoked =
             context.store.revoke_service(&common_name, serial.as_deref(), reason, now).await?;
+        // A name may be a broker's and another service's, of one CA each.
+        Requests::of(context, Usage::Server).ask().await?;
+        Requests::of(context, Usage::Service).ask().await?;
         context.output.print(&Revoked { common_name, revoked })
     }
 }

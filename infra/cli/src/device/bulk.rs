@@ -2,12 +2,12 @@
 
 use std::{fmt, time::Duration};
 
-use birthcert::{Error, id::DeviceId, store::Stamped};
+use birthcert::{Error, id::DeviceId, profile::Usage, store::Stamped};
 use futures_util::{StreamExt, stream};
 use serde::{Serialize, Serializer};
 
 use super::targets::Targets;
-use crate::{Context, exit::Stop, progress};
+use crate::{Context, crl::Requests, exit::Stop, progress};
 
 /// How often one device is tried where the store is busy.
 const ATTEMPTS: u32 = 5;
@@ -85,9 +85,11 @@ impl Targets {
         F: Fn(DeviceId) -> Fut,
         Fut: Future<Output = birthcert::Result<Stamped>>,
     {
+        let requests = Requests::of(context, Usage::Device);
         if let Some(device_id) = self.device() {
             self.confirm().ask(&format!("{verb} {device_id}"))?;
             let Stamped { changed, certificates } = act(device_id).await?;
+            requests.ask().await?;
             let stamped = StampedView { changed, certificates };
             return context.output.print(&Single { device_id, stamped, done });
         }
@@ -97,9 +99,11 @@ impl Targets {
             let plan = Plan { dry_run: true, selected: devices.len(), devices, verb };
             return context.output.print(&plan);
         }
-        let summary = all(devices, concurrency, done, act).await;
+        let meanwhile = || requests.meanwhile();
+        let summary = all(devices, concurrency, done, act, meanwhile).await;
+        let asked = requests.ask().await;
         context.output.print(&summary)?;
-        summary.into_result()
+        asked.and(summary.into_result())
     }
 }
 
@@ -108,6 +112,7 @@ async fn all<F, Fut>(
     concurrency: usize,
     done: &'static str,
     act: F,
+    meanwhile: impl AsyncFn(),
 ) -> Summary
 where
     F: Fn(DeviceId) -> Fut,
@@ -121,6 +126,7 @@ where
         .buffer_unordered(concurrency);
     while let Some((device_id, outcome)) = outcomes.next().await {
         progress.inc(1);
+        meanwhile().await;
         match outcome {
             Ok(Stamped { changed, certificates }) => {
                 summary.changed += usize::from(changed);
@@ -246,7 +252,7 @@ mod tests {
             }
             Ok(Stamped { changed: true, certificates: 2 })
         };
-        let summary = all(ids, 4, "revoked", act).await;
+        let summary = all(ids, 4, "revoked", act, async || {}).await;
         assert_eq!(most.get(), 4);
         assert_eq!((summary.changed, summary.certificates, summary.untried), (19, 38, 0));
         assert_eq!(summary.failures[0].device_id, bad);
@@ -262,7 +268,7 @@ mod tests {
             let cause = "AccessDenied".into();
             Err(Error::Refused { service: birthcert::error::Service::DynamoDb, cause })
         };
-        let summary = all(devices(1000), 4, "revoked", act).await;
+        let summary = all(devices(1000), 4, "revoked", act, async || {}).await;
         assert!(asked.get() <= 8, "{}", asked.get());
         assert_eq!(summary.untried, 999);
     }

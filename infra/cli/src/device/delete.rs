@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use birthcert::{clock::Timestamp, id::DeviceId, revocation::RevocationReason};
+use birthcert::{clock::Timestamp, id::DeviceId, profile::Usage, revocation::RevocationReason};
 use serde::Serialize;
 
-use crate::{Context, confirm::Confirm, exit::Stop};
+use crate::{Context, confirm::Confirm, crl::Requests, exit::Stop};
 
 #[derive(clap::Args)]
 pub(crate) struct DeleteCommand {
@@ -41,7 +41,8 @@ impl DeleteCommand {
         confirm.ask(&format!("revoke and delete {device_id}"))?;
         // In this order: what is interrupted in between leaves a revoked device to delete.
         let stamped = context.store.revoke_device(device_id, reason, Timestamp::now()).await?;
-        context.store.delete_device(device_id).await?;
+        Requests::of(context, Usage::Device).ask().await?;
+        context.store.delete_device(device_id, Timestamp::now()).await?;
         context.output.print(&Deleted { device_id, certificates_revoked: stamped.certificates })
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use birthcert::{clock::Timestamp, id::DeviceId, revocation::RevocationReason, store::Stamped};
+use birthcert::{
+    clock::Timestamp, id::DeviceId, profile::Usage, revocation::RevocationReason, store::Stamped,
+};
 use serde::Serialize;
 
 use super::{bulk::Verb, find::serial_number, targets::Targets};
-use crate::Context;
+use crate::{Context, crl::Requests};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -95,6 +97,7 @@ impl RevokeCommand {
         let now = Timestamp::now();
         let Stamped { changed, .. } =
             store.revoke_certificate(device_id, &serial_number, reason, now).await?;
+        Requests::of(context, Usage::Device).ask().await?;
         context.output.print(&OneCertificate { device_id, serial_number, changed, done })
     }
 }

@@ -1,0 +1,100 @@
+//! `birthcert crl publish`.
+
+use std::{fmt, time::Duration};
+
+use anyhow::bail;
+use birthcert::{clock::Timestamp, store::CrlState};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::Of;
+use crate::{Context, progress};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  birthcert crl publish
+  birthcert crl publish --ca device --timeout 10
+
+The request stays in the table when nobody answers it within the time. Then look into the log of the \
+function crl.";
+
+/// Between two looks at the table.
+const POLL: Duration = Duration::from_millis(200);
+
+#[derive(clap::Args)]
+pub(crate) struct PublishCommand {
+    #[command(flatten)]
+    of: Of,
+    /// How long to wait, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Answered(Vec<Answer>);
+
+#[derive(Serialize)]
+struct Answer {
+    ca: String,
+    number: u64,
+    entries: u64,
+    next_update: String,
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, Answer { ca, number, entries, next_update }) in self.0.iter().enumerate() {
+            let line = if place == 0 { "" } else { "\n" };
+            write!(
+                f,
+                "{line}{ca}: CRL number {number}, certificates: {entries}, good until {next_update}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl PublishCommand {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        context.output.expect_document()?;
+        let mut waiting = Vec::new();
+        for record in self.of.authorities(context).await? {
+            let ca = record.name.to_string();
+            let request = context.store.request_crl(&ca, Timestamp::now()).await?;
+            waiting.push((ca, request));
+        }
+        let progress = progress::bar(waiting.len(), "lists published");
+        let deadline = Instant::now() + Duration::from_secs(self.timeout);
+        let mut answers = Vec::new();
+        for (ca, request) in waiting {
+            let state = loop {
+                let state = context.store.crl_state(&ca).await?;
+                if state.answered >= request {
+                    break state;
+                }
+                if Instant::now() >= deadline {
+                    progress.finish_and_clear();
+                    bail!(
+                        "no new CRL of the CA {ca} within {} s: the request stays, and the log of the \
+                         function crl says more",
+                        self.timeout
+                    );
+                }
+                sleep(POLL).await;
+            };
+            progress.inc(1);
+            let CrlState { published: Some(published), .. } = state else {
+                bail!("the record of the CA {ca}'s CRL is damaged");
+            };
+            answers.push(Answer {
+                ca,
+                number: published.number,
+                entries: published.entries,
+                next_update: published.next_update.to_string(),
+            });
+        }
+        progress.finish_and_clear();
+        context.output.print(&Answered(answers))
+    }
+}

@@ -1,0 +1,52 @@
+//! Asking the publisher for new lists, by whatever revokes or releases.
+
+use std::{cell::Cell, time::Duration};
+
+use anyhow::Context as _;
+use birthcert::{clock::Timestamp, profile::Usage, store::KnownAuthority};
+use tokio::time::Instant;
+
+use crate::Context;
+
+/// While many devices are revoked, the first of them need not wait for the last.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Requests for the lists of the CAs of one usage.
+pub(crate) struct Requests<'a> {
+    context: &'a Context,
+    usage: Usage,
+    next: Cell<Instant>,
+}
+
+impl<'a> Requests<'a> {
+    /// For what was issued for `usage`.
+    pub(crate) fn of(context: &'a Context, usage: Usage) -> Self {
+        Self { context, usage, next: Cell::new(Instant::now() + INTERVAL) }
+    }
+
+    /// Asks, once in a while, in the middle of many revocations. Whether it was heard shows at their end.
+    pub(crate) async fn meanwhile(&self) {
+        let now = Instant::now();
+        if self.next.get() <= now {
+            self.next.set(now + INTERVAL);
+            let _ = self.ask().await;
+        }
+    }
+
+    /// Asks, after the last write to the ledger, also where nothing changed any more: the one who changed
+    /// it may have been interrupted before this.
+    ///
+    /// # Errors
+    /// When the store is away.
+    pub(crate) async fn ask(&self) -> anyhow::Result<()> {
+        let late = "it is on the ledger, but no new CRL could be asked for: it comes within the hour, or \
+                    run birthcert crl publish";
+        let store = &self.context.store;
+        for KnownAuthority { record, .. } in store.authorities().await.context(late)? {
+            if record.name.usage() == self.usage {
+                store.request_crl(record.name.as_str(), Timestamp::now()).await.context(late)?;
+            }
+        }
+        Ok(())
+    }
+}
