@@ -14,6 +14,8 @@ mod broker_certificates;
 mod brokers;
 mod cli;
 mod contract;
+mod crl;
+mod crl_faults;
 mod csr;
 mod device_keys;
 mod events;
@@ -79,6 +81,8 @@ fn main() -> ExitCode {
 
     let paired = [
         ("contract", contract::tests()),
+        ("crl", crl::tests()),
+        ("crl_faults", crl_faults::tests()),
         ("bad_input", bad_input::tests()),
         ("broker", broker::tests()),
         ("csr", csr::tests()),
@@ -111,6 +115,7 @@ fn main() -> ExitCode {
         ("aws_iot", brokers::aws_iot::tests()),
         ("broker_certificates", broker_certificates::tests()),
         ("cli", cli::tests()),
+        ("crl", crl::tests_alone()),
         ("examples", examples::tests()),
         ("local_stack", local_stack::tests()),
         ("localstack", localstack::tests()),

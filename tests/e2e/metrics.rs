@@ -3,18 +3,19 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
-use birthcert::lambda;
 use birthcert::world::World;
+use birthcert::{lambda, trigger};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use birthcert_tests::proxy::Fault;
+use crl::Crl;
 use enroll::Enroll;
 use identity::Identity;
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
-    crate::paired![calls_throttles_and_errors_are_counted_with_the_request]
+    crate::paired![calls_throttles_and_errors_are_counted_with_the_request, lists_are_counted_by_ca,]
 }
 
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -79,6 +80,47 @@ async fn calls_throttles_and_errors_are_counted_with_the_request(
 
     let line = line!(enroll, env, "enroll", "ENROLLMENT_TOKEN", "et_nothing");
     ensure!(line["Refused"] == 1 && line.get("DynamoDbLatency").is_none(), "{line}");
+    Ok(())
+}
+
+async fn lists_are_counted_by_ca(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let crl = Crl::start(&env.config, WORLD).await?;
+    let name = format!("crl-{}", env.config.table_name);
+    let pass = async || {
+        let mut context = Context::default();
+        context.env_config = Arc::new(lambda_http::lambda_runtime::Config {
+            function_name: name.clone(),
+            ..Default::default()
+        });
+        let event = LambdaEvent::new(json!({}), context);
+        let _ = trigger::answer(event, |trigger| crl.handle(trigger)).await;
+        let log = LOG.lock().unwrap();
+        let own = log.iter().filter(|line| line.contains(&name));
+        own.map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()
+    };
+    let lines = pass().await?;
+    ensure!(lines.len() == 2, "{lines:?}");
+    for (line, ca) in lines.iter().zip(["device", "server"]) {
+        ensure!(line["ca"] == ca && line["CrlPublished"] == 1 && line["CrlEntries"] == 0, "{line}");
+        ensure!(line["CrlHoursLeft"] == 168 && line["S3Errors"] == 0, "{line}");
+        let dimensions = &line["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
+        ensure!(*dimensions == json!([["function"], ["function", "ca"]]), "{line}");
+        // Two signatures.
+        ensure!(line["KmsLatency"].as_array().map(Vec::len) == Some(2), "{line}");
+    }
+    let lines = pass().await?;
+    ensure!(lines.len() == 4 && lines[2]["CrlPublished"] == 0, "{lines:?}");
+    // What is not there is an answer, and a throttle is counted.
+    env.store.request_crl("device", birthcert::clock::Timestamp::now()).await?;
+    env.s3.fail("PutObject", Fault::Throttled);
+    let lines = pass().await?;
+    env.s3.mend();
+    let failed = lines.iter().find(|line| line["event"] == "unpublished").context("a failure")?;
+    ensure!(failed["CrlFailures"] == 1 && failed["S3Throttles"] == 3, "{failed}");
     Ok(())
 }
 

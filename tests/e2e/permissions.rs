@@ -12,6 +12,7 @@ use birthcert::id::{DeviceId, ProjectId, TokenId};
 use birthcert::key::{KeyKind, KeyKinds};
 use birthcert::store::{Policy, PolicyTerms, Store};
 use birthcert::token::{DeviceToken, EnrollmentToken};
+use birthcert::trigger::Trigger;
 use birthcert::world::World;
 use birthcert_tests::access::{Access, Keys};
 use birthcert_tests::cloudformation::Stack;
@@ -20,6 +21,7 @@ use birthcert_tests::env::{Env, Setup, YEAR};
 use birthcert_tests::iam::{self, Effect, Statement};
 use birthcert_tests::proxy::Fault;
 use birthcert_tests::template;
+use crl::Crl;
 use enroll::Enroll;
 use futures_util::future::LocalBoxFuture;
 use getrandom::SysRng;
@@ -35,6 +37,7 @@ pub(crate) fn tests_alone() -> Vec<crate::Alone> {
     crate::alone![
         every_function_has_one_role_and_the_role_one_policy,
         aws_decrypts_with_every_role,
+        lambda_follows_the_stream_with_the_role,
         nobody_signs_by_iam,
     ]
 }
@@ -48,14 +51,34 @@ struct Function {
     drive: for<'a> fn(&'a Env) -> LocalBoxFuture<'a, anyhow::Result<()>>,
 }
 
-const FUNCTIONS: [Function; 2] = [
+const FUNCTIONS: [Function; 3] = [
+    Function { id: "CrlFunction", role: "CrlRole", drive: |env| Box::pin(crl(env)) },
     Function { id: "EnrollFunction", role: "EnrollRole", drive: |env| Box::pin(enroll(env)) },
     Function { id: "IdentityFunction", role: "IdentityRole", drive: |env| Box::pin(identity(env)) },
 ];
 
 /// The CAs, and their keys in template.yaml.
-const KEYS: [(&str, &str); 3] =
-    [("device", "DeviceKey"), ("device-2", "DeviceKey2"), ("server", "ServerKey")];
+const KEYS: [(&str, &str); 4] = [
+    ("device", "DeviceKey"),
+    ("device-2", "DeviceKey2"),
+    ("server", "ServerKey"),
+    ("server-2", "ServerKey2"),
+];
+
+async fn crl(env: &Env) -> anyhow::Result<()> {
+    // Not this function's work: a CA with a key of the operator's.
+    env.store.prepare_authority(&env.certified("service", YEAR).await?).await?;
+    env.dynamodb.take();
+    env.kms.take();
+
+    let crl = Crl::start(&env.config, QUIET).await?;
+    env.store.request_crl("device", Timestamp::now()).await?;
+    env.dynamodb.take();
+    // Something to publish, and nothing.
+    crl.pass(&Trigger::Time).await?;
+    crl.pass(&Trigger::Time).await?;
+    Ok(())
+}
 
 async fn enroll(env: &Env) -> anyhow::Result<()> {
     let rng = &mut UnwrapErr(SysRng);
@@ -122,12 +145,16 @@ async fn each_function_may_do_what_it_does_and_nothing_else(
         let policy = PolicyTerms { key_kinds, ..terms }.try_into()?;
         let setup = Setup { policy, ..Setup::default() };
         let env = Env::with(counterparties, pair, setup).await?;
-        env.store.prepare_authority(&env.certified("device-2", YEAR).await?).await?;
+        for name in ["device-2", "server-2"] {
+            env.store.prepare_authority(&env.certified(name, YEAR).await?).await?;
+        }
         let parameters = BTreeMap::from([
             ("TableName".into(), env.config.table_name.clone()),
             ("DeviceKeys".into(), "2".into()),
+            ("ServerKeys".into(), "2".into()),
         ]);
-        let template = template::ours(parameters)?;
+        let mut template = template::ours(parameters)?;
+        template.physical_ids.insert("Bucket".into(), env.config.bucket_name()?.to_owned());
         let keys = keys(&env, &template).await?;
         let statements = statements(&template, function.role)?;
 
@@ -137,7 +164,14 @@ async fn each_function_may_do_what_it_does_and_nothing_else(
             accesses.extend(Access::of_dynamodb(&call).with_context(|| format!("{call:?}"))?);
         }
         for call in env.kms.take() {
-            accesses.insert(Access::of_kms(&call, &keys)?);
+            let access = Access::of_kms(&call, &keys)?;
+            // The key of the CA for services is an operator's own, and so is its policy.
+            let is_ours = keys.values().any(|key| *key == access.resource);
+            ensure!(is_ours || function.id == "CrlFunction", "another key: {access:?}");
+            accesses.extend(is_ours.then_some(access));
+        }
+        for call in env.s3.take() {
+            accesses.extend(Access::of_s3(&call)?);
         }
         let from = |arn: &str| -> Vec<Access> {
             let mut accesses: Vec<Access> = accesses.iter().cloned().collect();
@@ -269,6 +303,28 @@ async fn aws_decrypts_with_every_role() -> anyhow::Result<()> {
         };
         ensure!(iam::allows(&statements, &access), "no function starts with {role}");
     }
+    Ok(())
+}
+
+/// Lambda reads the stream with the role, but it is not the function that does: no
+/// `lambda:SourceFunctionArn` comes with that either.
+async fn lambda_follows_the_stream_with_the_role() -> anyhow::Result<()> {
+    let template = template::ours(BTreeMap::new())?;
+    let event = &template.properties("CrlFunction")?["Events"]["Requested"]["Properties"];
+    let stream = event["Stream"].as_str().context("a stream")?;
+    let statements = own_statements(&template, "CrlRole")?;
+    for action in ["DescribeStream", "GetRecords", "GetShardIterator"] {
+        let access = Access {
+            action: format!("dynamodb:{action}"),
+            resource: stream.into(),
+            context: BTreeMap::new(),
+        };
+        ensure!(iam::allows(&statements, &access), "{action} is not allowed");
+    }
+    // What comes through is what the operators' commands write.
+    let pattern = event["FilterCriteria"]["Filters"][0]["Pattern"].as_str().context("a pattern")?;
+    let pattern: Value = serde_json::from_str(pattern)?;
+    ensure!(pattern == json!({ "dynamodb": { "Keys": { "PK": { "S": ["CRL#REQUEST"] } } } }));
     Ok(())
 }
 

@@ -30,12 +30,13 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         the_certificate_of_the_ca,
         the_key_of_the_ca,
         the_table,
+        the_bucket,
         credentials,
         a_damaged_project_stops_nobody_else,
     ]
 }
 
-const FUNCTIONS: [&str; 2] = ["enroll", "identity"];
+const FUNCTIONS: [&str; 3] = ["crl", "enroll", "identity"];
 const DAY: u64 = 24 * 60 * 60;
 
 /// Changes to a function's environment; none is a variable that is not set.
@@ -99,6 +100,8 @@ async fn variables(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_DYNAMODB",
         "AWS_ENDPOINT_URL_KMS",
+        "AWS_ENDPOINT_URL_S3",
+        "BUCKET_NAME",
         "AWS_CA_BUNDLE",
     ];
     let malformed = [
@@ -114,6 +117,9 @@ async fn variables(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
         ("AWS_ENDPOINT_URL_DYNAMODB", "http://"),
         ("AWS_ENDPOINT_URL_KMS", "ftp://127.0.0.1"),
         ("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:99999"),
+        ("AWS_ENDPOINT_URL_S3", "s3://bucket"),
+        ("BUCKET_NAME", "My bucket"),
+        ("BUCKET_NAME", "no"),
         ("AWS_CA_BUNDLE", "/nonexistent"),
         ("AWS_CA_BUNDLE", "/"),
         ("AWS_CA_BUNDLE", no_pem),
@@ -362,14 +368,32 @@ async fn the_table(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
     refuses(&env, "identity", &change, &[&words, "index"]).await
 }
 
+async fn the_bucket(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    for value in [None, Some(OsString::new())] {
+        refuses(&env, "crl", &[("BUCKET_NAME", value)], &["BUCKET_NAME", "is not set"]).await?;
+    }
+    // Of a HEAD's answer there is no more to tell an object that is missing from a bucket that is.
+    serves(&env, "crl", &[("BUCKET_NAME", Some("no-such-bucket".into()))]).await?;
+    env.s3.fail("HeadObject", Fault::Refused);
+    let bucket = env.config.bucket_name()?;
+    refuses(&env, "crl", &[], &["S3 refuses: ca/index.json in bucket", bucket]).await?;
+    env.s3.mend();
+    env.s3.fail("HeadObject", Fault::Away);
+    let said = serves(&env, "crl", &[]).await?;
+    env.s3.mend();
+    ensure!(said.contains("\"delayed\"") && said.contains("S3 is unavailable"), "{said}");
+    Ok(())
+}
+
 async fn credentials(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
     let code = "UnrecognizedClientException";
     let table = format!("DynamoDB refuses: table {}: ", env.config.table_name);
     let key = env.store.authority("device").await?.context("it is there")?.key_arn;
     for (proxy, operation, functions, service) in [
-        (&env.dynamodb, "GetItem", &["enroll"], table.as_str()),
-        (&env.dynamodb, "Query", &["identity"], &table),
+        (&env.dynamodb, "GetItem", &["enroll"][..], table.as_str()),
+        (&env.dynamodb, "Query", &["crl", "identity"], &table),
         (&env.kms, "GetPublicKey", &["identity"], &key),
         (&env.kms, "Sign", &["identity"], &key),
     ] {

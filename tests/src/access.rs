@@ -64,6 +64,30 @@ impl Access {
         inner.into_iter().map(of).collect()
     }
 
+    /// What a call to S3 needs: to learn that an object is not there, the right to list too.
+    ///
+    /// # Errors
+    /// The call is of a kind that is not understood here.
+    pub fn of_s3(call: &Call) -> anyhow::Result<Vec<Self>> {
+        let request = call.request();
+        let bucket = request["Bucket"].as_str().context("no bucket")?;
+        let bucket = format!("arn:aws:s3:::{bucket}");
+        let object = format!("{bucket}/{}", request["Key"].as_str().context("no key")?);
+        let access = |action: &str, resource: &str| Self {
+            action: format!("s3:{action}"),
+            resource: resource.to_owned(),
+            context: BTreeMap::new(),
+        };
+        Ok(match call.operation.as_str() {
+            "HeadObject" | "GetObject" if call.is_missing() => {
+                vec![access("GetObject", &object), access("ListBucket", &bucket)]
+            }
+            "HeadObject" | "GetObject" => vec![access("GetObject", &object)],
+            "PutObject" => vec![access("PutObject", &object)],
+            other => bail!("{other} is not understood here"),
+        })
+    }
+
     /// What a call to KMS needs.
     ///
     /// # Errors
@@ -97,7 +121,7 @@ fn leading_key(partition: &str) -> BTreeMap<String, Vec<String>> {
 fn query(request: &Value) -> anyhow::Result<Access> {
     let condition = request["KeyConditionExpression"].as_str().context("no key condition")?;
     let mut words = condition.split_whitespace();
-    let (Some("PK" | "inventory"), Some("="), Some(name)) =
+    let (Some("PK" | "inventory" | "ca"), Some("="), Some(name)) =
         (words.next(), words.next(), words.next())
     else {
         bail!("the key condition {condition} is not understood here");

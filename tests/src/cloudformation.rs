@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
 
 /// A stack: its template, in long form, and what it was deployed with and as.
@@ -129,8 +129,15 @@ impl Stack {
     }
 
     fn attribute(&self, name: &str, attribute: &str) -> anyhow::Result<String> {
-        ensure!(attribute == "Arn", "{name}.{attribute} is not known here");
-        self.arn(name)
+        let kind = self.template["Resources"][name]["Type"].as_str();
+        match (kind, attribute) {
+            (_, "Arn") => self.arn(name),
+            // Its label is the time when it was enabled.
+            (Some("AWS::DynamoDB::Table"), "StreamArn") => {
+                Ok(format!("{}/stream/2027-01-15T08:00:00.000", self.arn(name)?))
+            }
+            _ => bail!("{name}.{attribute} is not known here"),
+        }
     }
 
     /// The ARN of a resource.
@@ -145,6 +152,7 @@ impl Stack {
             Some("AWS::DynamoDB::Table") => {
                 format!("arn:aws:dynamodb:{region}:{account}:table/{id}")
             }
+            Some("AWS::S3::Bucket") => format!("arn:aws:s3:::{id}"),
             Some("AWS::Logs::LogGroup") => {
                 format!("arn:aws:logs:{region}:{account}:log-group:{id}:*")
             }

@@ -1,15 +1,19 @@
 //! The pairs of DynamoDB and KMS that the tests run against, each started when the first test asks
 //! for it and shared by all that follow.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
+use birthcert::token::hex;
+use birthcert_local::bucket::{self, Files};
 use birthcert_local::kms_process::KmsProcess;
 use birthcert_local::state::REGION;
 use dynoxide::Database;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 
 use crate::dynamodb_local::DynamoDbLocal;
 use crate::ministack::Ministack;
@@ -67,6 +71,30 @@ impl Counterparties {
         })
     }
 
+    /// A new bucket, with its objects in `folder` where it is of our own stand-in.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn bucket(&self, pair: Pair, folder: &Path) -> anyhow::Result<Bucket> {
+        let mut random = [0u8; 16];
+        getrandom::fill(&mut random)?;
+        let name = format!("birthcert-{}", hex(&random));
+        if pair == Pair::Ministack {
+            let both = self.ministack.get_or_try_init(Ministack::start).await?;
+            let endpoint = both.endpoint().to_owned();
+            let made = reqwest::Client::new().put(format!("{endpoint}/{name}")).send().await?;
+            ensure!(made.status().is_success(), "{made:?}");
+            return Ok(Bucket { endpoint, name, server: None });
+        }
+        let files = Arc::new(Files::open(folder)?);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        let served = name.clone();
+        let serve =
+            async move { bucket::serve(listener, &served, files, std::future::pending()).await };
+        Ok(Bucket { endpoint, name, server: Some(tokio::spawn(serve)) })
+    }
+
     async fn dynoxide(&self) -> anyhow::Result<String> {
         let start = || async {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -85,6 +113,23 @@ impl Counterparties {
             anyhow::Ok((KmsProcess::start(&program, data.path(), REGION).await?, data))
         };
         Ok(self.kms.get_or_try_init(start).await?.0.url())
+    }
+}
+
+/// A bucket of a test's own.
+pub struct Bucket {
+    /// The URL for `AWS_ENDPOINT_URL_S3`.
+    pub endpoint: String,
+    /// Its name.
+    pub name: String,
+    server: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        if let Some(server) = &self.server {
+            server.abort();
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert::authority::{AuthorityName, AuthorityRecord};
 use birthcert::aws::{AwsConfig, Credentials};
 use birthcert::clock::Timestamp;
@@ -27,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
-use crate::counterparties::{Counterparties, Pair};
+use crate::counterparties::{Bucket, Counterparties, Pair};
 use crate::proxy::Proxy;
 
 /// Opens the root of an [`Env`].
@@ -61,6 +62,8 @@ pub struct Env {
     pub dynamodb: Proxy,
     /// In front of KMS.
     pub kms: Proxy,
+    /// In front of S3.
+    pub s3: Proxy,
     /// The table.
     pub store: Store,
     /// What its functions are configured with.
@@ -78,6 +81,7 @@ pub struct Env {
     /// A folder for the test's files.
     pub scratch: TempDir,
     gateway: JoinHandle<std::io::Result<()>>,
+    _bucket: Bucket,
 }
 
 /// Every line that any test's functions logged: secrets are looked for in all of it.
@@ -110,6 +114,9 @@ impl Env {
         let (dynamodb, kms) = counterparties.endpoints(pair).await?;
         let endpoints = (dynamodb.clone(), kms.clone());
         let (dynamodb, kms) = (Proxy::start(&dynamodb).await?, Proxy::start(&kms).await?);
+        let scratch = TempDir::new()?;
+        let bucket = counterparties.bucket(pair, &scratch.path().join("bucket")).await?;
+        let s3 = Proxy::start(&bucket.endpoint).await?;
         let rng = &mut UnwrapErr(SysRng);
         let project = ProjectId::generate(rng);
         let config = Config {
@@ -118,9 +125,11 @@ impl Env {
                 credentials: Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "tests"),
                 endpoint_dynamodb: Some(dynamodb.endpoint().to_owned()),
                 endpoint_kms: Some(kms.endpoint().to_owned()),
+                endpoint_s3: Some(s3.endpoint().to_owned()),
                 ca_bundle: None,
             },
             table_name: format!("birthcert-{project}"),
+            bucket_name: Some(bucket.name.clone()),
         };
         let mut direct = config.clone();
         (direct.aws.endpoint_dynamodb, direct.aws.endpoint_kms) =
@@ -129,7 +138,6 @@ impl Env {
         store.create_table().await?;
 
         let now = Timestamp::now();
-        let scratch = TempDir::new()?;
         let directory = scratch.path().join("ca");
         let key = RootKey::make_file(&directory, PASSPHRASE)?;
         let root = Root::create(&directory, key, &NewRoot::lasting("Test root"), now)?;
@@ -156,6 +164,7 @@ impl Env {
             world,
             enroll: Enroll::start(&config, world).await?,
             identity: Identity::start(&config, world).await?,
+            published: None,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let api = Api::new(format!("http://{}", listener.local_addr()?));
@@ -168,6 +177,7 @@ impl Env {
             pair,
             dynamodb,
             kms,
+            s3,
             store,
             config,
             direct,
@@ -177,6 +187,7 @@ impl Env {
             token,
             scratch,
             gateway,
+            _bucket: bucket,
         })
     }
 
@@ -200,7 +211,7 @@ impl Env {
     }
 
     /// Checks that every signature that KMS gave since the last `take` is on the ledger of one of
-    /// these devices, and that nothing secret of theirs was logged.
+    /// these devices, or of a list of revoked certificates that is on record, and that nothing secret of theirs was logged.
     ///
     /// # Errors
     /// A signature that is not, or a secret that was.
@@ -209,6 +220,14 @@ impl Env {
         for device in devices {
             let entries = self.store.device_certificates(device.device_id).await?;
             digests.extend(entries.into_iter().map(|entry| entry.tbs_digest));
+        }
+        let client = self.config.aws.dynamodb()?;
+        let lists = client.scan().table_name(&self.config.table_name);
+        let lists = lists.filter_expression("begins_with(SK, :list)");
+        let lists = lists.expression_attribute_values(":list", AttributeValue::S("LIST#".into()));
+        let mut lists = lists.into_paginator().items().send();
+        while let Some(list) = lists.next().await {
+            digests.extend(list?.get("tbs_digest").and_then(|it| it.as_s().ok()).cloned());
         }
         for call in self.kms.take() {
             if let Some(digest) = call.signed_digest() {

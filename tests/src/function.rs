@@ -57,6 +57,8 @@ pub fn environment(env: &Env, runtime_api: SocketAddr) -> Environment {
     for (name, url) in [
         ("AWS_ENDPOINT_URL_DYNAMODB", &aws.endpoint_dynamodb),
         ("AWS_ENDPOINT_URL_KMS", &aws.endpoint_kms),
+        ("AWS_ENDPOINT_URL_S3", &aws.endpoint_s3),
+        ("BUCKET_NAME", &env.config.bucket_name),
     ] {
         environment.extend(url.as_ref().map(|url| (name, url.into())));
     }

@@ -9,8 +9,12 @@ use serde_json::Value;
 use crate::access::Access;
 
 /// What may be granted without having been seen: Lambda itself uses these, with the function's role,
-/// and nothing in the code calls them. X-Ray knows no resources.
-const LAMBDAS_OWN: [(&str, bool); 4] = [
+/// and nothing in the code calls them. X-Ray knows no resources, nor does ListStreams.
+const LAMBDAS_OWN: [(&str, bool); 8] = [
+    ("dynamodb:DescribeStream", false),
+    ("dynamodb:GetRecords", false),
+    ("dynamodb:GetShardIterator", false),
+    ("dynamodb:ListStreams", true),
     ("logs:CreateLogStream", false),
     ("logs:PutLogEvents", false),
     ("xray:PutTelemetryRecords", true),
@@ -205,7 +209,11 @@ fn too_wide(
         return if is_right { vec![] } else { vec!["on more than is Lambda's own".into()] };
     }
     let mut faults = Vec::new();
-    if action.contains(['*', '?']) || resource.contains(['*', '?']) {
+    // The objects in one folder of a bucket.
+    let folder = resource.strip_suffix("/*").filter(|folder| {
+        folder.strip_prefix("arn:aws:s3:::").is_some_and(|path| path.contains('/'))
+    });
+    if action.contains(['*', '?']) || folder.unwrap_or(resource).contains(['*', '?']) {
         faults.push("a wildcard".to_owned());
     }
     for (prefix, keys) in NECESSARY {
@@ -216,7 +224,7 @@ fn too_wide(
         }
     }
     let used = accesses.iter().filter(|access| {
-        access.action == action && access.resource == resource && statement.applies(access)
+        access.action == action && matches(resource, &access.resource) && statement.applies(access)
     });
     let used: Vec<_> = used.collect();
     if used.is_empty() {

@@ -1,4 +1,4 @@
-//! An independent KMS and DynamoDB: ministack, in Python, which shares no line with ours.
+//! An independent KMS, DynamoDB and S3: ministack, in Python, which shares no line with ours.
 
 use crate::process::{Process, free_port};
 use crate::tool;
@@ -25,7 +25,7 @@ impl Ministack {
                 // Its default is every interface.
                 .env("BIND_HOST", "127.0.0.1")
                 .env("GATEWAY_PORT", port.to_string())
-                .env("SERVICES", "cloudformation,dynamodb,iot,kms,sns")
+                .env("SERVICES", "cloudformation,dynamodb,iot,kms,s3,sns")
                 // On by default, whatever SERVICES says: an MQTT broker on 8883.
                 .env("IOT_MTLS_ENABLED", "0")
                 // It would look for containers of its own to remove.
@@ -35,7 +35,7 @@ impl Ministack {
         Ok(Self { _process: process, endpoint: format!("http://127.0.0.1:{port}") })
     }
 
-    /// The URL for `AWS_ENDPOINT_URL_KMS` and `AWS_ENDPOINT_URL_DYNAMODB`.
+    /// The URL for `AWS_ENDPOINT_URL_KMS`, `AWS_ENDPOINT_URL_DYNAMODB` and `AWS_ENDPOINT_URL_S3`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_LENGTH;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -54,8 +54,8 @@ pub struct Call {
     /// When its answer left.
     pub ended: Instant,
     request: Value,
-    /// Whether the emulator carried it out.
-    carried_out: bool,
+    /// What the emulator answered, if it was asked.
+    status: Option<StatusCode>,
 }
 
 /// The proxy; it ends when dropped.
@@ -133,9 +133,15 @@ impl Call {
         &self.request
     }
 
+    /// Whether what was asked for is not there.
+    pub fn is_missing(&self) -> bool {
+        self.status == Some(StatusCode::NOT_FOUND)
+    }
+
     /// The digest that this call had signed, in hex; whether or not its answer arrived.
     pub fn signed_digest(&self) -> Option<String> {
-        let signed = self.operation == "Sign" && self.carried_out;
+        let carried_out = self.status.is_some_and(|status| status.is_success());
+        let signed = self.operation == "Sign" && carried_out;
         let digest = signed.then(|| {
             assert_eq!(self.request["MessageType"], "DIGEST");
             assert_eq!(self.request["SigningAlgorithm"], "ECDSA_SHA_256");
@@ -182,8 +188,11 @@ async fn answer(
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let started = Instant::now();
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
-    let operation =
-        target.and_then(|target| target.split_once('.')).unwrap_or_default().1.to_owned();
+    let of_s3 = target.is_none().then(|| s3_operation(&request));
+    let operation = match of_s3 {
+        Some(operation) => operation.to_owned(),
+        None => target.and_then(|it| it.split_once('.')).unwrap_or_default().1.to_owned(),
+    };
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
 
@@ -194,6 +203,7 @@ async fn answer(
             Fault::Throttled | Fault::Conflict | Fault::Refused | Fault::ServerError | Fault::Away
         )
     );
+    let path = parts.uri.path().to_owned();
     let outcome = if carried_out {
         parts.uri = format!("{}{}", shared.upstream, parts.uri.path()).parse()?;
         let forwarded = Request::from_parts(parts, Full::new(body.clone()));
@@ -205,14 +215,21 @@ async fn answer(
     } else {
         None
     };
-    let succeeded = outcome.as_ref().is_some_and(|(parts, _)| parts.status.is_success());
     shared.calls.lock().unwrap().push(Call {
         operation,
         started,
         ended: Instant::now(),
-        request: serde_json::from_slice(&body).unwrap_or_default(),
-        carried_out: succeeded,
+        request: match of_s3 {
+            Some(_) => s3_request(&path),
+            None => serde_json::from_slice(&body).unwrap_or_default(),
+        },
+        status: outcome.as_ref().map(|(parts, _)| parts.status),
     });
+    if of_s3.is_some()
+        && let Some(error) = fault.and_then(s3_error)
+    {
+        return Ok(error);
+    }
 
     match (fault, outcome) {
         (Some(Fault::Throttled), _) => {
@@ -238,6 +255,38 @@ async fn answer(
         }
         (None, Some((parts, answer))) => Ok(Response::from_parts(parts, Full::new(answer))),
     }
+}
+
+/// What a request to S3 is for, which has no name in it.
+fn s3_operation(request: &Request<Incoming>) -> &'static str {
+    match *request.method() {
+        Method::HEAD => "HeadObject",
+        Method::GET => "GetObject",
+        Method::PUT => "PutObject",
+        _ => "",
+    }
+}
+
+/// The bucket and the key in a path.
+fn s3_request(path: &str) -> Value {
+    let (bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    json!({ "Bucket": bucket, "Key": key })
+}
+
+/// S3's own way to say what went wrong, if the fault is one that AWS tells of.
+fn s3_error(fault: Fault) -> Option<Response<Full<Bytes>>> {
+    let (status, code) = match fault {
+        Fault::Throttled => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+        Fault::Conflict => (StatusCode::CONFLICT, "ConditionalRequestConflict"),
+        Fault::Refused => (StatusCode::FORBIDDEN, "AccessDenied"),
+        Fault::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        _ => return None,
+    };
+    let mut response = Response::new(Full::new(Bytes::from(format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>"
+    ))));
+    *response.status_mut() = status;
+    Some(response)
 }
 
 fn aws_error(status: StatusCode, code: &str) -> Response<Full<Bytes>> {

@@ -112,9 +112,11 @@ impl Stack {
                 credentials: Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "tests"),
                 endpoint_dynamodb: Some(self.state.aws_endpoint_url_dynamodb.clone()),
                 endpoint_kms: Some(self.state.aws_endpoint_url_kms.clone()),
+                endpoint_s3: Some(self.state.aws_endpoint_url_s3.clone()),
                 ca_bundle: None,
             },
             table_name: table.to_owned(),
+            bucket_name: Some(self.state.bucket_name.clone()),
         }
     }
 
@@ -155,7 +157,8 @@ impl Stack {
         journal.lines().map(digest).collect()
     }
 
-    /// The digests of all certificates on the ledger, devices' and servers'.
+    /// The digests of all that was on record before it was signed: certificates, devices' and servers',
+    /// and lists of the revoked ones.
     ///
     /// # Errors
     /// The table is away, or an entry has no digest.
@@ -167,7 +170,8 @@ impl Stack {
         while let Some(item) = items.next().await {
             let item = item?;
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            if text("SK").context("no SK")?.starts_with("CERT#") {
+            let sort = text("SK").context("no SK")?;
+            if sort.starts_with("CERT#") || sort.starts_with("LIST#") {
                 digests.push(text("tbs_digest").context("no digest")?.to_owned());
             }
         }
@@ -197,13 +201,19 @@ impl Stack {
         }
     }
 
-    /// Where it listens: API, DynamoDB, KMS.
+    /// Where it listens: API, DynamoDB, KMS, S3.
     ///
     /// # Panics
     /// One is no http URL.
-    pub fn addresses(&self) -> [&str; 3] {
-        let State { api_url, aws_endpoint_url_dynamodb, aws_endpoint_url_kms, .. } = &self.state;
-        [api_url, aws_endpoint_url_dynamodb, aws_endpoint_url_kms]
+    pub fn addresses(&self) -> [&str; 4] {
+        let State {
+            api_url,
+            aws_endpoint_url_dynamodb,
+            aws_endpoint_url_kms,
+            aws_endpoint_url_s3,
+            ..
+        } = &self.state;
+        [api_url, aws_endpoint_url_dynamodb, aws_endpoint_url_kms, aws_endpoint_url_s3]
             .map(|url| url.strip_prefix("http://").expect("an http URL"))
     }
 

@@ -36,6 +36,8 @@ async fn the_first_start_writes_down_what_a_program_needs() -> anyhow::Result<()
         "api_url",
         "aws_endpoint_url_dynamodb",
         "aws_endpoint_url_kms",
+        "aws_endpoint_url_s3",
+        "bucket_name",
         "enrollment_token",
         "project_id",
         "region",
@@ -52,8 +54,7 @@ async fn the_first_start_writes_down_what_a_program_needs() -> anyhow::Result<()
     let project: ProjectId = json["project_id"].parse()?;
     ensure!(stack.token().project() == project);
     ensure!(stack.own_store()?.project(project).await?.is_some());
-    let [api, dynamodb, kms] = stack.addresses();
-    ensure!(BTreeSet::from([api, dynamodb, kms]).len() == 3);
+    ensure!(BTreeSet::from(stack.addresses()).len() == 4);
 
     let ready = format!("{} is ready; {}", json["api_url"], data.join("local.json").display());
     let said = stack.stderr();
@@ -65,7 +66,7 @@ async fn everything_it_keeps_is_private() -> anyhow::Result<()> {
     let scratch = TempDir::new()?;
     let data = scratch.path().join("stack");
     let stack = Stack::start(&data).await?;
-    for folder in [data.clone(), data.join("ca"), data.join("kms")] {
+    for folder in [data.clone(), data.join("bucket"), data.join("ca"), data.join("kms")] {
         ensure!(mode(&folder) == 0o700, "{}: {:o}", folder.display(), mode(&folder));
     }
     let mut files = 0;
@@ -138,10 +139,10 @@ async fn it_listens_on_loopback_alone() -> anyhow::Result<()> {
         // Protocol, state, two queues, then the local address.
         own.map(|line| line.split_whitespace().nth(4).expect("an address")).collect()
     };
-    let [api, dynamodb, kms] = stack.addresses();
-    ensure!(of(stack.pid) == BTreeSet::from([api, dynamodb]), "{}", sockets.output);
+    let [api, dynamodb, kms, s3] = stack.addresses();
+    ensure!(of(stack.pid) == BTreeSet::from([api, dynamodb, s3]), "{}", sockets.output);
     ensure!(of(stack.kms()?) == BTreeSet::from([kms]), "{}", sockets.output);
-    for address in [api, dynamodb, kms] {
+    for address in [api, dynamodb, kms, s3] {
         ensure!(address.starts_with("127.0.0.1:"), "{address}");
         let port = address.rsplit_once(':').context("a port")?.1;
         let elsewhere = TcpStream::connect(format!("127.0.0.2:{port}")).await;

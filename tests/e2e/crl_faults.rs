@@ -1,0 +1,134 @@
+//! Whatever fails while a list is published: the last one stays, one line says why, and the next try
+//! makes it good.
+
+use std::sync::Mutex;
+
+use anyhow::{Context as _, ensure};
+use birthcert::Error;
+use birthcert::clock::Timestamp;
+use birthcert::revocation::RevocationReason::KeyCompromise;
+use birthcert::trigger::Trigger;
+use birthcert::world::World;
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::env::Env;
+use birthcert_tests::proxy::{Fault, Proxy};
+use birthcert_tests::published::Published;
+use crl::Crl;
+use serde_json::Value;
+
+pub(crate) fn tests() -> Vec<crate::Paired> {
+    crate::paired![
+        nothing_that_fails_loses_a_revocation,
+        a_lost_answer_is_no_failure,
+        one_ca_that_fails_stops_no_other,
+    ]
+}
+
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+const WORLD: World = World { log: |line| LOG.lock().unwrap().push(line.to_owned()), ..World::REAL };
+
+/// How many lines say that something was not published because of what `word` names.
+fn failures(word: &str) -> usize {
+    let log = LOG.lock().unwrap();
+    let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_ours = |line: &Value| line["cause"].as_str().is_some_and(|cause| cause.contains(word));
+    lines.filter(|line| line["event"] == "unpublished" && is_ours(line)).count()
+}
+
+async fn nothing_that_fails_loses_a_revocation(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let crl = Crl::start(&env.config, WORLD).await?;
+    crl.pass(&Trigger::Time).await?;
+    let cases: [(&Proxy, &'static str, Fault); 13] = [
+        (&env.kms, "Sign", Fault::Away),
+        (&env.kms, "Sign", Fault::Throttled),
+        (&env.kms, "Sign", Fault::Refused),
+        (&env.kms, "Sign", Fault::WrongSignature),
+        (&env.s3, "PutObject", Fault::Away),
+        (&env.s3, "PutObject", Fault::Throttled),
+        (&env.s3, "PutObject", Fault::Refused),
+        (&env.s3, "PutObject", Fault::ServerError),
+        (&env.s3, "HeadObject", Fault::Refused),
+        (&env.dynamodb, "Query", Fault::Away),
+        (&env.dynamodb, "Query", Fault::Throttled),
+        (&env.dynamodb, "UpdateItem", Fault::Refused),
+        (&env.dynamodb, "PutItem", Fault::ServerError),
+    ];
+    for (proxy, operation, fault) in cases {
+        let case = || format!("{operation}: {fault:?}");
+        let before = Published::of(&env, "device").await.with_context(case)?;
+        let device = env.api.enrolled(&env.token).await?;
+        let serial = env.api.released(&device).await?.serial_number;
+        env.store.revoke_device(device.device_id, KeyCompromise, Timestamp::now()).await?;
+        env.store.request_crl("device", Timestamp::now()).await?;
+
+        let logged = LOG.lock().unwrap().len();
+        proxy.fail(operation, fault);
+        let failed = crl.pass(&Trigger::Time).await;
+        proxy.mend();
+        let error = failed.err().with_context(|| format!("{}: it went well", case()))?;
+        ensure!(!error.to_string().is_empty());
+        ensure!(LOG.lock().unwrap().len() > logged, "{}: nothing was logged", case());
+        let after = Published::of(&env, "device").await.with_context(case)?;
+        ensure!(after.crl.der() == before.crl.der(), "{}: published all the same", case());
+
+        ensure!(crl.pass(&Trigger::Time).await.with_context(case)?, "{}: nobody asked", case());
+        let published = Published::of(&env, "device").await.with_context(case)?;
+        ensure!(published.serials().contains(&serial), "{}", case());
+        ensure!(published.crl.number() > before.crl.number());
+    }
+    Ok(())
+}
+
+async fn a_lost_answer_is_no_failure(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let crl = Crl::start(&env.config, WORLD).await?;
+    for (proxy, operation) in [
+        (&env.kms, "Sign"),
+        (&env.s3, "PutObject"),
+        (&env.s3, "HeadObject"),
+        (&env.dynamodb, "UpdateItem"),
+        (&env.dynamodb, "PutItem"),
+        (&env.dynamodb, "Query"),
+    ] {
+        env.store.request_crl("device", Timestamp::now()).await?;
+        proxy.fail_once(operation, Fault::AnswerLost);
+        let failed = || format!("{operation}: {:?}", LOG.lock().unwrap().last());
+        crl.pass(&Trigger::Time).await.with_context(failed)?;
+        let published = Published::of(&env, "device").await.context(operation)?;
+        let state = env.store.crl_state("device").await?;
+        let recorded = state.published.context("published")?;
+        ensure!(recorded.number == published.crl.number(), "{operation}: {state:?}");
+    }
+    Ok(())
+}
+
+async fn one_ca_that_fails_stops_no_other(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    // The device CA's key is one that KMS does not have.
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
+    let update = env.config.aws.dynamodb()?.update_item().table_name(&env.config.table_name);
+    let missing = format!("arn:aws:kms:us-east-1:000000000000:key/{}", env.config.table_name);
+    update
+        .key("PK", text("CA#device"))
+        .key("SK", text("META"))
+        .update_expression("SET key_arn = :arn")
+        .expression_attribute_values(":arn", text(&missing))
+        .send()
+        .await?;
+    let crl = Crl::start(&env.config, WORLD).await?;
+    let failed = crl.pass(&Trigger::Time).await;
+    ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == "device"), "{failed:?}");
+    Published::of(&env, "server").await?;
+    ensure!(failures(&missing) == 1, "one line for it");
+    Ok(())
+}

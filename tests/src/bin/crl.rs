@@ -1,0 +1,189 @@
+//! What a list of revoked certificates costs by its length: time and memory to make one, and the time
+//! from a revocation to the bucket. `cargo build --workspace`, then
+//! `cargo run --release -p birthcert-tests --bin crl`
+#![allow(clippy::print_stdout, reason = "a benchmark prints")]
+
+use std::collections::{BTreeSet, HashMap};
+use std::process::Command;
+use std::time::Instant;
+
+use ::crl::Crl;
+use anyhow::{Context as _, ensure};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use birthcert::authority::CaCertificate;
+use birthcert::clock::Timestamp;
+use birthcert::crl::{self, Contents, CrlReason, Entry};
+use birthcert::lint::lint;
+use birthcert::name::distinguished;
+use birthcert::profile::{self, IssuedBy, Profile};
+use birthcert::revocation::RevocationReason::KeyCompromise;
+use birthcert::trigger::Trigger;
+use birthcert::world::World;
+use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::env::Env;
+use birthcert_tests::published::Published;
+use der::Decode as _;
+use der::referenced::OwnedToRef as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::elliptic_curve::Generate as _;
+use p256::pkcs8::EncodePublicKey as _;
+
+const LENGTHS: [u32; 3] = [10_000, 100_000, 1_000_000];
+/// Of these the emulator of DynamoDB is full in reasonable time.
+const IN_A_TABLE: [u32; 4] = [1, 1_000, 10_000, 100_000];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    if let Some(length) = std::env::args().nth(1) {
+        return make(length.parse()?);
+    }
+    println!("To make a list: one in two has a reason. Each in a process of its own.");
+    for length in LENGTHS {
+        // Its own process, whose memory is the list's.
+        let made = Command::new(std::env::current_exe()?).arg(length.to_string()).status()?;
+        ensure!(made.success());
+    }
+    println!("From a revocation to the bucket, on the local stand-ins:");
+    let counterparties = Counterparties::default();
+    for length in IN_A_TABLE {
+        publish(&counterparties, length).await?;
+    }
+    Ok(())
+}
+
+fn entry(number: u32) -> anyhow::Result<Entry> {
+    Ok(Entry {
+        serial: format!("40{number:030x}").parse()?,
+        revoked_at: Timestamp::from_unix(1_800_000_000 + u64::from(number)),
+        reason: if number % 2 == 0 { CrlReason::Unspecified } else { CrlReason::Superseded },
+    })
+}
+
+/// A CA whose key is at hand: what is measured is the list and not KMS.
+fn ca() -> anyhow::Result<(CaCertificate, SigningKey)> {
+    let rng = &mut UnwrapErr(SysRng);
+    let key = SigningKey::generate_from_rng(rng);
+    let subject = distinguished("Benchmark", None)?;
+    let spki = key.verifying_key().to_public_key_der()?;
+    let spki = spki::SubjectPublicKeyInfoOwned::from_der(spki.as_bytes())?;
+    let identifier = profile::key_identifier(spki.owned_to_ref())?;
+    let itself = IssuedBy::itself(&subject, key.verifying_key(), &identifier);
+    let kind = Profile::Root { subject: subject.clone() };
+    let now = Timestamp::now();
+    let tbs = lint(profile::build(&kind, itself, spki, now, Timestamp::NEVER, rng)?)?;
+    let signature: Signature = key.sign_prehash(tbs.digest())?;
+    let signed = tbs.with_signature(&signature.to_der())?.verify(key.verifying_key())?;
+    Ok((CaCertificate::from_pem(&signed.pem()?).map_err(anyhow::Error::msg)?, key))
+}
+
+fn make(length: u32) -> anyhow::Result<()> {
+    let (ca, key) = ca()?;
+    let revoked = (0..length).map(entry).collect::<anyhow::Result<Vec<_>>>()?;
+    let now = Timestamp::now();
+    let contents = Contents {
+        number: 1,
+        this_update: now,
+        next_update: now.plus(crl::VALIDITY_SECONDS),
+        revoked: &revoked,
+        denied_devices: Some([7; 32]),
+        distribution_point: None,
+    };
+    let begin = Instant::now();
+    let built = crl::build(&ca, contents)?;
+    let built_at = Instant::now();
+    let linted = crl::lint(built)?;
+    let linted_at = Instant::now();
+    let signature: Signature = key.sign_prehash(linted.digest())?;
+    let crl = linted.with_signature(&signature.to_der())?.verify(&ca)?;
+    let verified_at = Instant::now();
+    let pem = crl.pem()?;
+    let end = Instant::now();
+    let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
+    println!(
+        "  {length:>9} certificates: build {:>5.0} ms, lint {:>5.0}, sign and verify {:>5.0}, PEM {:>5.0}; \
+         DER {:>6.2} MB, PEM {:>6.2} MB; memory {:>4} MB at most",
+        ms(begin, built_at),
+        ms(built_at, linted_at),
+        ms(linted_at, verified_at),
+        ms(verified_at, end),
+        crl.der().len() as f64 / 1e6,
+        pem.len() as f64 / 1e6,
+        peak()? / 1024,
+    );
+    Ok(())
+}
+
+/// The most memory that this process had, in KiB.
+fn peak() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+async fn publish(counterparties: &Counterparties, length: u32) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, Pair::Local).await?;
+    fill(&env, length).await?;
+    let crl = Crl::start(&env.config, World { log: |_| {}, ..World::REAL }).await?;
+    crl.pass(&Trigger::Time).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.api.released(&device).await?;
+    env.dynamodb.take();
+    env.s3.take();
+
+    let began = Instant::now();
+    env.store.revoke_device(device.device_id, KeyCompromise, Timestamp::now()).await?;
+    env.store.request_crl("device", Timestamp::now()).await?;
+    crl.pass(&Trigger::Changes(BTreeSet::from(["device".to_owned()]))).await?;
+    let took = began.elapsed();
+    let queries = env.dynamodb.take().iter().filter(|call| call.operation == "Query").count();
+    let puts = env.s3.take().iter().filter(|call| call.operation == "PutObject").count();
+    let published = Published::of(&env, "device").await?.crl;
+    ensure!(published.len() == length as usize + 1);
+    println!(
+        "  {:>9} certificates: {:>5.2} s from the revocation to the last object; {queries} queries, \
+         {puts} objects; the list has {:.2} MB",
+        published.len(),
+        took.as_secs_f64(),
+        published.der().len() as f64 / 1e6,
+    );
+    Ok(())
+}
+
+/// So many revoked certificates, as the index has them.
+async fn fill(env: &Env, length: u32) -> anyhow::Result<()> {
+    let client = env.direct.aws.dynamodb()?;
+    let text = |text: String| AttributeValue::S(text);
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    let now = Timestamp::now();
+    let items = (0..length).map(|place| {
+        let serial = format!("40{place:030x}");
+        let item = HashMap::from([
+            ("PK".to_owned(), text(format!("DEVICE#{place}"))),
+            ("SK".to_owned(), text(format!("CERT#{serial}"))),
+            ("serial_number".to_owned(), text(serial)),
+            ("ca".to_owned(), text("device".into())),
+            ("revoked_at".to_owned(), number(now.minus(u64::from(length - place)).unix())),
+            ("revocation_reason".to_owned(), text("keyCompromise".into())),
+            ("not_after".to_owned(), number(now.plus(1_000_000).unix())),
+        ]);
+        anyhow::Ok(
+            WriteRequest::builder()
+                .put_request(PutRequest::builder().set_item(Some(item)).build()?)
+                .build(),
+        )
+    });
+    let items = items.collect::<anyhow::Result<Vec<_>>>()?;
+    stream::iter(items.chunks(25))
+        .map(|batch| {
+            let write = client.batch_write_item();
+            let write = write.request_items(&env.config.table_name, batch.to_vec());
+            async move { anyhow::Ok(write.send().await?) }
+        })
+        .buffer_unordered(4)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+}

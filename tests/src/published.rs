@@ -1,0 +1,77 @@
+//! What is in the bucket, read as whoever fetches it reads it.
+
+use anyhow::{Context as _, ensure};
+use birthcert::authority::{Authority, CaCertificate};
+use birthcert::crl::{VerifiedCrl, denied_digest};
+use birthcert::token::hex;
+
+use crate::env::Env;
+
+/// A CA's list, and what was published with it.
+pub struct Published {
+    /// The list.
+    pub crl: VerifiedCrl,
+    /// The CA.
+    pub ca: CaCertificate,
+    /// The list in PEM, as published.
+    pub pem: String,
+    /// The denied devices that the list names, in their order.
+    pub denied: Vec<String>,
+}
+
+impl Published {
+    /// Of the CA `name`.
+    ///
+    /// # Errors
+    /// Something of it is missing, or is not what the rest says.
+    pub async fn of(env: &Env, name: &str) -> anyhow::Result<Self> {
+        let record = env.store.authority(name).await?.context("the CA")?;
+        let ca = Authority::try_from(record)?.certificate().clone();
+        let crl = VerifiedCrl::from_der(get(env, &format!("crl/{name}.crl")).await?, &ca)?;
+        let pem = String::from_utf8(get(env, &format!("crl/{name}.pem")).await?)?;
+        ensure!(VerifiedCrl::from_pem(&pem, &ca)?.der() == crl.der(), "one list in two forms");
+        let other = VerifiedCrl::from_der(get(env, &format!("crl/{name}-idp.crl")).await?, &ca)?;
+        ensure!(other.number() == crl.number() && other.revoked().eq(crl.revoked()));
+        let denied = match crl.denied_devices() {
+            None => Vec::new(),
+            Some(digest) => {
+                let file = get(env, &format!("denied/{}.txt", hex(digest))).await?;
+                ensure!(denied_digest(&file) == *digest, "the file is another");
+                ensure!(get(env, "denied/devices.txt").await? == file);
+                let file = String::from_utf8(file)?;
+                ensure!(file.is_empty() || file.ends_with('\n'));
+                let devices: Vec<_> = file.lines().map(str::to_owned).collect();
+                ensure!(devices.is_sorted(), "{devices:?}");
+                let rules = String::from_utf8(get(env, "denied/devices.acl").await?)?;
+                let expected = devices.iter().map(|id| format!("user {id}\ntopic deny #\n"));
+                ensure!(rules == expected.collect::<String>(), "{rules}");
+                devices
+            }
+        };
+        Ok(Self { crl, ca, pem, denied })
+    }
+
+    /// Serial numbers and reasons of what is revoked, in the order of the numbers.
+    pub fn revoked(&self) -> Vec<(String, String)> {
+        let pair = |entry: birthcert::crl::Entry| {
+            (entry.serial.to_string(), format!("{:?}", entry.reason))
+        };
+        self.crl.revoked().map(pair).collect()
+    }
+
+    /// Only the serial numbers.
+    pub fn serials(&self) -> Vec<String> {
+        self.crl.revoked().map(|entry| entry.serial.to_string()).collect()
+    }
+}
+
+/// An object's octets.
+///
+/// # Errors
+/// It is not there.
+pub async fn get(env: &Env, key: &str) -> anyhow::Result<Vec<u8>> {
+    let bucket = env.config.bucket_name()?;
+    let object = env.config.aws.s3()?.get_object().bucket(bucket).key(key).send().await;
+    let object = object.with_context(|| key.to_owned())?;
+    Ok(object.body.collect().await?.to_vec())
+}

@@ -1,0 +1,123 @@
+//! What others make of a CRL: OpenSSL, pkilint, python-cryptography and Java.
+
+use std::ffi::OsStr;
+
+use anyhow::{Context as _, ensure};
+use tempfile::NamedTempFile;
+
+use crate::tool::{file, run};
+
+const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/check_revocation.py");
+const JAVA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/CheckRevocation.java");
+
+/// A CRL and the chain that it belongs to, as files in PEM.
+pub struct Checked {
+    root: NamedTempFile,
+    ca: NamedTempFile,
+    crl: NamedTempFile,
+}
+
+/// What is said of a leaf: that it is good, or why it is revoked.
+pub type Word = Option<String>;
+
+impl Checked {
+    /// Of these.
+    ///
+    /// # Errors
+    /// The files cannot be written.
+    pub fn new(root: &str, ca: &str, crl: &str) -> anyhow::Result<Self> {
+        Ok(Self { root: file(root)?, ca: file(ca)?, crl: file(crl)? })
+    }
+
+    /// Lints the CRL, and checks that its signature is the CA's.
+    ///
+    /// # Errors
+    /// pkilint has findings, or OpenSSL finds another signature.
+    pub async fn lint(&self) -> anyhow::Result<()> {
+        let options = ["lint", "-t", "CRL", "-p", "PKIX"].map(OsStr::new);
+        let linted = run("lint_crl", options.into_iter().chain([self.crl.path().as_os_str()]));
+        let linted = linted.await?;
+        ensure!(linted.status.success(), "pkilint ({}):\n{}", linted.status, linted.output);
+        let [ca, crl] = [&self.ca, &self.crl].map(|file| file.path().as_os_str());
+        let [verify, ca_file, input, quiet] =
+            ["-verify", "-CAfile", "-in", "-noout"].map(OsStr::new);
+        let verified = run("openssl", [OsStr::new("crl"), verify, ca_file, ca, input, crl, quiet]);
+        let verified = verified.await?.output;
+        ensure!(verified == "verify OK", "openssl crl: {verified}");
+        Ok(())
+    }
+
+    /// Checks that OpenSSL, python-cryptography and Java all have this word for each leaf. Reasons are
+    /// in RFC 5280's names.
+    ///
+    /// # Errors
+    /// One of them says something else.
+    pub async fn agree(&self, leaves: &[(&str, Option<&str>)]) -> anyhow::Result<()> {
+        let mut files = Vec::new();
+        for (leaf, _) in leaves {
+            files.push(file(leaf)?);
+        }
+        let paths = || files.iter().map(|file| file.path().as_os_str());
+        let [root, ca, crl] = [&self.root, &self.ca, &self.crl].map(|file| file.path().as_os_str());
+
+        for (path, (_, word)) in paths().zip(leaves) {
+            let options = [
+                "verify",
+                "-crl_check",
+                "-x509_strict",
+                "-no-CApath",
+                "-no-CAstore",
+                "-purpose",
+                "sslclient",
+                "-CAfile",
+            ];
+            let args = options.iter().map(OsStr::new).chain([root]);
+            let args = args.chain([OsStr::new("-untrusted"), ca]);
+            let args = args.chain([OsStr::new("-CRLfile"), crl, path]);
+            let said = run("openssl", args).await?;
+            match word {
+                None => ensure!(said.status.success(), "openssl: {}", said.output),
+                Some(_) => {
+                    ensure!(
+                        said.output.contains("certificate revoked"),
+                        "openssl: {}",
+                        said.output
+                    );
+                }
+            }
+        }
+
+        let python = [OsStr::new(PYTHON), ca, crl].into_iter().chain(paths());
+        let java = [OsStr::new(JAVA), root, ca, crl].into_iter().chain(paths());
+        for (name, said) in
+            [("python", run("python", python).await?), ("java", run("java", java).await?)]
+        {
+            ensure!(said.status.success(), "{name}: {}", said.output);
+            let words: Vec<_> = said.output.lines().collect();
+            ensure!(words.len() == leaves.len(), "{name}: {}", said.output);
+            for (said, (_, word)) in words.into_iter().zip(leaves) {
+                let expected = plain(word.unwrap_or("good"));
+                ensure!(plain(said) == expected, "{name} says {said}, not {word:?}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `keyCompromise`, `key_compromise` and `KEY_COMPROMISE` are one word.
+fn plain(word: &str) -> String {
+    word.replace('_', "").to_lowercase()
+}
+
+/// The text of a CRL in DER.
+///
+/// # Errors
+/// OpenSSL cannot read it.
+pub async fn text(der: &[u8]) -> anyhow::Result<String> {
+    let mut crl = NamedTempFile::new()?;
+    std::io::Write::write_all(&mut crl, der)?;
+    let path = crl.path().to_str().context("UTF-8")?;
+    let read = run("openssl", ["crl", "-inform", "DER", "-noout", "-text", "-in", path]).await?;
+    ensure!(read.status.success(), "openssl crl: {}", read.output);
+    Ok(read.output)
+}
