@@ -33,7 +33,7 @@ check:
 
 ## The functions as they ship, for this machine's architecture.
 functions:
-	cargo build --release -p enroll -p identity
+	cargo build --release -p crl -p enroll -p identity
 
 ## Cold starts of the functions beside a hello-world, and their sizes.
 bench: functions
