@@ -33,6 +33,7 @@ mod revocation;
 mod rotation;
 mod round_trips;
 mod start;
+mod sync;
 mod token_changes;
 
 use std::process::ExitCode;
@@ -122,6 +123,8 @@ fn main() -> ExitCode {
         ("mosquitto", brokers::mosquitto::tests()),
         ("nats", brokers::nats::tests()),
         ("rabbitmq", brokers::rabbitmq::tests()),
+        ("sync_mosquitto", sync::mosquitto::tests()),
+        ("sync_faults", sync::faults::tests()),
         ("openapi", openapi::tests()),
         ("permissions", permissions::tests_alone()),
     ];

@@ -11,6 +11,7 @@
 )]
 
 pub mod access;
+pub mod agent;
 pub mod api;
 pub mod cloudformation;
 pub mod corporate;
@@ -28,10 +29,12 @@ pub mod mqtt_session;
 pub mod nats;
 pub mod openssl;
 pub mod operator;
+pub mod pki;
 pub mod pkilint;
 pub mod process;
 pub mod proxy;
 pub mod published;
+pub mod publication;
 pub mod rabbitmq;
 pub mod revocation;
 pub mod runtime_api;

@@ -88,7 +88,10 @@ fn on_loopback(port: u16) -> anyhow::Result<String> {
 }
 
 /// Started by root, mosquitto steps down to its own user before it reads keys and lists.
-async fn hand_over(folder: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// There is no such user.
+pub async fn hand_over(folder: &Path) -> anyhow::Result<()> {
     let we_are_root = fs::metadata("/proc/self")?.uid() == 0;
     if we_are_root {
         let args = [OsStr::new("-R"), OsStr::new("mosquitto:"), folder.as_os_str()];

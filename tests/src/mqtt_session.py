@@ -42,10 +42,12 @@ class Session:
     def on_subscribe(self, _client, _userdata, mid, reasons, _properties):
         self.granted[mid] = not any(reason.is_failure for reason in reasons)
 
-    def until(self, done):
-        deadline = time.monotonic() + LIMIT
+    def until(self, done, limit=None):
+        deadline = time.monotonic() + (limit or LIMIT)
         while not done() and not self.closed:
             if time.monotonic() > deadline:
+                if limit:
+                    return
                 raise TimeoutError("the broker neither answers nor hangs up")
             if self.client.loop(timeout=0.05) != mqtt.MQTT_ERR_SUCCESS:
                 self.closed = True
@@ -75,10 +77,10 @@ class Session:
         self.until(lambda: mid in self.granted)
         return {"granted": self.granted.get(mid, False), "closed": self.closed}
 
-    def next(self):
-        self.until(lambda: self.messages)
+    def next(self, limit=None):
+        self.until(lambda: self.messages, limit)
         if not self.messages:
-            return {"closed": True}
+            return {"closed": self.closed}
         topic, payload = self.messages.pop(0)
         return {"topic": topic, "payload": payload}
 
@@ -103,7 +105,7 @@ def main():
             case "subscribe":
                 answer = session.subscribe(**wish)
             case "next":
-                answer = session.next()
+                answer = session.next(**wish)
 
 
 socket.setdefaulttimeout(LIMIT)

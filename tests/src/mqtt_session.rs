@@ -136,6 +136,17 @@ impl Session {
         Ok(answer["payload"].as_str().map(str::to_owned))
     }
 
+    /// Whether the broker hung up, having delivered nothing, or neither within `limit`.
+    ///
+    /// # Errors
+    /// A message came.
+    pub async fn quiet(&mut self, limit: Duration) -> anyhow::Result<bool> {
+        let wish = json!({ "do": "next", "limit": limit.as_secs_f64() });
+        let answer = self.ask(&wish).await?;
+        ensure!(answer["payload"].is_null(), "a message came: {answer}");
+        Ok(answer["closed"] == true)
+    }
+
     async fn ask(&mut self, wish: &Value) -> anyhow::Result<Value> {
         self.wishes
             .write_all(format!("{wish}\n").as_bytes())

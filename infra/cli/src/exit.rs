@@ -61,7 +61,8 @@ fn code(error: &anyhow::Error) -> u8 {
         Stop::Refused(_) => 4,
         Stop::Partial(_) => 5,
     });
-    by_ours.or(by_stop).unwrap_or(1)
+    let by_agent = error.is::<birthcert_agent::Busy>().then_some(4);
+    by_ours.or(by_stop).or(by_agent).unwrap_or(1)
 }
 
 /// What `csv` wraps; the pipe's reader may be gone.

@@ -128,7 +128,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             Some(rest) => Command::Ca(rest),
             None => return Ok(()),
         },
-        Command::Broker(command) => match command.without_aws(output, now)? {
+        Command::Broker(command) => match command.without_aws(output, now).await? {
             Some(rest) => Command::Broker(rest),
             None => return Ok(()),
         },

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use super::aws_iot::AwsIotCommand;
+use super::{aws_iot::AwsIotCommand, revocation};
 use crate::{Context, files::write_new, output::Format};
 
 #[derive(clap::Subcommand)]
@@ -49,6 +49,10 @@ pub(crate) struct Options {
     /// The port for MQTT over secure WebSockets, such as 8884. Unless given, there are none.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     websocket_port: Option<u16>,
+    /// The directory of `broker sync`, if that runs beside the broker: the broker then reads the CRLs
+    /// and the denied devices that it keeps there. It does not start before they are.
+    #[arg(long, value_name = "DIR")]
+    revocation_directory: Option<PathBuf>,
 }
 
 impl Command {
@@ -120,11 +124,11 @@ pub(super) fn write(folder: &Path, files: Vec<Generated>, output: Format) -> any
 }
 
 /// A template, whose own addresses and files are replaced.
-struct Template(String);
+pub(super) struct Template(pub(super) String);
 
 impl Template {
     /// What is to be replaced has to be there: a template that changed is noticed, not ignored.
-    fn replace(self, from: &str, to: &str) -> anyhow::Result<Self> {
+    pub(super) fn replace(self, from: &str, to: &str) -> anyhow::Result<Self> {
         ensure!(self.0.contains(from), "the template has no {from:?}");
         Ok(Self(self.0.replace(from, to)))
     }
@@ -146,12 +150,16 @@ impl Options {
             text = text.replace("\nlistener 8884\n", &format!("\nlistener {port}{address}\n"))?;
         }
         if let Some(folder) = self.certificates()? {
-            let acl = plain(&self.output_directory)?;
             text = text
                 .replace("\ncertfile ", &format!("\ncertfile {folder}/"))?
                 .replace("\nkeyfile ", &format!("\nkeyfile {folder}/"))?
-                .replace("\ncafile ", &format!("\ncafile {folder}/"))?
-                .replace("\nacl_file ", &format!("\nacl_file {acl}/"))?;
+                .replace("\ncafile ", &format!("\ncafile {folder}/"))?;
+        }
+        if let Some(folder) = self.revocation()? {
+            text = revocation::mosquitto(text, &folder)?;
+        } else if self.directory.is_some() {
+            let acl = plain(&self.output_directory)?;
+            text = text.replace("\nacl_file ", &format!("\nacl_file {acl}/"))?;
         }
         Ok(vec![
             Generated::new("mosquitto.conf", text.0),
@@ -166,27 +174,30 @@ impl Options {
             text += include_str!("../../../rabbitmq/websockets.conf");
         }
         let text = Template(text).replace("0.0.0.0:8883", &self.address(self.port))?;
-        let Some(port) = self.websocket_port else {
-            return Ok(vec![
-                Generated::new("rabbitmq.conf", self.at(text, HOME)?.0),
-                Generated::new(
-                    "enabled_plugins",
-                    include_str!("../../../rabbitmq/enabled_plugins"),
-                ),
-            ]);
-        };
-        let advanced = include_str!("../../../rabbitmq/advanced.config").to_owned();
-        let advanced = Template(advanced)
-            .replace("{ip, \"0.0.0.0\"}", &format!("{{ip, \"{}\"}}", self.listen_address()))?
-            .replace("{port, 8884}", &format!("{{port, {port}}}"))?;
-        Ok(vec![
-            Generated::new("rabbitmq.conf", self.at(text, HOME)?.0),
-            Generated::new("advanced.config", self.at(advanced, HOME)?.0),
-            Generated::new(
-                "enabled_plugins",
-                include_str!("../../../rabbitmq/enabled_plugins_websockets"),
-            ),
-        ])
+        let (mut text, mut advanced) = (self.at(text, HOME)?, None);
+        let mut plugins = include_str!("../../../rabbitmq/enabled_plugins").to_owned();
+        if self.websocket_port.is_some() {
+            advanced = Some(Template(include_str!("../../../rabbitmq/advanced.config").to_owned()));
+            plugins = include_str!("../../../rabbitmq/enabled_plugins_websockets").to_owned();
+        }
+        if let Some(folder) = self.revocation()? {
+            text = revocation::rabbitmq(text);
+            advanced = Some(revocation::rabbitmq_advanced(advanced.is_some(), &folder)?);
+            plugins = revocation::rabbitmq_plugins(plugins)?;
+        }
+        if let Some(port) = self.websocket_port {
+            let (ip, port) =
+                (format!("{{ip, \"{}\"}}", self.listen_address()), format!("{{port, {port}}}"));
+            let address =
+                |it: Template| it.replace("{ip, \"0.0.0.0\"}", &ip)?.replace("{port, 8884}", &port);
+            advanced = advanced.map(address).transpose()?;
+        }
+        let mut files = vec![Generated::new("rabbitmq.conf", text.0)];
+        if let Some(advanced) = advanced {
+            files.push(Generated::new("advanced.config", self.at(advanced, HOME)?.0));
+        }
+        files.push(Generated::new("enabled_plugins", plugins));
+        Ok(files)
     }
 
     fn nats(&self) -> anyhow::Result<Vec<Generated>> {
@@ -199,10 +210,15 @@ impl Options {
             })?,
             None => text,
         };
+        let text = match self.revocation()? {
+            Some(folder) => revocation::nats(text, &plain(&self.output_directory)?, &folder)?,
+            None => text,
+        };
         Ok(vec![Generated::new("nats-server.conf", text.0)])
     }
 
     fn emqx(&self) -> anyhow::Result<Vec<Generated>> {
+        self.expect_no_revocation()?;
         let text = include_str!("../../../emqx/emqx.conf");
         let text = self.with_websockets(text, include_str!("../../../emqx/websockets.conf"))?;
         Ok(vec![
@@ -212,6 +228,7 @@ impl Options {
     }
 
     fn hivemq(&self) -> anyhow::Result<Vec<Generated>> {
+        self.expect_no_revocation()?;
         ensure!(
             self.websocket_port.is_none(),
             "there is no configuration for HiveMQ's WebSockets here"
@@ -236,6 +253,19 @@ impl Options {
             Some(folder) => text.replace(home, &format!("{folder}/")),
             None => Ok(text),
         }
+    }
+
+    fn revocation(&self) -> anyhow::Result<Option<String>> {
+        self.revocation_directory.as_deref().map(plain).transpose()
+    }
+
+    fn expect_no_revocation(&self) -> anyhow::Result<()> {
+        let is_none = self.revocation_directory.is_none();
+        ensure!(
+            is_none,
+            "there is no configuration with --revocation-directory for this broker here"
+        );
+        Ok(())
     }
 
     fn certificates(&self) -> anyhow::Result<Option<String>> {
@@ -279,6 +309,7 @@ mod tests {
             listen: None,
             port: 8883,
             websocket_port,
+            revocation_directory: None,
         }
     }
 
@@ -326,6 +357,27 @@ mod tests {
             assert!(text.contains("1234") && text.contains("5678") && text.contains("::1"));
             assert!(!text.contains("0.0.0.0") && !text.contains("8883") && !text.contains("8884"));
         }
+    }
+
+    #[test]
+    fn with_an_agent_every_listener_checks_crls() {
+        let options = Options {
+            revocation_directory: Some("/revoked".into()),
+            ..options(Some("/certificates"), Some(5678))
+        };
+        for (files, line, times) in [
+            (options.mosquitto().unwrap(), "\ncrlfile /revoked/crl.pem\n", 2),
+            (options.mosquitto().unwrap(), "\nacl_file /revoked/acl\n", 1),
+            (options.rabbitmq().unwrap(), "{dir, \"/revoked/crls\"}", 2),
+            (options.nats().unwrap(), "include \"../revoked/devices.conf\"", 1),
+        ] {
+            let text: String = files.iter().map(|file| file.text.as_str()).collect();
+            assert_eq!(text.matches(line).count(), times, "{line} in {text}");
+        }
+        assert!(options.emqx().is_err() && options.hivemq().is_err());
+        let alone = Options { websocket_port: None, ..options };
+        let files = alone.rabbitmq().unwrap();
+        assert!(files.iter().any(|it| it.name == "advanced.config"), "without WebSockets, too");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod held;
 mod issue;
 mod list;
 mod renew;
+mod revocation;
 mod revoke;
 mod users;
 
@@ -34,11 +35,14 @@ pub(crate) enum Command {
     /// Write a broker's configuration: mutual TLS, and topics of its own for each device.
     #[command(subcommand)]
     Config(config::Command),
+    /// Keep a broker's CRLs and denied devices up to date: the agent, which is the program
+    /// `birthcert-agent`, too.
+    Sync(birthcert_agent::Command),
 }
 
 impl Command {
     /// Does what needs no AWS. Gives back what is left to do with it.
-    pub(crate) fn without_aws(
+    pub(crate) async fn without_aws(
         self,
         output: Format,
         now: Timestamp,
@@ -47,6 +51,11 @@ impl Command {
             Self::Renew(command) => Ok(command.unless_due(output, now)?.map(Self::Renew)),
             Self::Users(command) => Ok(command.of_known_devices(output)?.map(Self::Users)),
             Self::Config(command) => Ok(command.without_aws(output)?.map(Self::Config)),
+            Self::Sync(command) => {
+                output.expect_document()?;
+                birthcert_agent::run(&command, output != Format::Text).await?;
+                Ok(None)
+            }
             other => Ok(Some(other)),
         }
     }
@@ -60,6 +69,8 @@ impl Command {
             Self::List => list::run(context).await,
             Self::Users(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
+            // Done without AWS.
+            Self::Sync(_) => Ok(()),
         }
     }
 }

@@ -1,11 +1,6 @@
 //! `birthcert broker users`: for brokers that want each device as a user of theirs.
 
-use std::{
-    fmt, fs,
-    fs::File,
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use anyhow::Context as _;
 use birthcert::{
@@ -90,7 +85,7 @@ impl UsersCommand {
             Broker::Rabbitmq => rabbitmq(devices)?,
             Broker::Nats => nats(devices, organization),
         };
-        replace(&self.file, &text)?;
+        birthcert_agent::replace(&self.file, text.as_bytes(), None)?;
         output.print(&Written { file: self.file.clone(), devices: devices.len() })
     }
 }
@@ -159,24 +154,4 @@ fn escaped(value: &str) -> String {
         text.push(letter);
     }
     text.replace('\\', r"\\").replace('"', r#"\""#)
-}
-
-/// By a rename, so that a broker never reads half of it.
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
-    let name = path.file_name().context("--file is no file")?.to_string_lossy();
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let unfinished = folder.join(format!(".{name}.{}", std::process::id()));
-    let write = || {
-        let mut file = File::create_new(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display())).inspect_err(|_| {
-        let _ = fs::remove_file(&unfinished);
-    })
 }

@@ -1,0 +1,109 @@
+//! Having a broker read its files again.
+
+use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{process::Command, time::timeout};
+
+/// Far more than a reload takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Clone, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Reload {
+    /// The file with the broker's process id: it is sent SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// What to run, with sh, to have the broker read its files again: such as "systemctl reload
+    /// mosquitto". Run again until it succeeds.
+    #[arg(long, value_name = "COMMAND")]
+    reload_command: Option<String>,
+}
+
+impl Reload {
+    pub(crate) async fn run(&self) -> anyhow::Result<()> {
+        match (&self.pid_file, &self.reload_command) {
+            (Some(file), _) => hang_up(file),
+            (_, Some(command)) => run(command, []).await,
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Sends SIGHUP to the process that a file names.
+fn hang_up(file: &PathBuf) -> anyhow::Result<()> {
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
+    let pid = pid.with_context(|| format!("{name} has no process id"))?;
+    let status = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = fs::read_to_string(status).with_context(|| format!("{name}: no such process"))?;
+    // It ends a process that does not: a broker that is just starting, or whoever has its number now.
+    ensure!(catches_hangup(&status), "the process in {name} is not ready for SIGHUP");
+    kill_process(pid, Signal::HUP).with_context(|| format!("cannot signal the process in {name}"))
+}
+
+/// From the mask in /proc/<pid>/status, whose lowest bit is signal 1.
+fn catches_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Runs a command with sh, to its success.
+pub(super) async fn run<const N: usize>(
+    command: &str,
+    variables: [(&str, PathBuf); N],
+) -> anyhow::Result<()> {
+    let mut sh = Command::new("sh");
+    sh.args(["-c", command]).envs(variables).stdin(Stdio::null()).kill_on_drop(true);
+    let ended = timeout(LIMIT, sh.output()).await;
+    let ended = ended.with_context(|| format!("{command:?} did not end within {LIMIT:?}"))?;
+    let ended = ended.with_context(|| format!("cannot run sh for {command:?}"))?;
+    let output = [ended.stdout, ended.stderr].concat();
+    let output = String::from_utf8_lossy(&output);
+    ensure!(ended.status.success(), "{command:?} failed ({}): {}", ended.status, output.trim_end());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn reads_which_signals_a_process_catches() {
+        assert!(catches_hangup("Name:\tmosquitto\nSigCgt:\t0000000000014a03\n"));
+        assert!(!catches_hangup("SigCgt:\t0000000000014a02\n"));
+        assert!(!catches_hangup("SigIgn:\t0000000000000001\n"));
+    }
+
+    #[test]
+    fn signals_nobody_who_does_not_wait_for_it() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("pid");
+        let outcome = |text: &str| {
+            fs::write(&file, text).unwrap();
+            hang_up(&file).unwrap_err().to_string()
+        };
+        for text in ["", "0", "1", "-1", "x", "99999999999"] {
+            assert!(outcome(text).contains("no process id"), "{text}");
+        }
+        assert!(outcome("2147483647").contains("no such process"));
+        let mut sleep = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let refused = outcome(&format!("{}\n", sleep.id()));
+        assert!(refused.contains("not ready"), "{refused}");
+        assert!(sleep.try_wait().unwrap().is_none(), "it was signalled");
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_command_says_why() {
+        let error = run("echo no such unit >&2; exit 5", []).await.unwrap_err().to_string();
+        assert!(error.contains("no such unit") && error.contains('5'), "{error}");
+        run("test -d \"$WHERE\"", [("WHERE", "/".into())]).await.unwrap();
+    }
+}

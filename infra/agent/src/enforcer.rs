@@ -1,0 +1,142 @@
+//! The broker's side: files as they should be, and a broker that has read them.
+
+use std::time::Instant;
+
+use birthcert::id::DeviceId;
+
+use crate::{
+    brokers::{Broker, Desired, Output},
+    directory::Directory,
+    files::Stamp,
+    installer::{self, Fingerprint, Installer},
+    log,
+    schedule::Schedule,
+    status::Counters,
+};
+
+pub(crate) struct Enforcer {
+    broker: Broker,
+    /// None before the first time.
+    outputs: Option<Vec<Output>>,
+    /// The operator's file at the time that the outputs were made.
+    made_of: Option<Stamp>,
+    installer: Installer,
+    is_in_place: bool,
+    /// What the broker was told last.
+    applied: Option<Fingerprint>,
+    told_at: Option<Instant>,
+    schedule: Schedule,
+}
+
+impl Enforcer {
+    pub(crate) fn new(
+        broker: Broker,
+        schedule: Schedule,
+        directory: &Directory,
+    ) -> anyhow::Result<Self> {
+        // Of another length: written by nobody we know, and so nothing that was applied.
+        let applied = directory.read_applied()?.and_then(|it| it.try_into().ok());
+        Ok(Self {
+            broker,
+            outputs: None,
+            made_of: None,
+            installer: Installer::default(),
+            is_in_place: false,
+            applied,
+            told_at: None,
+            schedule,
+        })
+    }
+
+    /// Whether the broker was told all that there is.
+    pub(crate) fn is_applied(&self) -> bool {
+        self.outputs.as_ref().is_some_and(|it| self.applied == Some(installer::fingerprint(it)))
+    }
+
+    /// Whether the broker's files are there, for a broker that is still to be started.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.is_in_place
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Brings the broker to what is desired, if it is time or `is_new` says that it changed.
+    pub(crate) async fn enforce(
+        &mut self,
+        desired: &Desired<'_>,
+        is_new: bool,
+        directory: &Directory,
+        counters: &mut Counters,
+    ) {
+        if is_new || self.schedule.is_due() {
+            let outcome = self.settle(desired, is_new, directory, counters).await;
+            self.schedule.settle(outcome);
+        }
+    }
+
+    async fn settle(
+        &mut self,
+        desired: &Desired<'_>,
+        is_new: bool,
+        directory: &Directory,
+        counters: &mut Counters,
+    ) -> anyhow::Result<()> {
+        let made_of = self.broker.made_of().and_then(Stamp::of);
+        if is_new || made_of != self.made_of {
+            self.outputs = None;
+        }
+        let outputs = match self.outputs.take() {
+            Some(outputs) => outputs,
+            None => self.broker.outputs(desired)?,
+        };
+        let outputs = self.outputs.insert(outputs);
+        self.made_of = made_of;
+
+        let missing = self.installer.missing(outputs)?;
+        if !missing.is_empty() {
+            // First: what the broker was told is no longer what stands there, whenever this is cut short.
+            (self.applied, self.is_in_place) = (None, false);
+            directory.forget_applied()?;
+            for output in missing {
+                self.installer.put(output)?;
+            }
+            counters.installs += 1;
+        }
+        self.is_in_place = true;
+
+        let fingerprint = installer::fingerprint(outputs);
+        if self.applied != Some(fingerprint) {
+            self.tell(desired.denied, counters).await?;
+            directory.keep_applied(&fingerprint)?;
+            self.applied = Some(fingerprint);
+            let (broker, denied) = (self.broker.name(), desired.denied.len());
+            log::info(format_args!("{broker} has it all; {denied} devices are denied"));
+        } else if self.is_to_be_told_again() {
+            self.tell(desired.denied, counters).await?;
+        }
+        Ok(())
+    }
+
+    fn is_to_be_told_again(&self) -> bool {
+        let is_past = |after| self.told_at.is_none_or(|at| at.elapsed() >= after);
+        self.broker.again().is_some_and(is_past)
+    }
+
+    async fn tell(&mut self, denied: &[DeviceId], counters: &mut Counters) -> anyhow::Result<()> {
+        let outcome = self.broker.enforce(denied).await;
+        match outcome {
+            Ok(()) => {
+                counters.reloads += 1;
+                self.told_at = Some(Instant::now());
+            }
+            Err(_) => counters.reload_failures += 1,
+        }
+        outcome
+    }
+}

@@ -1,0 +1,167 @@
+//! The agent beside Debian's mosquitto, by TCP and by WebSocket.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::agent::{Beside, option};
+use birthcert_tests::mosquitto::{Mosquitto, hand_over};
+use birthcert_tests::mqtt_session::Endpoint;
+use birthcert_tests::process::send_signal;
+
+use super::{Device, SOON, Site, Watched, is_refused, let_the_witnesses_in};
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        a_revoked_device_is_out,
+        what_a_denied_device_can_still_do,
+        a_hold_that_ends_lets_the_device_in_again,
+        the_operators_rules_are_read_again,
+    ]
+}
+
+/// A site whose mosquitto runs, with its agent beside it.
+pub(crate) struct Guarded {
+    pub(crate) site: Site,
+    pub(crate) beside: Beside,
+    broker: Option<Mosquitto>,
+}
+
+impl Guarded {
+    pub(crate) async fn start() -> anyhow::Result<(Self, birthcert_tests::agent::Agent)> {
+        let site = Site::start().await?;
+        let conf = site.configure("mosquitto").await?;
+        let_the_witnesses_in(&conf.join("acl"))?;
+        let options = [
+            option("--acl", &conf.join("acl")),
+            option("--pid-file", &site.operator.path("revocation/mosquitto.pid")),
+        ];
+        let beside = site.beside("mosquitto", &options);
+        let mut agent = beside.start()?;
+        // Without its files mosquitto would not start; without mosquitto, the agent waits for it.
+        agent.until(|_| beside.directory.join("acl").exists()).await?;
+        hand_over(&beside.directory).await?;
+        let certificates = site.operator.path("broker");
+        let broker = Mosquitto::start_configured(&conf, &certificates, site.port).await?;
+        agent.has(1).await?;
+        Ok((Self { site, beside, broker: Some(broker) }, agent))
+    }
+
+    /// Kills the broker.
+    pub(crate) fn stop_broker(&mut self) {
+        self.broker = None;
+    }
+
+    /// Starts it, as it was started first.
+    pub(crate) async fn start_broker(&mut self) -> anyhow::Result<()> {
+        let (conf, certificates) =
+            (self.site.operator.path("conf"), self.site.operator.path("broker"));
+        let broker = Mosquitto::start_configured(&conf, &certificates, self.site.port).await?;
+        self.broker = Some(broker);
+        Ok(())
+    }
+
+    /// Has the broker read its files again, whatever the agent does.
+    pub(crate) async fn reload(&self) -> anyhow::Result<()> {
+        send_signal("HUP", self.broker.as_ref().context("it runs")?.pid()).await
+    }
+
+    /// The device is let in, and what it says and should hear gets through.
+    pub(crate) async fn lets_in(
+        &self,
+        device: &Device,
+        endpoint: Endpoint,
+    ) -> anyhow::Result<Watched> {
+        let witness = self.site.witness()?;
+        Watched::open(device, witness, endpoint, Endpoint::Tcp(self.site.port)).await
+    }
+}
+
+async fn a_revoked_device_is_out() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let [tcp, wss] = guarded.site.endpoints();
+    // Open all the time: mosquitto 2.0.11 crashes at the first WebSocket after the last one closed, if
+    // there was a SIGHUP while one was open.
+    let carol = guarded.site.device()?;
+    let mut carols = guarded.lets_in(&carol, wss).await?;
+    for endpoint in [tcp, wss] {
+        let (alice, bob) = (guarded.site.device()?, guarded.site.device()?);
+        let mut alices = guarded.lets_in(&alice, endpoint).await?;
+
+        guarded.site.revoke(&alice);
+        agent.has(guarded.site.publisher.number).await?;
+        alices.is_cut_off().await?;
+        is_refused(&alice, tcp).await?;
+
+        // And nobody else: neither who comes nor who is there.
+        drop(guarded.lets_in(&bob, endpoint).await?);
+        ensure!(carols.is_heard().await? && carols.hears().await?, "carol is cut off, too");
+    }
+    ensure!(agent.stop().await?.success());
+    Ok(())
+}
+
+/// What docs/brokers.md says of mosquitto 2.0.11, which checks no CRL on WebSockets.
+async fn what_a_denied_device_can_still_do() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let [tcp, wss] = guarded.site.endpoints();
+    let alice = guarded.site.device()?;
+    guarded.site.revoke(&alice);
+    agent.has(2).await?;
+    is_refused(&alice, tcp).await?;
+
+    // It gets a session, and nothing comes of it.
+    let mut alices = alice.client.connect(wss).await?.open()?;
+    let mut witness = guarded.site.witness()?.connect(tcp).await?.open()?;
+    ensure!(witness.subscribe("devices/#").await?);
+    for topic in [alice.topic("up"), "$SYS/broker".into(), "telemetry".into()] {
+        alices.subscribe(&topic).await?;
+        alices.publish(&topic, "forged").await?;
+    }
+    ensure!(witness.publish(&alice.topic("up"), "own").await?);
+    ensure!(witness.next().await?.as_deref() == Some("own"), "a denied device's message arrived");
+    alices.quiet(SOON / 10).await?;
+    Ok(())
+}
+
+async fn a_hold_that_ends_lets_the_device_in_again() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let [tcp, _] = guarded.site.endpoints();
+    let alice = guarded.site.device()?;
+    guarded.site.revoke(&alice);
+    agent.has(2).await?;
+    is_refused(&alice, tcp).await?;
+
+    guarded.site.publisher.revoked.clear();
+    guarded.site.publisher.denied.clear();
+    guarded.site.publisher.publish();
+    agent.has(3).await?;
+    let deadline = std::time::Instant::now() + SOON;
+    while alice.client.connect(tcp).await?.is_refused() {
+        ensure!(std::time::Instant::now() < deadline, "it does not get in again");
+    }
+    drop(guarded.lets_in(&alice, tcp).await?);
+    Ok(())
+}
+
+async fn the_operators_rules_are_read_again() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let [tcp, _] = guarded.site.endpoints();
+    let (alice, bob) = (guarded.site.device()?, guarded.site.device()?);
+    guarded.site.revoke(&alice);
+    agent.has(2).await?;
+
+    let rules = guarded.site.operator.path("conf/acl");
+    let text = fs::read_to_string(&rules)?;
+    fs::write(&rules, format!("{text}\npattern read news/%u\n"))?;
+    let acl = guarded.beside.directory.join("acl");
+    let id = alice.id.to_string();
+    agent
+        .until(|status| {
+            let made = fs::read_to_string(&acl).unwrap_or_default();
+            status["applied"] == true && made.contains("news/%u") && made.contains(&id)
+        })
+        .await?;
+    drop(guarded.lets_in(&bob, tcp).await?);
+    is_refused(&alice, tcp).await?;
+    Ok(())
+}
