@@ -125,6 +125,8 @@ fn main() -> ExitCode {
         ("rabbitmq", brokers::rabbitmq::tests()),
         ("sync_mosquitto", sync::mosquitto::tests()),
         ("sync_faults", sync::faults::tests()),
+        ("sync_nats", sync::nats::tests()),
+        ("sync_rabbitmq", sync::rabbitmq::tests()),
         ("openapi", openapi::tests()),
         ("permissions", permissions::tests_alone()),
     ];

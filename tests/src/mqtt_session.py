@@ -72,8 +72,8 @@ class Session:
         self.until(lambda: sent.mid in self.acknowledged)
         return {"acknowledged": sent.mid in self.acknowledged}
 
-    def subscribe(self, topic):
-        _, mid = self.client.subscribe(topic, qos=1)
+    def subscribe(self, topic, qos):
+        _, mid = self.client.subscribe(topic, qos=qos)
         self.until(lambda: mid in self.granted)
         return {"granted": self.granted.get(mid, False), "closed": self.closed}
 

@@ -123,7 +123,15 @@ impl Session {
     /// # Errors
     /// It neither answered nor hung up.
     pub async fn subscribe(&mut self, topic: &str) -> anyhow::Result<bool> {
-        let wish = json!({ "do": "subscribe", "topic": topic });
+        self.subscribe_at(topic, 1).await
+    }
+
+    /// Subscribes with this QoS; whether the broker granted it.
+    ///
+    /// # Errors
+    /// As [`Session::subscribe`].
+    pub async fn subscribe_at(&mut self, topic: &str, qos: u8) -> anyhow::Result<bool> {
+        let wish = json!({ "do": "subscribe", "topic": topic, "qos": qos });
         Ok(self.ask(&wish).await?["granted"] == true)
     }
 

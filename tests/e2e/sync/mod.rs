@@ -2,6 +2,8 @@
 
 pub(crate) mod faults;
 pub(crate) mod mosquitto;
+pub(crate) mod nats;
+pub(crate) mod rabbitmq;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use birthcert::clock::Timestamp;
 use birthcert::id::DeviceId;
-use birthcert::profile::{Profile, Usage};
+use birthcert::key::KeyKinds;
+use birthcert::profile::{self, Profile, Usage};
 use birthcert::service::{Role, Service};
 use birthcert_tests::agent::{Beside, option};
 use birthcert_tests::mqtt_session::{Client, Endpoint, Session};
@@ -116,9 +119,22 @@ impl Site {
     /// A device of this CA.
     pub(crate) fn device_of(&self, ca: &str) -> anyhow::Result<Device> {
         let id = DeviceId::generate(&mut UnwrapErr(SysRng));
-        let leaf = self.publisher.ca(ca).issue(&Profile::Device(id));
+        let device = profile::Device { id, organization: None, key_kinds: KeyKinds::all() };
+        let leaf = self.publisher.ca(ca).issue(&Profile::Device(device));
         let client = self.client(&id.to_string(), &leaf)?;
         Ok(Device { id, leaf, client })
+    }
+
+    /// Has these devices be users of `broker`.
+    pub(crate) async fn write_users(
+        &self,
+        broker: &str,
+        file: &str,
+        devices: &[Device],
+    ) -> anyhow::Result<()> {
+        let ids: String = devices.iter().map(|it| format!(" --device {}", it.id)).collect();
+        let line = format!("broker users {broker} --file {file}{ids}");
+        self.operator.done(&line).await.map(drop)
     }
 
     /// A service that sees what devices publish, each time another one.
@@ -219,6 +235,14 @@ impl Watched {
         ensure!(!self.is_heard().await? && !self.hears().await?, "it came back");
         Ok(())
     }
+}
+
+/// What a device publishes comes back to it, by a subscription with this QoS.
+pub(crate) async fn echoes(device: &Device, session: &mut Session, qos: u8) -> anyhow::Result<()> {
+    ensure!(session.subscribe_at(&device.topic("up"), qos).await?, "its own topics");
+    ensure!(session.publish(&device.topic("up"), "mine").await?, "a publish");
+    ensure!(session.next().await?.as_deref() == Some("mine"), "what it published");
+    Ok(())
 }
 
 /// Waits until nobody is let in as this device.

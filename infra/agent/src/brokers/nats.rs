@@ -70,7 +70,7 @@ impl Nats {
 /// The list without these devices. Each is taken out with all of its `{ … }`, and nothing else is
 /// touched: what the operator granted to the others is not ours to know.
 fn without(users: &str, denied: &[DeviceId]) -> anyhow::Result<String> {
-    let denied: HashSet<String> = denied.iter().map(|id| format!("CN={id}")).collect();
+    let denied: HashSet<String> = denied.iter().map(ToString::to_string).collect();
     let mut kept = String::with_capacity(users.len());
     let (mut entry, mut names) = (String::new(), Vec::new());
     let (mut depth, mut left) = (0_usize, 0_usize);
@@ -178,6 +178,7 @@ users = [
         let id: DeviceId = "dev_0123456789ABCDEFGHIJKL".parse().unwrap();
         for user in [
             format!("{{ user: \"CN={id}\" }}"),
+            format!("{{ user: \"CN={id},O=Acme \\\\, \\\"Ltd\\\"\" }}"),
             format!("{{user=CN={id}}}"),
             format!("{{ username: CN={id}, password: \"\\\"}}\" }}"),
             format!("{{ // a comment }} CN={id}\n nkey: x user 'CN={id}'\n}}"),

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use birthcert::id::DeviceId;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header::CONTENT_TYPE};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::json;
@@ -30,7 +30,7 @@ the device is no longer denied.";
 /// Far more than an answer takes.
 const LIMIT: Duration = Duration::from_secs(30);
 /// A device that is imported as a user after it was denied has no limit at first.
-pub(super) const AGAIN: Duration = Duration::from_secs(60);
+pub(super) const AGAIN: Duration = Duration::from_secs(30);
 /// What a denied device should get.
 const NO_CONNECTIONS: i64 = 0;
 
@@ -63,7 +63,6 @@ struct Limited {
 
 #[derive(Deserialize)]
 struct Connection {
-    name: String,
     /// Missing while it has not logged in.
     user: Option<String>,
 }
@@ -113,11 +112,30 @@ impl Rabbitmq {
         let limited = self.limited().await?;
         for id in denied.difference(&limited) {
             self.limit(Method::PUT, id).await?;
+            // After the limit, or it would just come back.
+            self.close(id).await?;
         }
         for id in limited.difference(&denied) {
             self.limit(Method::DELETE, id).await?;
         }
-        self.close(&denied).await
+        self.sweep(&denied).await
+    }
+
+    /// Closes what is open all the same, such as after a run that ended between the two steps above.
+    /// What came up less than five seconds ago is not in the list yet.
+    async fn sweep(&self, denied: &HashSet<String>) -> anyhow::Result<()> {
+        let open: Vec<Connection> = self.read("api/connections?columns=user").await?;
+        let users = open.into_iter().filter_map(|it| it.user).filter(|it| denied.contains(it));
+        for user in users.collect::<HashSet<_>>() {
+            self.close(&user).await?;
+        }
+        Ok(())
+    }
+
+    /// All that a user has: this list is there from the first moment.
+    async fn close(&self, user: &str) -> anyhow::Result<()> {
+        let path = format!("api/connections/username/{user}");
+        self.send(self.client.delete(self.url(&path)?)).await.map(drop)
     }
 
     /// The devices that may open no connection. Who is no device is not ours.
@@ -137,21 +155,6 @@ impl Rabbitmq {
         self.write(method, &path, body).await
     }
 
-    async fn close(&self, denied: &HashSet<String>) -> anyhow::Result<()> {
-        let open: Vec<Connection> = self.read("api/connections?columns=name,user").await?;
-        for connection in open {
-            if connection.user.is_some_and(|user| denied.contains(&user)) {
-                let mut url = self.url("api/connections/")?;
-                if let Ok(mut segments) = url.path_segments_mut() {
-                    // It has blanks and an arrow.
-                    segments.pop_if_empty().push(&connection.name);
-                }
-                self.send(self.client.delete(url)).await?;
-            }
-        }
-        Ok(())
-    }
-
     async fn read<T: for<'de> Deserialize<'de>>(&self, path: &str) -> anyhow::Result<T> {
         let answer = self.send(self.client.get(self.url(path)?)).await?;
         let answer = answer.with_context(|| format!("the management API has no {path}"))?;
@@ -159,7 +162,8 @@ impl Rabbitmq {
     }
 
     async fn write(&self, method: Method, path: &str, body: String) -> anyhow::Result<()> {
-        self.send(self.client.request(method, self.url(path)?).body(body)).await.map(drop)
+        let request = self.client.request(method, self.url(path)?).body(body);
+        self.send(request.header(CONTENT_TYPE, "application/json")).await.map(drop)
     }
 
     /// None, if what it is about is not there: gone in the meantime, as it should be.

@@ -1,0 +1,98 @@
+//! The agent beside Debian's RabbitMQ with its MQTT plugins, by TCP and by WebSocket.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::agent::{Agent, option};
+use birthcert_tests::mqtt_session::Endpoint;
+use birthcert_tests::process::free_port;
+use birthcert_tests::rabbitmq::Rabbitmq;
+
+use super::{Device, Site, echoes, is_refused};
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![a_revoked_device_is_out]
+}
+
+struct Guarded {
+    site: Site,
+    devices: Vec<Device>,
+    broker: Rabbitmq,
+}
+
+impl Guarded {
+    async fn start() -> anyhow::Result<(Self, Agent)> {
+        let site = Site::start().await?;
+        let conf = site.configure("rabbitmq").await?;
+        let management = free_port()?;
+        let config = fs::read_to_string(conf.join("rabbitmq.conf"))?;
+        let port = format!("management.tcp.port = {management}");
+        let config = config.replace("management.tcp.port = 15672", &port);
+        fs::write(conf.join("rabbitmq.conf"), config)?;
+        let devices = (0..4).map(|_| site.device()).collect::<anyhow::Result<Vec<_>>>()?;
+        site.write_users("rabbitmq", "users.json", &devices).await?;
+        fs::write(site.operator.path("credentials"), "agent:a password: for tests\n")?;
+        let options = [
+            ["--management".into(), format!("http://127.0.0.1:{management}")],
+            option("--credentials", &site.operator.path("credentials")),
+        ];
+        let beside = site.beside("rabbitmq", &options);
+        let mut agent = beside.start()?;
+        agent.until(|_| beside.directory.join("crls").exists()).await?;
+        let broker = Rabbitmq::start(&conf, site.port).await?;
+        broker.import(&site.operator.path("users.json")).await?;
+        broker.ctl(&["add_user", "agent", "a password: for tests"]).await?;
+        broker.ctl(&["set_user_tags", "agent", "administrator"]).await?;
+        agent.has(1).await?;
+        Ok((Self { site, devices, broker }, agent))
+    }
+
+    fn endpoints(&self) -> [Endpoint; 2] {
+        [Endpoint::Tcp(self.site.port), Endpoint::WebSocket(self.site.websocket_port, "/ws")]
+    }
+
+    /// Whether the device may open no connection.
+    async fn is_limited(&self, device: &Device) -> anyhow::Result<bool> {
+        let limits = self.broker.ctl(&["list_user_limits", "--global"]).await?;
+        Ok(limits.contains(&device.id.to_string()))
+    }
+}
+
+async fn a_revoked_device_is_out() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let endpoints = guarded.endpoints();
+    let good = guarded.devices.pop().context("four")?;
+    let mut goods = good.client.connect(endpoints[0]).await?.open()?;
+    echoes(&good, &mut goods, 1).await?;
+    for endpoint in endpoints {
+        let device = guarded.devices.pop().context("four")?;
+        let mut session = device.client.connect(endpoint).await?.open()?;
+        echoes(&device, &mut session, 1).await?;
+        guarded.site.revoke(&device);
+        agent.has(guarded.site.publisher.number).await?;
+        ensure!(session.quiet(super::SOON).await?, "its session goes on");
+        for endpoint in endpoints {
+            is_refused(&device, endpoint).await?;
+        }
+        echoes(&good, &mut goods, 1).await.context("another's session")?;
+    }
+
+    // By a certificate that no CRL lists.
+    let denied = guarded.devices.pop().context("four")?;
+    guarded.site.publisher.denied.push(denied.id);
+    guarded.site.publisher.publish();
+    agent.has(guarded.site.publisher.number).await?;
+    for endpoint in endpoints {
+        is_refused(&denied, endpoint).await?;
+    }
+    ensure!(guarded.is_limited(&denied).await?, "it is not limited");
+    // Until it is no longer denied.
+    guarded.site.publisher.denied.retain(|id| *id != denied.id);
+    guarded.site.publisher.publish();
+    agent.has(guarded.site.publisher.number).await?;
+    let mut session = denied.client.connect(endpoints[0]).await?.open()?;
+    echoes(&denied, &mut session, 1).await?;
+    ensure!(!guarded.is_limited(&denied).await?, "it is still limited");
+    ensure!(agent.stop().await?.success());
+    Ok(())
+}
