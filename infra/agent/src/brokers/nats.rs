@@ -87,10 +87,12 @@ fn without(users: &str, denied: &[DeviceId]) -> anyhow::Result<String> {
         }
         entry.push_str(token);
         // A comment names nobody.
-        if let Some(place) = token.find("CN=")
+        if let Some((_, name)) = token.split_once("CN=")
             && !is_comment(token)
         {
-            names.push(token[place..].trim_end_matches(['"', '\'']).to_owned());
+            // The subject may go on with an organization.
+            let end = name.find(|it: char| !it.is_ascii_alphanumeric() && it != '_');
+            names.push(name[..end.unwrap_or(name.len())].to_owned());
         }
         if token == "}" {
             depth -= 1;
