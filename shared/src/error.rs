@@ -5,11 +5,14 @@
 use crate::{
     authority::{AuthorityName, AuthorityStatus},
     clock::Timestamp,
-    config::ConfigError,
     csr::CsrError,
-    id::DeviceId,
     key::KeyKinds,
     lint::LintError,
+};
+#[cfg(feature = "aws")]
+use crate::{
+    config::ConfigError,
+    id::DeviceId,
     store::{DeviceStatus, ItemError},
 };
 
@@ -129,12 +132,14 @@ pub enum Error {
     #[error("lint: {0}")]
     Lint(#[from] LintError),
     /// An item in the table is not what this version writes.
+    #[cfg(feature = "aws")]
     #[error("damaged item: {0}")]
     Item(#[from] ItemError),
     /// ASN.1 that could not be encoded or decoded.
     #[error("ASN.1: {0}")]
     Asn1(#[from] der::Error),
     /// A function's environment cannot be used.
+    #[cfg(feature = "aws")]
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The roots to trust AWS's endpoints by cannot be used.
@@ -159,6 +164,7 @@ pub enum Error {
     #[error("there is a {0} already")]
     Exists(String),
     /// An operator asked for what a device's status does not allow.
+    #[cfg(feature = "aws")]
     #[error("device {device_id} is {status}")]
     DeviceStatus {
         /// The device.

@@ -9,29 +9,37 @@
 //! [`config`].
 
 pub mod address;
+#[cfg(feature = "aws")]
 pub mod audit;
 pub mod authority;
+#[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "bucket")]
 pub mod bucket;
+#[cfg(feature = "aws")]
 pub mod cache;
 pub mod certificate;
 pub mod clock;
+#[cfg(feature = "aws")]
 pub mod config;
 pub mod crl;
 pub mod csr;
 pub mod error;
 pub mod host;
 pub mod id;
+#[cfg(feature = "aws")]
 mod issue;
 pub mod key;
 pub mod keypair;
+#[cfg(feature = "aws")]
 pub mod kms;
 pub mod label;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod lint;
+#[cfg(feature = "aws")]
 mod meter;
+#[cfg(feature = "aws")]
 mod metrics;
 pub mod name;
 pub mod organization;
@@ -43,11 +51,14 @@ mod requested;
 pub mod revocation;
 pub mod service;
 mod signed;
+#[cfg(feature = "aws")]
 pub mod store;
 pub mod token;
 #[cfg(feature = "lambda")]
 pub mod trigger;
+#[cfg(feature = "aws")]
 pub mod world;
 
 pub use error::{Error, Result};
+#[cfg(feature = "aws")]
 pub use issue::{Issuer, issue};

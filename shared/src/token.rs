@@ -148,6 +148,7 @@ impl<P: Purpose> Token<P> {
 pub struct SecretHash(String);
 
 impl SecretHash {
+    #[cfg(feature = "aws")]
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -124,6 +124,7 @@ fn main() -> ExitCode {
         ("nats", brokers::nats::tests()),
         ("rabbitmq", brokers::rabbitmq::tests()),
         ("sync_mosquitto", sync::mosquitto::tests()),
+        ("sync_alone", sync::alone::tests()),
         ("sync_faults", sync::faults::tests()),
         ("sync_nats", sync::nats::tests()),
         ("sync_rabbitmq", sync::rabbitmq::tests()),

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::bail;
-use birthcert::authority::CaCertificate;
 use birthcert::clock::Timestamp;
 use birthcert::crl::{
     BACKDATED_SECONDS, Contents, Entry, VALIDITY_SECONDS, VerifiedCrl, denied_digest,
@@ -195,7 +194,9 @@ impl Publisher {
         let mut listed = Vec::new();
         for (name, ca) in &self.authorities {
             let (crl, certificate) = (format!("/crl/{name}.crl"), format!("/ca/{name}.crt"));
-            self.publication.put(&certificate[1..], der(&ca.certificate));
+            self.publication.put(&certificate[1..], ca.certificate.der().to_vec());
+            let chain = format!("{}{}", ca.certificate.pem(), self.root.certificate.pem());
+            self.publication.put(&format!("ca/{name}.pem"), chain);
             listed.push(json!({
                 "name": name, "usage": "device", "status": "active",
                 "crl": crl, "certificate": certificate,
@@ -249,12 +250,4 @@ impl Publisher {
         lines.sort();
         lines.concat()
     }
-}
-
-/// DER of a CA's certificate.
-///
-/// # Panics
-/// It has no PEM.
-pub fn der(certificate: &CaCertificate) -> Vec<u8> {
-    der::pem::decode_vec(certificate.pem().as_bytes()).unwrap().1
 }

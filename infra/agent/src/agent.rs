@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fs, time::Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::{authority::CaCertificate, clock::Timestamp};
+use birthcert::{
+    authority::{AnyCa, CaCertificate},
+    clock::Timestamp,
+};
 use futures_util::future::join_all;
 use http::HeaderValue;
 
@@ -24,7 +27,7 @@ use crate::{
 pub(crate) struct Agent<'a> {
     pub(crate) options: &'a Options,
     pub(crate) source: Source,
-    pub(crate) roots: Vec<CaCertificate>,
+    pub(crate) roots: Vec<AnyCa>,
     pub(crate) directory: Directory,
     pub(crate) index: Schedule,
     index_etag: Option<HeaderValue>,
@@ -75,7 +78,9 @@ impl<'a> Agent<'a> {
             authorities.push(Authority::listed(Listed { name, crl, certificate }, interval));
         }
         if let Some(path) = &self.options.root_crl {
-            let root = self.roots.first().context("--root")?.clone();
+            let root = self.roots.first().context("--root")?;
+            let root = CaCertificate::from_pem(root.pem()).map_err(anyhow::Error::msg);
+            let root = root.context("the root's CRL cannot be verified")?;
             authorities.push(Authority::root(root, path, interval));
         }
         let (source, roots, directory) = (&self.source, &self.roots, &self.directory);
@@ -189,13 +194,13 @@ impl<'a> Agent<'a> {
 }
 
 /// The certificates that are trusted: one, or some while the root changes.
-fn roots(options: &Options) -> anyhow::Result<Vec<CaCertificate>> {
+fn roots(options: &Options) -> anyhow::Result<Vec<AnyCa>> {
     const END: &str = "-----END CERTIFICATE-----";
     let name = options.root.display();
     let text = fs::read_to_string(&options.root).with_context(|| format!("cannot read {name}"))?;
     let mut roots = Vec::new();
     for part in text.split_inclusive(END).filter(|part| part.contains(END)) {
-        let root = CaCertificate::from_pem(part.trim_start()).map_err(anyhow::Error::msg);
+        let root = AnyCa::from_pem(part.trim_start()).map_err(anyhow::Error::msg);
         let root = root.with_context(|| name.to_string())?;
         ensure!(root.is_issued_by(&root), "{name} has a certificate that is no root's");
         roots.push(root);

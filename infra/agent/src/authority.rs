@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use birthcert::{
-    authority::CaCertificate,
+    authority::{AnyCa, CaCertificate, chain},
     clock::Timestamp,
     crl::{Freshness, VerifiedCrl},
 };
-use der::pem::{self, LineEnding};
 use http::HeaderValue;
 
 use crate::{
@@ -20,20 +19,20 @@ use crate::{
     source::{Fetched, Source},
 };
 
-const CERTIFICATE_LIMIT: usize = 1 << 16;
+const CHAIN_LIMIT: usize = 1 << 16;
 /// Of a million entries and more.
 const CRL_LIMIT: usize = 64 << 20;
 
 /// What a CA's news are taken from and kept in.
 pub(crate) struct Desk<'a> {
     pub(crate) source: &'a Source,
-    pub(crate) roots: &'a [CaCertificate],
+    pub(crate) roots: &'a [AnyCa],
     pub(crate) directory: &'a Directory,
 }
 
 pub(crate) struct Authority {
     name: String,
-    certificate_path: String,
+    chain_path: String,
     crl_path: String,
     certificate: Option<CaCertificate>,
     crl: Option<VerifiedCrl>,
@@ -47,8 +46,8 @@ impl Authority {
     /// A CA of which nothing is known but what the index says.
     pub(crate) fn listed(listed: Listed, interval: Duration) -> Self {
         Self {
+            chain_path: chain_path(&listed),
             name: listed.name,
-            certificate_path: listed.certificate,
             crl_path: listed.crl,
             certificate: None,
             crl: None,
@@ -70,7 +69,7 @@ impl Authority {
     pub(crate) fn restored(mut self, desk: &Desk<'_>) -> anyhow::Result<Self> {
         let name = &self.name;
         if self.certificate.is_none()
-            && let Some(der) = desk.directory.read(name, Kept::Certificate)?
+            && let Some(der) = desk.directory.read(name, Kept::Chain)?
         {
             match certificate(&der, desk.roots) {
                 Ok(certificate) => self.certificate = Some(certificate),
@@ -93,7 +92,7 @@ impl Authority {
 
     /// Where the index says now that its files are.
     pub(crate) fn moved(&mut self, listed: Listed) {
-        (self.crl_path, self.certificate_path) = (listed.crl, listed.certificate);
+        (self.chain_path, self.crl_path) = (chain_path(&listed), listed.crl);
     }
 
     /// Asks for its CRL, if it is time; none, if it is not or if that failed, or else whether there is
@@ -121,11 +120,10 @@ impl Authority {
         let ca = match &self.certificate {
             Some(certificate) => certificate,
             None => {
-                let path = &self.certificate_path;
-                let fetched = desk.source.fetch(path, None, CERTIFICATE_LIMIT).await?;
+                let fetched = desk.source.fetch(&self.chain_path, None, CHAIN_LIMIT).await?;
                 let Fetched::Changed(document) = fetched else { bail!("no certificate") };
                 let read = certificate(&document.body, desk.roots)?;
-                desk.directory.keep(&self.name, Kept::Certificate, &document.body)?;
+                desk.directory.keep(&self.name, Kept::Chain, &document.body)?;
                 self.certificate.insert(read)
             }
         };
@@ -179,13 +177,33 @@ impl Authority {
     }
 }
 
-/// A CA's certificate in DER, if one of the roots issued it.
-fn certificate(der: &[u8], roots: &[CaCertificate]) -> anyhow::Result<CaCertificate> {
-    let text = pem::encode_string("CERTIFICATE", LineEnding::LF, der)?;
-    let read = CaCertificate::from_pem(&text).map_err(anyhow::Error::msg);
-    let read = read.context("its certificate")?;
-    ensure!(roots.iter().any(|root| read.is_issued_by(root)), "its certificate is of another root");
-    Ok(read)
+/// Beside the certificate, with those between it and the root.
+fn chain_path(listed: &Listed) -> String {
+    let path = &listed.certificate;
+    format!("{}.pem", path.strip_suffix(".crt").unwrap_or(path))
+}
+
+/// The CA whose certificate is the first in `chain`, if there is a way from it to one of the roots
+/// through what follows.
+fn certificate(chain: &[u8], roots: &[AnyCa]) -> anyhow::Result<CaCertificate> {
+    const END: &str = "-----END CERTIFICATE-----\n";
+    let text = str::from_utf8(chain).context("its chain is no text")?;
+    let first = text.split_inclusive(END).next().unwrap_or_default();
+    let ca = CaCertificate::from_pem(first).map_err(anyhow::Error::msg);
+    let ca = ca.context("its certificate")?;
+    let way = |root: &AnyCa| {
+        let mut above = chain::between(&ca, root, text)?;
+        above.push(root.clone());
+        chain::verify(&ca, &above)
+    };
+    let mut faults = Vec::new();
+    for root in roots {
+        match way(root) {
+            Ok(()) => return Ok(ca),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    bail!("its certificate does not lead to the root: {}", faults.join("; "))
 }
 
 /// Brokers take an older CRL that is still valid, and refuse everyone by one that is not valid.

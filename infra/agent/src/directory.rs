@@ -3,7 +3,7 @@
 //! ```text
 //! lock                    held by the one agent that works here
 //! status.json             how it goes
-//! state/<name>.crt        a CA's certificate
+//! state/<name>.pem        a CA's certificate, and those between it and the root
 //! state/<name>.crl        its last CRL
 //! state/denied.txt        the denied devices
 //! state/applied           digest of what the broker was told to read
@@ -36,7 +36,7 @@ pub(crate) struct Directory {
 /// What is kept of a CA.
 #[derive(Clone, Copy)]
 pub(crate) enum Kept {
-    Certificate,
+    Chain,
     Crl,
 }
 
@@ -68,7 +68,7 @@ impl Directory {
         for entry in fs::read_dir(self.state())? {
             let path = entry?.path();
             let name = path.file_stem().and_then(|it| it.to_str()).unwrap_or_default();
-            let is_kept = path.extension().is_some_and(|it| it == "crt" || it == "crl");
+            let is_kept = path.extension().is_some_and(|it| it == "pem" || it == "crl");
             if is_kept && index::is_name(name) && name != index::ROOT {
                 names.insert(name.to_owned());
             }
@@ -106,7 +106,7 @@ impl Directory {
 
     fn of(&self, name: &str, kept: Kept) -> PathBuf {
         let extension = match kept {
-            Kept::Certificate => "crt",
+            Kept::Chain => "pem",
             Kept::Crl => "crl",
         };
         self.state().join(format!("{name}.{extension}"))
@@ -140,7 +140,7 @@ mod tests {
         let directory = Directory::open(folder.path()).unwrap();
         assert!(directory.names().unwrap().is_empty());
         assert_eq!(directory.read("device", Kept::Crl).unwrap(), None);
-        directory.keep("device", Kept::Certificate, b"certificate").unwrap();
+        directory.keep("device", Kept::Chain, b"certificate").unwrap();
         directory.keep("device", Kept::Crl, b"crl").unwrap();
         directory.keep_denied(b"").unwrap();
         assert_eq!(directory.names().unwrap(), ["device".to_owned()].into());

@@ -7,7 +7,7 @@ use super::{AnyCa, signature::Fault};
 ///
 /// # Errors
 /// What a verifier would refuse, in words for the operator.
-pub(super) fn verify(certificate: &AnyCa, above: &[AnyCa]) -> Result<(), String> {
+pub fn verify(certificate: &AnyCa, above: &[AnyCa]) -> Result<(), String> {
     let Some(root) = above.last() else { return Err("it has no root".into()) };
     root.verify(root).map_err(|fault| match fault {
         Fault::Wrong => "the root is not self-signed".to_owned(),

@@ -325,7 +325,7 @@ async fn a_damaged_directory_is_mended() -> anyhow::Result<()> {
     let state = scene.guarded.beside.directory.join("state");
     scene.agent.kill().await?;
     scene.guarded.site.publisher.publication.set_away(true);
-    for file in ["device.crl", "denied.txt", "device.crt", "applied"] {
+    for file in ["device.crl", "denied.txt", "device.pem", "applied"] {
         let path = state.join(file);
         let content = fs::read(&path)?;
         fs::write(&path, &content[..content.len() / 2])?;

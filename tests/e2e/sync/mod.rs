@@ -1,5 +1,6 @@
 //! The agent beside real brokers, and what is published, by CAs with keys in memory.
 
+pub(crate) mod alone;
 pub(crate) mod faults;
 pub(crate) mod mosquitto;
 pub(crate) mod nats;
@@ -235,6 +236,10 @@ impl Watched {
         ensure!(!self.is_heard().await? && !self.hears().await?, "it came back");
         Ok(())
     }
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
 }
 
 /// What a device publishes comes back to it, by a subscription with this QoS.

@@ -29,10 +29,8 @@ impl Guarded {
         let config = fs::read_to_string(conf.join("nats-server.conf"))?;
         let config = format!("{config}\npid_file: \"{}\"\n", pid_file.display());
         fs::write(conf.join("nats-server.conf"), config)?;
-        let options = [
-            option("--users", &site.operator.path("users.conf")),
-            option("--pid-file", &pid_file),
-        ];
+        let options =
+            [option("--users", &site.operator.path("users.conf")), option("--pid-file", &pid_file)];
         let beside = site.beside("nats", &options);
         let mut agent = beside.start()?;
         agent.until(|_| beside.directory.join("devices.conf").exists()).await?;

@@ -1,0 +1,329 @@
+//! The agent by itself, with a command for a broker: how it is run, watched and stopped.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use birthcert::crl::VerifiedCrl;
+use birthcert::profile::Usage;
+use birthcert_tests::agent::Beside;
+use birthcert_tests::pki::Ca;
+use birthcert_tests::process::free_port;
+use birthcert_tests::tool;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{SOON, Site};
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        a_command_is_run_until_it_succeeds,
+        once_does_all_of_it_and_ends,
+        two_agents_do_not_share_a_directory,
+        it_is_watched_by_http,
+        no_news_cost_nothing,
+        a_new_ca_is_found_and_a_strangers_is_not,
+        the_roots_crl_is_taken_along,
+        a_wrong_command_line_says_so,
+    ]
+}
+
+struct Hook {
+    site: Site,
+    beside: Beside,
+    ran: PathBuf,
+}
+
+impl Hook {
+    /// With a command that notes each of its runs, and then does what is in `script`.
+    async fn start(script: &str) -> anyhow::Result<Self> {
+        let site = Site::start().await?;
+        let ran = site.operator.path("ran");
+        let run = format!("wc -l <$BIRTHCERT_DIRECTORY/denied.txt >>{}; {script}", ran.display());
+        let beside = site.beside("command", &[["--run".into(), run]]);
+        Ok(Self { site, beside, ran })
+    }
+
+    /// The number of denied devices at each run.
+    fn runs(&self) -> Vec<usize> {
+        let text = fs::read_to_string(&self.ran).unwrap_or_default();
+        text.lines().map(|line| line.trim().parse().unwrap()).collect()
+    }
+
+    fn read(&self, file: &str) -> anyhow::Result<Vec<u8>> {
+        fs::read(self.beside.directory.join(file)).with_context(|| file.to_owned())
+    }
+}
+
+async fn a_command_is_run_until_it_succeeds() -> anyhow::Result<()> {
+    let mut hook = Hook::start("test -e \"$BIRTHCERT_DIRECTORY/go\"").await?;
+    let mut agent = hook.beside.start()?;
+    let failing = |status: &Value| {
+        let text = status["problems"][0]["text"].as_str().unwrap_or_default();
+        status["level"] == "failing" && text.contains("exit status: 1")
+    };
+    agent.until(failing).await?;
+    sleep(Duration::from_secs(1)).await;
+    let tries = hook.runs().len();
+    ensure!((2..10).contains(&tries), "{tries} tries in a second");
+
+    fs::write(hook.beside.directory.join("go"), "")?;
+    agent.has(1).await?;
+    let device = hook.site.device()?;
+    hook.site.revoke(&device);
+    agent.has(2).await?;
+    ensure!(hook.runs().last() == Some(&1), "{:?}", hook.runs());
+    ensure!(hook.read("denied.txt")? == format!("{}\n", device.id).into_bytes());
+    for name in ["device", "service"] {
+        let ca = &hook.site.publisher.ca(name).certificate;
+        let crl = VerifiedCrl::from_der(hook.read(&format!("crls/{name}.crl"))?, ca)?;
+        ensure!(crl.number() == 2);
+    }
+    // As others read them.
+    let path = hook.beside.directory.join("crl.pem");
+    let read = tool::run("openssl", ["crl", "-noout", "-crlnumber", "-in", super::text(&path)]);
+    ensure!(read.await?.output == "crlNumber=0x02");
+
+    // It is not run for nothing.
+    let runs = hook.runs().len();
+    sleep(Duration::from_secs(1)).await;
+    agent.kill().await?;
+    let mut agent = hook.beside.start()?;
+    agent.until(|status| status["applied"] == true && status["level"] == "ok").await?;
+    ensure!(hook.runs().len() == runs, "{:?}", hook.runs());
+    let ended = agent.stop().await?;
+    ensure!(ended.success() && hook.beside.log().ends_with("stopped\n"), "{ended}");
+    Ok(())
+}
+
+async fn once_does_all_of_it_and_ends() -> anyhow::Result<()> {
+    let mut hook = Hook::start("true").await?;
+    let device = hook.site.device()?;
+    hook.site.revoke(&device);
+    let (ended, printed) = hook.beside.once().await?;
+    ensure!(ended.success(), "{ended}: {}", hook.beside.log());
+    ensure!(printed.starts_with("command: up to date; 1 denied devices\nCA device: CRL 2, "));
+    ensure!(hook.runs() == [1]);
+    let json = hook.beside.with(["--output".into(), "json".into()]);
+    let (ended, printed) = json.once().await?;
+    let status: Value = serde_json::from_str(&printed)?;
+    ensure!(ended.success() && status["level"] == "ok" && status["applied"] == true, "{status}");
+    ensure!(hook.runs() == [1], "nothing was new");
+
+    hook.site.publisher.publication.set_away(true);
+    let (ended, printed) = hook.beside.once().await?;
+    ensure!(ended.code() == Some(1) && printed.contains("ca/index.json: GET "), "{printed}");
+    ensure!(hook.beside.log().ends_with("birthcert-agent: not everything is up to date\n"));
+
+    // The operator's command is the same.
+    hook.site.publisher.publication.set_away(false);
+    let line = ["broker", "sync"].map(str::to_owned).into_iter().chain(json.arguments.clone());
+    let line: Vec<_> = line.chain(["--once".into()]).collect();
+    let ran = hook.site.operator.run_with(&line.iter().map(String::as_str).collect::<Vec<_>>());
+    let status: Value = serde_json::from_str(&ran.await?.done()?)?;
+    ensure!(status["denied_devices"] == 1, "{status}");
+    Ok(())
+}
+
+async fn two_agents_do_not_share_a_directory() -> anyhow::Result<()> {
+    let hook = Hook::start("true").await?;
+    let mut agent = hook.beside.start()?;
+    agent.has(1).await?;
+    let (ended, _) = hook.beside.once().await?;
+    ensure!(ended.code() == Some(4), "{ended}");
+    ensure!(hook.beside.log().contains("another agent is at work in "));
+    agent.kill().await?;
+    let (ended, _) = hook.beside.once().await?;
+    ensure!(ended.success(), "the lock of one that was killed: {ended}");
+    Ok(())
+}
+
+async fn it_is_watched_by_http() -> anyhow::Result<()> {
+    let mut hook = Hook::start("true").await?;
+    let port = free_port()?;
+    let beside = hook.beside.with(["--listen".into(), format!("127.0.0.1:{port}")]);
+    let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    let mut agent = beside.start()?;
+    agent.has(1).await?;
+    let device = hook.site.device()?;
+    hook.site.revoke(&device);
+    agent.has(2).await?;
+
+    let health = reqwest::get(url("/health")).await?;
+    ensure!(health.status() == 200 && health.text().await?.starts_with("command: up to date"));
+    let status: Value = serde_json::from_str(&reqwest::get(url("/status")).await?.text().await?)?;
+    ensure!(status["authorities"][0]["crl"]["number"] == 2, "{status}");
+    let metrics = reqwest::get(url("/metrics")).await?.text().await?;
+    for line in [
+        "birthcert_agent_healthy 1",
+        "birthcert_agent_applied 1",
+        "birthcert_agent_denied_devices 1",
+        "birthcert_agent_crl_number{authority=\"device\"} 2",
+        "birthcert_agent_crl_entries{authority=\"device\"} 1",
+        "# TYPE birthcert_agent_crls_taken_total counter",
+    ] {
+        ensure!(metrics.lines().any(|it| it == line), "no {line} in {metrics}");
+    }
+    ensure!(reqwest::get(url("/")).await?.status() == 404);
+    let post = reqwest::Client::new().post(url("/status")).send().await?;
+    ensure!(post.status() == 405 && post.headers()["allow"] == "GET, HEAD");
+
+    // Well before a CRL expires, and when it has.
+    hook.site.publisher.validity = 4;
+    hook.site.publisher.publish();
+    agent.until(|status| status["level"] == "warning").await?;
+    ensure!(reqwest::get(url("/health")).await?.status() == 200);
+    hook.site.publisher.publication.set_away(true);
+    let deadline = Instant::now() + SOON;
+    loop {
+        let health = reqwest::get(url("/health")).await?;
+        if health.status() == 503 && health.text().await?.contains("CA device's CRL: expired") {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "it says nothing of an expired CRL");
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+async fn no_news_cost_nothing() -> anyhow::Result<()> {
+    let hook = Hook::start("true").await?;
+    let mut agent = hook.beside.start()?;
+    agent.has(1).await?;
+    let before = hook.site.publisher.publication.requests();
+    sleep(Duration::from_secs(2)).await;
+    let after = hook.site.publisher.publication.requests();
+    let (requests, unchanged) = (after.0 - before.0, after.1 - before.1);
+    // Two CRLs and the index, each some twenty times.
+    ensure!((30..=72).contains(&requests), "{requests} requests in two seconds");
+    ensure!(
+        requests == unchanged,
+        "{requests} requests, of which {unchanged} were answered by 304"
+    );
+
+    // And while nobody answers, fewer.
+    hook.site.publisher.publication.set_away(true);
+    sleep(Duration::from_secs(2)).await;
+    let before = hook.site.publisher.publication.requests().0;
+    sleep(Duration::from_secs(4)).await;
+    let requests = hook.site.publisher.publication.requests().0 - before;
+    // A connection that breaks without an answer is tried once more by the client.
+    ensure!(requests <= 24, "{requests} requests in four seconds to one who is away");
+    Ok(())
+}
+
+async fn a_new_ca_is_found_and_a_strangers_is_not() -> anyhow::Result<()> {
+    let mut hook = Hook::start("true").await?;
+    let mut agent = hook.beside.start()?;
+    agent.has(1).await?;
+    let publisher = &mut hook.site.publisher;
+    let successor = publisher.root.subordinate("Device CA 2", Usage::Device);
+    publisher.authorities.push(("device-2", successor));
+    publisher.publish_authorities();
+    publisher.publish();
+    let status = agent.has(2).await?;
+    ensure!(status["authorities"].as_array().map(Vec::len) == Some(3), "{status}");
+
+    // One of another root gets nowhere, and takes nothing with it.
+    let stranger = Ca::root("Root").subordinate("Device CA 3", Usage::Device);
+    publisher.authorities.push(("device-3", stranger));
+    publisher.publish_authorities();
+    publisher.publish();
+    agent
+        .until(|status| {
+            let text = status["problems"][0]["text"].as_str().unwrap_or_default();
+            text.contains("its certificate does not lead to the root")
+        })
+        .await?;
+    ensure!(!hook.beside.directory.join("crls/device-3.crl").exists());
+
+    // Whoever leaves CAs out of the index cannot have them forgotten.
+    let publisher = &mut hook.site.publisher;
+    publisher.publication.put(
+        "ca/index.json",
+        json!({ "authorities": [{
+        "name": "service", "crl": "/crl/service.crl", "certificate": "/ca/service.crt",
+    }] })
+        .to_string(),
+    );
+    sleep(Duration::from_millis(500)).await;
+    publisher.publish();
+    agent
+        .until(|status| {
+            let numbers = status["authorities"].as_array().into_iter().flatten();
+            numbers.filter(|it| it["crl"]["number"] == 4).count() == 3 && status["applied"] == true
+        })
+        .await?;
+    agent.kill().await?;
+    let mut agent = hook.beside.start()?;
+    agent.until(|status| status["applied"] == true).await?;
+    let crl = String::from_utf8(hook.read("crl.pem")?)?;
+    ensure!(crl.matches("BEGIN X509 CRL").count() == 3, "{crl}");
+    Ok(())
+}
+
+async fn the_roots_crl_is_taken_along() -> anyhow::Result<()> {
+    let hook = Hook::start("true").await?;
+    let publisher = &hook.site.publisher;
+    let contents = birthcert::crl::Contents {
+        number: 1,
+        denied_devices: None,
+        this_update: publisher.crl("device", 1, 0).this_update(),
+        next_update: publisher.crl("device", 1, 0).next_update(),
+        revoked: &[],
+        distribution_point: None,
+    };
+    publisher.publication.put("crl/root.crl", publisher.root.crl(contents).der().to_vec());
+    let beside = hook.beside.with(["--root-crl".into(), "crl/root.crl".into()]);
+    let (ended, printed) = beside.once().await?;
+    ensure!(ended.success() && printed.contains("CA root: CRL 1, 0 entries"), "{printed}");
+    let path = hook.beside.directory.join("crl.pem");
+    let crl = fs::read_to_string(&path)?;
+    ensure!(crl.matches("BEGIN X509 CRL").count() == 3, "{crl}");
+    // What those who want every CA's make of it.
+    let leaf = hook.site.device()?;
+    let chain = hook.site.operator.path("chain.pem");
+    fs::write(&chain, &leaf.leaf.chain_pem)?;
+    let root = hook.site.operator.path("broker/root.pem");
+    let verified = tool::run(
+        "openssl",
+        [
+            "verify",
+            "-crl_check_all",
+            "-CRLfile",
+            super::text(&path),
+            "-CAfile",
+            super::text(&root),
+            "-untrusted",
+            super::text(&chain),
+            super::text(&chain),
+        ],
+    );
+    ensure!(verified.await?.output.ends_with(": OK"));
+    Ok(())
+}
+
+async fn a_wrong_command_line_says_so() -> anyhow::Result<()> {
+    let hook = Hook::start("true").await?;
+    for (option, value, code, words) in [
+        ("--interval", "1ms", 2, "the least is 100ms"),
+        ("--source", "ftp://x", 2, "it should be an http or https URL"),
+        ("--root", "/dev/null", 1, "/dev/null has no certificate"),
+        ("--root", "/nonexistent", 1, "cannot read /nonexistent"),
+        ("--directory", "/dev/null", 1, "cannot make /dev/null"),
+        ("--tls-root", "/nonexistent", 1, "cannot read /nonexistent"),
+        ("--listen", "127.0.0.1:1x", 2, "invalid socket address"),
+    ] {
+        let mut beside = hook.beside.clone();
+        match beside.arguments.iter().position(|it| it == option) {
+            Some(place) => beside.arguments[place + 1] = value.into(),
+            None => beside = beside.with([option.into(), value.into()]),
+        }
+        fs::write(&beside.log, "")?;
+        let (ended, _) = beside.once().await?;
+        ensure!(ended.code() == Some(code), "{option} {value}: {ended}");
+        ensure!(beside.log().contains(words), "{option} {value}: {}", beside.log());
+    }
+    Ok(())
+}
