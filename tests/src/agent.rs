@@ -1,6 +1,7 @@
 //! `birthcert-agent`, as the process that operators run beside a broker.
 
 use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -57,6 +58,7 @@ impl Beside {
         let mut command = self.command()?;
         let running = command.arg("--once").stdout(Stdio::piped()).output();
         let ended = timeout(LIMIT, running).await.context("it did not end")??;
+        OpenOptions::new().append(true).create(true).open(&self.log)?.write_all(&ended.stderr)?;
         Ok((ended.status, String::from_utf8(ended.stdout)?))
     }
 
@@ -108,7 +110,8 @@ impl Agent {
         let deadline = Instant::now() + LIMIT;
         loop {
             let status = self.beside.status().unwrap_or_default();
-            if is(&status) {
+            // Of this one, and not of one before it.
+            if status["pid"] == self.pid && is(&status) {
                 return Ok(status);
             }
             if let Some(ended) = self.child.try_wait()? {

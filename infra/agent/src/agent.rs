@@ -24,6 +24,9 @@ use crate::{
     status::Counters,
 };
 
+/// A new CA may take longer to be found than a revocation.
+const INDEX_INTERVALS: u32 = 10;
+
 pub(crate) struct Agent<'a> {
     pub(crate) options: &'a Options,
     pub(crate) source: Source,
@@ -57,7 +60,7 @@ impl<'a> Agent<'a> {
             source: Source::new(options)?,
             roots,
             directory,
-            index: schedule(),
+            index: Schedule::new(options.interval.saturating_mul(INDEX_INTERVALS)),
             index_etag: None,
             authorities: BTreeMap::new(),
             denied,

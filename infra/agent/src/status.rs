@@ -61,6 +61,8 @@ pub(crate) struct Counters {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Status {
     pub(crate) version: &'static str,
+    /// Of the agent that wrote it.
+    pub(crate) pid: u32,
     pub(crate) broker: &'static str,
     pub(crate) source: String,
     pub(crate) level: Level,

@@ -41,6 +41,7 @@ impl Watch {
         self.tell(&problems);
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
             broker: agent.enforcer.broker().name(),
             source: agent.options.source.to_string(),
             level: problems.iter().map(|it| it.level).max().unwrap_or(Level::Ok),

@@ -14,7 +14,7 @@ use birthcert_tests::tool;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{SOON, Site};
+use birthcert_tests::site::{SOON, Site, text};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
     crate::alone![
@@ -82,7 +82,7 @@ async fn a_command_is_run_until_it_succeeds() -> anyhow::Result<()> {
     }
     // As others read them.
     let path = hook.beside.directory.join("crl.pem");
-    let read = tool::run("openssl", ["crl", "-noout", "-crlnumber", "-in", super::text(&path)]);
+    let read = tool::run("openssl", ["crl", "-noout", "-crlnumber", "-in", text(&path)]);
     ensure!(read.await?.output == "crlNumber=0x02");
 
     // It is not run for nothing.
@@ -118,9 +118,9 @@ async fn once_does_all_of_it_and_ends() -> anyhow::Result<()> {
 
     // The operator's command is the same.
     hook.site.publisher.publication.set_away(false);
-    let line = ["broker", "sync"].map(str::to_owned).into_iter().chain(json.arguments.clone());
-    let line: Vec<_> = line.chain(["--once".into()]).collect();
-    let ran = hook.site.operator.run_with(&line.iter().map(String::as_str).collect::<Vec<_>>());
+    let line = ["broker", "sync"].into_iter().chain(json.arguments.iter().map(String::as_str));
+    let line: Vec<_> = line.chain(["--once"]).collect();
+    let ran = hook.site.operator.run_with(&line);
     let status: Value = serde_json::from_str(&ran.await?.done()?)?;
     ensure!(status["denied_devices"] == 1, "{status}");
     Ok(())
@@ -292,12 +292,12 @@ async fn the_roots_crl_is_taken_along() -> anyhow::Result<()> {
             "verify",
             "-crl_check_all",
             "-CRLfile",
-            super::text(&path),
+            text(&path),
             "-CAfile",
-            super::text(&root),
+            text(&root),
             "-untrusted",
-            super::text(&chain),
-            super::text(&chain),
+            text(&chain),
+            text(&chain),
         ],
     );
     ensure!(verified.await?.output.ends_with(": OK"));

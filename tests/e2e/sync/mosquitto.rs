@@ -3,13 +3,10 @@
 use std::fs;
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
-use birthcert_tests::agent::{Beside, option};
-use birthcert_tests::mosquitto::{Mosquitto, hand_over};
-use birthcert_tests::mqtt_session::Endpoint;
-use birthcert_tests::process::send_signal;
+use anyhow::ensure;
 
-use super::{Device, SOON, Site, Watched, is_refused, let_the_witnesses_in};
+use birthcert_tests::guarded::Guarded;
+use birthcert_tests::site::{SOON, is_refused};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
     crate::alone![
@@ -20,65 +17,8 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
     ]
 }
 
-/// A site whose mosquitto runs, with its agent beside it.
-pub(crate) struct Guarded {
-    pub(crate) site: Site,
-    pub(crate) beside: Beside,
-    broker: Option<Mosquitto>,
-}
-
-impl Guarded {
-    pub(crate) async fn start() -> anyhow::Result<(Self, birthcert_tests::agent::Agent)> {
-        let site = Site::start().await?;
-        let conf = site.configure("mosquitto").await?;
-        let_the_witnesses_in(&conf.join("acl"))?;
-        let options = [
-            option("--acl", &conf.join("acl")),
-            option("--pid-file", &site.operator.path("revocation/mosquitto.pid")),
-        ];
-        let beside = site.beside("mosquitto", &options);
-        let mut agent = beside.start()?;
-        // Without its files mosquitto would not start; without mosquitto, the agent waits for it.
-        agent.until(|_| beside.directory.join("acl").exists()).await?;
-        hand_over(&beside.directory).await?;
-        let certificates = site.operator.path("broker");
-        let broker = Mosquitto::start_configured(&conf, &certificates, site.port).await?;
-        agent.has(1).await?;
-        Ok((Self { site, beside, broker: Some(broker) }, agent))
-    }
-
-    /// Kills the broker.
-    pub(crate) fn stop_broker(&mut self) {
-        self.broker = None;
-    }
-
-    /// Starts it, as it was started first.
-    pub(crate) async fn start_broker(&mut self) -> anyhow::Result<()> {
-        let (conf, certificates) =
-            (self.site.operator.path("conf"), self.site.operator.path("broker"));
-        let broker = Mosquitto::start_configured(&conf, &certificates, self.site.port).await?;
-        self.broker = Some(broker);
-        Ok(())
-    }
-
-    /// Has the broker read its files again, whatever the agent does.
-    pub(crate) async fn reload(&self) -> anyhow::Result<()> {
-        send_signal("HUP", self.broker.as_ref().context("it runs")?.pid()).await
-    }
-
-    /// The device is let in, and what it says and should hear gets through.
-    pub(crate) async fn lets_in(
-        &self,
-        device: &Device,
-        endpoint: Endpoint,
-    ) -> anyhow::Result<Watched> {
-        let witness = self.site.witness()?;
-        Watched::open(device, witness, endpoint, Endpoint::Tcp(self.site.port)).await
-    }
-}
-
 async fn a_revoked_device_is_out() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start().await?;
+    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
     let [tcp, wss] = guarded.site.endpoints();
     // Open all the time: mosquitto 2.0.11 crashes at the first WebSocket after the last one closed, if
     // there was a SIGHUP while one was open.
@@ -103,7 +43,7 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
 
 /// What docs/brokers.md says of mosquitto 2.0.11, which checks no CRL on WebSockets.
 async fn what_a_denied_device_can_still_do() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start().await?;
+    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
     let [tcp, wss] = guarded.site.endpoints();
     let alice = guarded.site.device()?;
     guarded.site.revoke(&alice);
@@ -125,7 +65,7 @@ async fn what_a_denied_device_can_still_do() -> anyhow::Result<()> {
 }
 
 async fn a_hold_that_ends_lets_the_device_in_again() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start().await?;
+    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
     let [tcp, _] = guarded.site.endpoints();
     let alice = guarded.site.device()?;
     guarded.site.revoke(&alice);
@@ -145,7 +85,7 @@ async fn a_hold_that_ends_lets_the_device_in_again() -> anyhow::Result<()> {
 }
 
 async fn the_operators_rules_are_read_again() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start().await?;
+    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
     let [tcp, _] = guarded.site.endpoints();
     let (alice, bob) = (guarded.site.device()?, guarded.site.device()?);
     guarded.site.revoke(&alice);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use birthcert_tests::agent::{Agent, Beside, option};
 use birthcert_tests::nats::Nats;
 
-use super::{Device, Site, echoes, is_refused};
+use birthcert_tests::site::{Device, SOON, Site, echoes, is_refused};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
     crate::alone![a_revoked_device_is_out, a_list_that_cannot_be_read_changes_nothing]
@@ -52,7 +52,7 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
         echoes(&device, &mut session, 1).await?;
         guarded.site.revoke(&device);
         agent.has(guarded.site.publisher.number).await?;
-        ensure!(session.quiet(super::SOON).await?, "its session goes on");
+        ensure!(session.quiet(SOON).await?, "its session goes on");
         for endpoint in endpoints {
             is_refused(&device, endpoint).await?;
         }

@@ -8,7 +8,7 @@ use birthcert_tests::mqtt_session::Endpoint;
 use birthcert_tests::process::free_port;
 use birthcert_tests::rabbitmq::Rabbitmq;
 
-use super::{Device, Site, echoes, is_refused};
+use birthcert_tests::site::{Device, SOON, Site, echoes, is_refused};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
     crate::alone![a_revoked_device_is_out]
@@ -70,7 +70,7 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
         echoes(&device, &mut session, 1).await?;
         guarded.site.revoke(&device);
         agent.has(guarded.site.publisher.number).await?;
-        ensure!(session.quiet(super::SOON).await?, "its session goes on");
+        ensure!(session.quiet(SOON).await?, "its session goes on");
         for endpoint in endpoints {
             is_refused(&device, endpoint).await?;
         }

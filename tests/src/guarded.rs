@@ -1,0 +1,78 @@
+//! A site whose mosquitto runs, with its agent beside it.
+
+use anyhow::Context as _;
+
+use crate::agent::{Agent, Beside, option};
+use crate::mosquitto::{Mosquitto, hand_over};
+use crate::mqtt_session::Endpoint;
+use crate::process::send_signal;
+use crate::site::{Device, Site, Watched, let_the_witnesses_in};
+
+/// A site whose mosquitto runs, with its agent beside it.
+pub struct Guarded {
+    /// The site.
+    pub site: Site,
+    /// How its agent is started.
+    pub beside: Beside,
+    broker: Option<Mosquitto>,
+}
+
+impl Guarded {
+    /// Starts both, with `more` options for the agent, and waits until the broker has what is published.
+    ///
+    /// # Errors
+    /// One of them does not start.
+    pub async fn start(more: &[[String; 2]]) -> anyhow::Result<(Self, Agent)> {
+        let site = Site::start().await?;
+        let conf = site.configure("mosquitto").await?;
+        let_the_witnesses_in(&conf.join("acl"))?;
+        let own = [
+            option("--acl", &conf.join("acl")),
+            option("--pid-file", &site.operator.path("revocation/mosquitto.pid")),
+        ];
+        let options = [own.as_slice(), more].concat();
+        let beside = site.beside("mosquitto", &options);
+        let mut agent = beside.start()?;
+        // Without its files mosquitto would not start; without mosquitto, the agent waits for it.
+        agent.until(|_| beside.directory.join("acl").exists()).await?;
+        hand_over(&beside.directory).await?;
+        let certificates = site.operator.path("broker");
+        let broker = Mosquitto::start_configured(&conf, &certificates, site.port).await?;
+        agent.has(1).await?;
+        Ok((Self { site, beside, broker: Some(broker) }, agent))
+    }
+
+    /// Kills the broker.
+    pub fn stop_broker(&mut self) {
+        self.broker = None;
+    }
+
+    /// Starts it, as it was started first.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_broker(&mut self) -> anyhow::Result<()> {
+        let (conf, certificates) =
+            (self.site.operator.path("conf"), self.site.operator.path("broker"));
+        let broker = Mosquitto::start_configured(&conf, &certificates, self.site.port).await?;
+        self.broker = Some(broker);
+        Ok(())
+    }
+
+    /// Has the broker read its files again, whatever the agent does.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub async fn reload(&self) -> anyhow::Result<()> {
+        send_signal("HUP", self.broker.as_ref().context("it runs")?.pid()).await
+    }
+
+    /// The device is let in, and what it says and should hear gets through.
+    ///
+    /// # Errors
+    /// As [`Watched::open`].
+    pub async fn lets_in(&self, device: &Device, endpoint: Endpoint) -> anyhow::Result<Watched> {
+        let witness = self.site.witness()?;
+        Watched::open(device, witness, endpoint, Endpoint::Tcp(self.site.port)).await
+    }
+}
