@@ -222,8 +222,8 @@ async fn a_new_ca_is_found_and_a_strangers_is_not() -> anyhow::Result<()> {
     publisher.authorities.push(("device-2", successor));
     publisher.publish_authorities();
     publisher.publish();
-    let status = agent.has(2).await?;
-    ensure!(status["authorities"].as_array().map(Vec::len) == Some(3), "{status}");
+    agent.until(|status| status["authorities"].as_array().map(Vec::len) == Some(3)).await?;
+    agent.has(2).await?;
 
     // One of another root gets nowhere, and takes nothing with it.
     let stranger = Ca::root("Root").subordinate("Device CA 3", Usage::Device);
@@ -247,7 +247,8 @@ async fn a_new_ca_is_found_and_a_strangers_is_not() -> anyhow::Result<()> {
     }] })
         .to_string(),
     );
-    sleep(Duration::from_millis(500)).await;
+    // Ten intervals, and one more.
+    sleep(Duration::from_millis(1300)).await;
     publisher.publish();
     agent
         .until(|status| {
