@@ -1,6 +1,6 @@
 //! What a list of revoked certificates costs by its length: time and memory to make one, and the time
 //! from a revocation to the bucket. `cargo build --workspace`, then
-//! `cargo run --release -p birthcert-tests --bin crl`
+//! `cargo run --release -p birthcert-tests --bin lists`
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::collections::{BTreeSet, HashMap};
