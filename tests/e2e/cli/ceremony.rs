@@ -199,7 +199,12 @@ async fn a_ceremony_finds_what_it_did_not_make() -> anyhow::Result<()> {
     operator.refused(HOLD, 1, &["device.pem is there, but another root signed it"]).await?;
     fs::write(operator.path("device.pem"), &device)?;
     stranger.hand("device.csr", &operator)?;
-    operator.refused(HOLD, 1, &["device.pem is there, but has another name or key"]).await?;
+    operator.refused(HOLD, 1, &["device.pem is there, but has another name, key or usage"]).await?;
+    // For another usage than the input asks for now.
+    let operator = prepared(EXAMPLE).await?;
+    operator.done(HOLD).await?;
+    fs::write(operator.path("ceremony.yaml"), EXAMPLE.replace("usage: server", "usage: service"))?;
+    operator.refused(HOLD, 1, &["server.pem is there, but has another name, key or usage"]).await?;
     // With a life that the input does not ask for.
     let limited = EXAMPLE.replace("  # valid_years: 100", "  valid_years: 100");
     fs::write(operator.path("ceremony.yaml"), limited)?;

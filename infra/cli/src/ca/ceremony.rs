@@ -14,9 +14,13 @@ use birthcert::{
 };
 use der::{Decode, referenced::OwnedToRef};
 use serde::Serialize;
-use x509_cert::Certificate;
+use x509_cert::{Certificate, ext::pkix::ExtendedKeyUsage};
 
-use super::{certify::CertifyTask, input::Tasks, root::RootTask};
+use super::{
+    certify::{CertifyTask, Terms},
+    input::Tasks,
+    root::RootTask,
+};
 use crate::{
     confirm::Consent,
     files::{expect_new, read},
@@ -157,11 +161,16 @@ fn check_made(task: &CertifyTask, root: &CaCertificate, path: &Path) -> anyhow::
     let fault = |fault: String| anyhow::anyhow!("{name} is there, but {fault}");
     let made = CaCertificate::from_pem(&read(path)?).map_err(fault)?;
     ensure!(made.is_issued_by(root), "{name} is there, but another root signed it");
+    let Terms { common_name, organization, usage, .. } = &task.terms;
     let read = Certificate::from_der(made.der())?;
-    let is_asked = read.tbs_certificate().subject_public_key_info() == task.key()
-        && *made.subject()
-            == distinguished(&task.terms.common_name, task.terms.organization.as_deref())?;
-    ensure!(is_asked, "{name} is there, but has another name or key than the input asks for");
+    let purposes = read.tbs_certificate().get_extension::<ExtendedKeyUsage>()?;
+    let is_asked = made.public_key() == task.key()
+        && *made.subject() == distinguished(common_name, organization.as_deref())?
+        && purposes.is_some_and(|(_, it)| it.0 == usage.key_purposes());
+    ensure!(
+        is_asked,
+        "{name} is there, but has another name, key or usage than the input asks for"
+    );
     Ok(())
 }
 

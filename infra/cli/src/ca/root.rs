@@ -1,9 +1,6 @@
 //! `birthcert ca root`, and the part of a whole ceremony that makes the root.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::PathBuf};
 
 use birthcert::clock::Timestamp;
 use serde::Serialize;
@@ -124,8 +121,8 @@ impl RootTask {
             Key::There(_) => self.place.open(secrets)?,
         };
         transcript.step(self.key_step(&found));
-        if let (Key::Absent, KeyPlace::File(_)) = (&found, &self.place) {
-            transcript.output(Path::new(&self.place.describe()))?;
+        if let (Key::Absent, Some(file)) = (&found, self.place.file()) {
+            transcript.output(&file)?;
         }
         let root = Root::create(&self.directory, key, &self.asked(now), now)?;
         let certificate = self.certificate();

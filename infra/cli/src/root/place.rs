@@ -85,6 +85,14 @@ impl KeyPlace {
         }
     }
 
+    /// The key's file, unless the key is in a token.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(directory) => Some(directory.join(KEY_FILE)),
+            Self::Token(_) => None,
+        }
+    }
+
     /// Looks for the key, without opening it.
     ///
     /// # Errors
