@@ -5,6 +5,7 @@ use std::{
     env,
     fmt::{self, Write as _},
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -61,14 +62,13 @@ impl Transcript {
     /// When the program cannot be read.
     pub(crate) fn begin(command: &'static str, directory: &Path) -> anyhow::Result<Self> {
         let program = env::current_exe().context("cannot find this program")?;
-        let user = ["USER", "LOGNAME"].into_iter().find_map(|name| env::var(name).ok());
         Ok(Self {
             command,
             outcome: String::new(),
             started_at: Timestamp::now().to_string(),
             ended_at: String::new(),
             machine: gethostname::gethostname().to_string_lossy().into_owned(),
-            user: user.unwrap_or_else(|| "unknown".into()),
+            user: user(),
             present: Vec::new(),
             tool: Tool {
                 name: "birthcert",
@@ -197,6 +197,17 @@ fn files(f: &mut fmt::Formatter<'_>, title: &str, files: &[HashedFile]) -> fmt::
     write!(f, "\n{title}, with their SHA-256\n")?;
     // As sha256sum prints it, and with its --check reads it.
     files.iter().try_for_each(|it| writeln!(f, "{}  {}", it.sha256, it.path.display()))
+}
+
+/// Who started the program: by the name that the environment says, and by the kernel's number, where
+/// that is told.
+fn user() -> String {
+    let name = ["USER", "LOGNAME"].into_iter().find_map(|name| env::var(name).ok());
+    let name = name.unwrap_or_else(|| "unknown".into());
+    match fs::metadata("/proc/self") {
+        Ok(process) => format!("{name} (uid {})", process.uid()),
+        Err(_) => name,
+    }
 }
 
 fn hashed(path: &Path) -> anyhow::Result<HashedFile> {

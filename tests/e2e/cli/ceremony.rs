@@ -87,6 +87,8 @@ async fn a_transcript_tells_all_but_secrets() -> anyhow::Result<()> {
         ensure!(transcript[field].as_str().is_some_and(|it| !it.is_empty()), "{field}: {json}");
     }
 
+    ensure!(transcript["user"].as_str().is_some_and(|it| it.contains("(uid ")), "{json}");
+
     // Every file by its hash, as coreutils and OpenSSL see them.
     let mut sums = String::new();
     let mut named = Vec::new();
