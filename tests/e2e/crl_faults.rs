@@ -120,7 +120,7 @@ async fn one_ca_that_fails_stops_no_other(
     let missing = format!("arn:aws:kms:us-east-1:000000000000:key/{}", env.config.table_name);
     update
         .key("PK", text("CA#device"))
-        .key("SK", text("META"))
+        .key("SK", text("NAME#device"))
         .update_expression("SET key_arn = :arn")
         .expression_attribute_values(":arn", text(&missing))
         .send()
