@@ -91,9 +91,9 @@ def stateful_part(template):
     }
 
 
-def read(path):
+def read(path, **form):
     with open(path, encoding="utf-8") as file:
-        return json.dumps(stateful_part(yaml.load(file, TemplateLoader)), indent=2)
+        return json.dumps(stateful_part(yaml.load(file, TemplateLoader)), **form)
 
 
 def deploy():
@@ -111,7 +111,8 @@ def deploy():
     )
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=read(path),
+        # Without white space: a body may have 51,200 bytes, and what has more must come from S3.
+        TemplateBody=read(path, separators=(",", ":")),
         Parameters=[{"ParameterKey": "TableName", "ParameterValue": table}],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
@@ -133,6 +134,6 @@ def deploy():
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: birthcert.py TEMPLATE")
-    print(read(sys.argv[1]))
+    print(read(sys.argv[1], indent=2))
 else:
     deploy()

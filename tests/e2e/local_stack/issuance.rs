@@ -108,7 +108,7 @@ async fn every_signature_is_on_the_ledger_or_a_request() -> anyhow::Result<()> {
     stack.api.enrolled(&stack.token()).await?;
 
     let mut expected = stack.ledger_digests().await?;
-    ensure!(expected.len() == 4, "two, one and one: {expected:?}");
+    ensure!(expected.len() > 4, "two, one and one, and lists: {expected:?}");
     for name in ["device", "server"] {
         let certificate = stack.authority(name).await?.certificate_pem;
         let certificate = CaCertificate::from_pem(&certificate).map_err(anyhow::Error::msg)?;
