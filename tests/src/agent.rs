@@ -77,10 +77,14 @@ impl Beside {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// With another option.
-    pub fn with(&self, options: [String; 2]) -> Self {
-        let arguments = [self.arguments.as_slice(), &options].concat();
-        Self { arguments, ..self.clone() }
+    /// With another option, or another value for one.
+    pub fn with(&self, [name, value]: [String; 2]) -> Self {
+        let mut beside = self.clone();
+        match beside.arguments.iter().position(|it| *it == name) {
+            Some(place) => beside.arguments[place + 1] = value,
+            None => beside.arguments.extend([name, value]),
+        }
+        beside
     }
 
     fn command(&self) -> anyhow::Result<Command> {

@@ -8,6 +8,9 @@ use crate::mqtt_session::Endpoint;
 use crate::process::send_signal;
 use crate::site::{Device, Site, Watched, let_the_witnesses_in};
 
+/// Short enough for tests, which wait for it again and again.
+pub const INTERVAL: &str = "100ms";
+
 /// A site whose mosquitto runs, with its agent beside it.
 pub struct Guarded {
     /// The site.
@@ -18,20 +21,20 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Starts both, with `more` options for the agent, and waits until the broker has what is published.
+    /// Starts both, with this pause between the agent's questions, and waits until the broker has what is published.
     ///
     /// # Errors
     /// One of them does not start.
-    pub async fn start(more: &[[String; 2]]) -> anyhow::Result<(Self, Agent)> {
+    pub async fn start(interval: &str) -> anyhow::Result<(Self, Agent)> {
         let site = Site::start().await?;
         let conf = site.configure("mosquitto").await?;
         let_the_witnesses_in(&conf.join("acl"))?;
-        let own = [
+        let options = [
             option("--acl", &conf.join("acl")),
             option("--pid-file", &site.operator.path("revocation/mosquitto.pid")),
         ];
-        let options = [own.as_slice(), more].concat();
         let beside = site.beside("mosquitto", &options);
+        let beside = beside.with(["--interval".into(), interval.into()]);
         let mut agent = beside.start()?;
         // Without its files mosquitto would not start; without mosquitto, the agent waits for it.
         agent.until(|_| beside.directory.join("acl").exists()).await?;

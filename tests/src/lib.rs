@@ -21,6 +21,7 @@ pub mod env;
 pub mod files;
 pub mod function;
 pub mod guarded;
+pub mod guarded_stack;
 pub mod iam;
 pub mod localstack;
 pub mod ministack;

@@ -316,11 +316,7 @@ async fn a_wrong_command_line_says_so() -> anyhow::Result<()> {
         ("--tls-root", "/nonexistent", 1, "cannot read /nonexistent"),
         ("--listen", "127.0.0.1:1x", 2, "invalid socket address"),
     ] {
-        let mut beside = hook.beside.clone();
-        match beside.arguments.iter().position(|it| it == option) {
-            Some(place) => beside.arguments[place + 1] = value.into(),
-            None => beside = beside.with([option.into(), value.into()]),
-        }
+        let beside = hook.beside.with([option.into(), value.into()]);
         fs::write(&beside.log, "")?;
         let (ended, _) = beside.once().await?;
         ensure!(ended.code() == Some(code), "{option} {value}: {ended}");

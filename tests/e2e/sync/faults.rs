@@ -15,7 +15,7 @@ use birthcert_tests::tool;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use birthcert_tests::guarded::Guarded;
+use birthcert_tests::guarded::{Guarded, INTERVAL};
 use birthcert_tests::site::{Device, SOON, is_refused};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
@@ -43,7 +43,7 @@ struct Scene {
 
 impl Scene {
     async fn start() -> anyhow::Result<Self> {
-        let (mut guarded, mut agent) = Guarded::start(&[]).await?;
+        let (mut guarded, mut agent) = Guarded::start(INTERVAL).await?;
         let (out, good) = (guarded.site.device()?, guarded.site.device()?);
         guarded.site.revoke(&out);
         agent.has(2).await?;

@@ -5,3 +5,4 @@ pub(crate) mod faults;
 pub(crate) mod mosquitto;
 pub(crate) mod nats;
 pub(crate) mod rabbitmq;
+pub(crate) mod stack;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 
-use birthcert_tests::guarded::Guarded;
+use birthcert_tests::guarded::{Guarded, INTERVAL};
 use birthcert_tests::site::{SOON, is_refused};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
 }
 
 async fn a_revoked_device_is_out() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
+    let (mut guarded, mut agent) = Guarded::start(INTERVAL).await?;
     let [tcp, wss] = guarded.site.endpoints();
     // Open all the time: mosquitto 2.0.11 crashes at the first WebSocket after the last one closed, if
     // there was a SIGHUP while one was open.
@@ -43,7 +43,7 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
 
 /// What docs/brokers.md says of mosquitto 2.0.11, which checks no CRL on WebSockets.
 async fn what_a_denied_device_can_still_do() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
+    let (mut guarded, mut agent) = Guarded::start(INTERVAL).await?;
     let [tcp, wss] = guarded.site.endpoints();
     let alice = guarded.site.device()?;
     guarded.site.revoke(&alice);
@@ -65,7 +65,7 @@ async fn what_a_denied_device_can_still_do() -> anyhow::Result<()> {
 }
 
 async fn a_hold_that_ends_lets_the_device_in_again() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
+    let (mut guarded, mut agent) = Guarded::start(INTERVAL).await?;
     let [tcp, _] = guarded.site.endpoints();
     let alice = guarded.site.device()?;
     guarded.site.revoke(&alice);
@@ -85,7 +85,7 @@ async fn a_hold_that_ends_lets_the_device_in_again() -> anyhow::Result<()> {
 }
 
 async fn the_operators_rules_are_read_again() -> anyhow::Result<()> {
-    let (mut guarded, mut agent) = Guarded::start(&[]).await?;
+    let (mut guarded, mut agent) = Guarded::start(INTERVAL).await?;
     let [tcp, _] = guarded.site.endpoints();
     let (alice, bob) = (guarded.site.device()?, guarded.site.device()?);
     guarded.site.revoke(&alice);

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::guarded::Guarded;
+use birthcert_tests::guarded_stack::GuardedStack;
 use birthcert_tests::mqtt_raw::{Identity, Raw};
-use birthcert_tests::site::Device;
+use birthcert_tests::mqtt_session::Client;
+use futures_util::future::try_join_all;
 use tokio::time::sleep;
 
 const ROUNDS: usize = 50;
@@ -25,14 +27,19 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options: Vec<String> = std::env::args().skip(1).collect();
-    let (interval, already) = match options.as_slice() {
-        [] => ("2s", 0),
-        [interval] => (interval.as_str(), 0),
-        [interval, already] => (interval.as_str(), already.parse()?),
-        _ => anyhow::bail!("usage: revocation_latency [INTERVAL [DENIED]]"),
-    };
-    let (mut guarded, mut agent) =
-        Guarded::start(&[["--interval".into(), interval.to_owned()]]).await?;
+    match options.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => by_publication("2s", 0).await,
+        ["stack"] => by_command("2s").await,
+        ["stack", interval] => by_command(interval).await,
+        [interval] => by_publication(interval, 0).await,
+        [interval, already] => by_publication(interval, already.parse()?).await,
+        _ => anyhow::bail!("usage: revocation_latency [INTERVAL [DENIED]] | stack [INTERVAL]"),
+    }
+}
+
+/// From the moment in which the CRL is there to be fetched, with some devices denied already.
+async fn by_publication(interval: &str, already: usize) -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start(interval).await?;
     for _ in 0..already {
         let device = guarded.site.device()?;
         guarded.site.revoke_certificate(&device);
@@ -40,42 +47,94 @@ async fn main() -> anyhow::Result<()> {
     }
     guarded.site.publisher.publish();
     agent.has(2).await?;
-
-    let (mut refused, mut cut) = (Vec::new(), Vec::new());
+    let mut times = Times::default();
     for round in 0..ROUNDS {
-        // Two, because a broker that binds client ids to certificates allows each one session.
-        let (newcomer, insider) = (guarded.site.device()?, guarded.site.device()?);
-        let session = open(&insider, guarded.site.port).await?;
-        let identity = Identity::of(&newcomer.client)?;
-        ensure!(identity.connect(guarded.site.port).await?.is_some(), "not let in at first");
-        // At any moment of the agent's pause.
-        sleep(Duration::from_millis((round as u64 * 137) % 2000)).await;
-
-        guarded.site.revoke_certificate(&newcomer);
-        guarded.site.publisher.denied.push(newcomer.id);
-        guarded.site.revoke(&insider);
-        let published = Instant::now();
-        let port = guarded.site.port;
-        let (first, last) =
-            tokio::join!(until_refused(&identity, port), until_lost(session, insider.topic("up")),);
-        refused.push(first? - published);
-        cut.push(last? - published);
+        let pair = (guarded.site.device()?, guarded.site.device()?);
+        let victims = Victims::connect([&pair.0.client, &pair.1.client], guarded.site.port).await?;
+        wait(round).await;
+        for device in [&pair.0, &pair.1] {
+            guarded.site.revoke_certificate(device);
+            guarded.site.publisher.denied.push(device.id);
+        }
+        guarded.site.publisher.publish();
+        times.add(Instant::now(), victims).await?;
     }
-    println!("{ROUNDS} revocations, interval {interval}, {already} devices denied before");
-    for (what, mut times) in [("new connection refused", refused), ("open session cut", cut)] {
-        times.sort();
-        let at =
-            |share: f64| times[((times.len() - 1) as f64 * share).round() as usize].as_millis();
-        println!("{what:24} p50 {:5} ms  p99 {:5} ms  most {:5} ms", at(0.5), at(0.99), at(1.0));
-    }
+    println!("{ROUNDS} publications, interval {interval}, {already} devices denied before");
+    times.print();
     agent.kill().await
 }
 
-async fn open(device: &Device, port: u16) -> anyhow::Result<Raw> {
-    let session = Identity::of(&device.client)?.connect(port).await?;
-    let mut session = session.context("not let in at first")?;
-    session.subscribe(&device.topic("up")).await?;
-    Ok(session)
+/// From the moment in which `birthcert device revoke` is typed, on a stack on this machine.
+async fn by_command(interval: &str) -> anyhow::Result<()> {
+    let (guarded, mut agent) = GuardedStack::start(interval).await?;
+    let mut times = Times::default();
+    for round in 0..ROUNDS {
+        let pair = (guarded.device().await?, guarded.device().await?);
+        let victims = Victims::connect([&pair.0, &pair.1], guarded.port).await?;
+        wait(round).await;
+        let typed = Instant::now();
+        let revoke = [&pair.0, &pair.1].map(|it| format!("device revoke {} --yes", it.id));
+        let commands = revoke.iter().map(|line| guarded.operator.done(line));
+        tokio::try_join!(try_join_all(commands), times.add(typed, victims))?;
+    }
+    println!("{ROUNDS} commands, interval {interval}");
+    times.print();
+    agent.kill().await?;
+    guarded.stack.stop().await
+}
+
+/// At any moment of the agent's pause.
+async fn wait(round: usize) {
+    sleep(Duration::from_millis((round as u64 * 137) % 2000)).await;
+}
+
+/// One that is about to connect, and one that is connected: a broker that binds client ids to
+/// certificates allows each one session.
+struct Victims {
+    newcomer: Identity,
+    session: Raw,
+    topic: String,
+    port: u16,
+}
+
+impl Victims {
+    async fn connect([newcomer, insider]: [&Client; 2], port: u16) -> anyhow::Result<Self> {
+        let newcomer = Identity::of(newcomer)?;
+        ensure!(newcomer.connect(port).await?.is_some(), "not let in at first");
+        let session = Identity::of(insider)?.connect(port).await?;
+        let mut session = session.context("not let in at first")?;
+        let topic = format!("devices/{}/up", insider.id);
+        session.subscribe(&topic).await?;
+        Ok(Self { newcomer, session, topic, port })
+    }
+}
+
+#[derive(Default)]
+struct Times {
+    refused: Vec<Duration>,
+    cut: Vec<Duration>,
+}
+
+impl Times {
+    async fn add(&mut self, since: Instant, victims: Victims) -> anyhow::Result<()> {
+        let Victims { newcomer, session, topic, port } = victims;
+        let (refused, cut) =
+            tokio::try_join!(until_refused(&newcomer, port), until_lost(session, topic))?;
+        self.refused.push(refused - since);
+        self.cut.push(cut - since);
+        Ok(())
+    }
+
+    fn print(self) {
+        let both = [("new connection refused", self.refused), ("open session cut", self.cut)];
+        for (what, mut times) in both {
+            times.sort();
+            let at =
+                |share: f64| times[((times.len() - 1) as f64 * share).round() as usize].as_millis();
+            let (half, most) = (at(0.5), at(0.99));
+            println!("{what:24} p50 {half:5} ms  p99 {most:5} ms  most {:5} ms", at(1.0));
+        }
+    }
 }
 
 /// When the first connection was begun that is refused.

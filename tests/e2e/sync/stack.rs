@@ -1,0 +1,50 @@
+//! From the operator's command on a whole stack to the broker.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::guarded::INTERVAL;
+use birthcert_tests::guarded_stack::GuardedStack;
+use birthcert_tests::mqtt_raw::Identity;
+use birthcert_tests::site::SOON;
+use tokio::time::sleep;
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![a_revoked_device_is_out_and_one_on_hold_comes_back]
+}
+
+async fn a_revoked_device_is_out_and_one_on_hold_comes_back() -> anyhow::Result<()> {
+    let (guarded, agent) = GuardedStack::start(INTERVAL).await?;
+    let (alice, bob) = (guarded.device().await?, guarded.device().await?);
+    let (alices, bobs) = (Identity::of(&alice)?, Identity::of(&bob)?);
+    let topic = format!("devices/{}/up", alice.id);
+    let mut session = alices.connect(guarded.port).await?.context("alice is let in")?;
+    session.subscribe(&topic).await?;
+    ensure!(session.comes_back(&topic, "first", SOON).await?);
+
+    let revoke = format!("device revoke {} --reason certificateHold --yes", alice.id);
+    guarded.operator.run(&revoke).await?.done()?;
+    let end = Instant::now() + SOON;
+    while session.comes_back(&topic, "still", Duration::from_millis(200)).await? {
+        ensure!(Instant::now() < end, "its session goes on");
+    }
+    while alices.connect(guarded.port).await?.is_some() {
+        ensure!(Instant::now() < end, "it is still let in");
+    }
+    ensure!(bobs.connect(guarded.port).await?.is_some(), "another is not let in");
+
+    guarded.operator.run(&format!("device release-hold {} --yes", alice.id)).await?.done()?;
+    let end = Instant::now() + SOON;
+    loop {
+        if let Some(mut session) = alices.connect(guarded.port).await? {
+            session.subscribe(&topic).await?;
+            if session.comes_back(&topic, "again", Duration::from_millis(200)).await? {
+                break;
+            }
+        }
+        ensure!(Instant::now() < end, "it does not get in again");
+        sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(agent.stop().await?.success());
+    guarded.stack.stop().await
+}
