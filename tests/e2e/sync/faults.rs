@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         an_agent_killed_at_any_moment_goes_on,
         a_full_disk_changes_nothing,
         what_somebody_changed_is_put_back,
+        an_expired_crl_locks_everybody_out_until_the_next,
         a_damaged_directory_is_mended,
     ]
 }
@@ -315,6 +316,27 @@ async fn what_somebody_changed_is_put_back() -> anyhow::Result<()> {
         }
         scene.agent.has(2).await?;
         scene.holds().await?;
+    }
+    scene.recovers().await
+}
+
+async fn an_expired_crl_locks_everybody_out_until_the_next() -> anyhow::Result<()> {
+    let mut scene = Scene::start().await?;
+    let publisher = &mut scene.guarded.site.publisher;
+    let validity = std::mem::replace(&mut publisher.validity, 3);
+    publisher.publish();
+    scene.agent.has(3).await?;
+    scene.complains("warning", "expires ").await?;
+    scene.holds().await?;
+    scene.complains("failing", "brokers that read it refuse everyone").await?;
+    is_refused(&scene.good, scene.tcp()).await?;
+    ensure!(scene.out.client.connect(scene.tcp()).await?.is_refused(), "it got in again");
+    scene.guarded.site.publisher.validity = validity;
+    scene.guarded.site.publisher.publish();
+    scene.agent.has(4).await?;
+    let deadline = Instant::now() + SOON;
+    while scene.good.client.connect(scene.tcp()).await?.is_refused() {
+        ensure!(Instant::now() < deadline, "it does not get in again");
     }
     scene.recovers().await
 }
