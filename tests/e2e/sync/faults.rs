@@ -89,8 +89,9 @@ impl Scene {
         let late = self.guarded.site.device()?;
         drop(self.guarded.lets_in(&late, self.tcp()).await?);
         self.guarded.site.revoke(&late);
-        let status = self.agent.has(self.guarded.site.publisher.number).await?;
-        ensure!(status["level"] == "ok", "{status}");
+        self.agent.has(self.guarded.site.publisher.number).await?;
+        // What failed for long is asked for again after a while.
+        self.agent.until(|status| status["level"] == "ok").await?;
         is_refused(&late, self.tcp()).await?;
         self.holds().await
     }

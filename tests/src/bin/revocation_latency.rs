@@ -20,7 +20,7 @@ const ROUNDS: usize = 50;
 /// Between two tries to get in, and between two messages.
 const STEP: Duration = Duration::from_millis(2);
 /// A message that is not back by then is lost.
-const LOST: Duration = Duration::from_millis(200);
+const LOST: Duration = Duration::from_secs(2);
 /// So long nothing should take.
 const LIMIT: Duration = Duration::from_secs(60);
 
