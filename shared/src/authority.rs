@@ -11,7 +11,6 @@ mod succession;
 pub use any::AnyCa;
 pub use name::{AuthorityName, InvalidAuthorityName};
 pub use record::{AuthorityRecord, AuthorityStatus};
-pub use signature::kind as key_kind;
 
 use std::ops::Deref;
 

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-use birthcert::{authority::key_kind, clock::Timestamp, token::hex};
+use birthcert::{clock::Timestamp, token::hex};
 use const_oid::{
     ObjectIdentifier,
-    db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
+    db::{
+        rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH},
+        rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1, SECP_521_R_1},
+    },
 };
-use der::{Decode, Encode};
+use der::{Decode, Encode, asn1::Uint};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::{
     Certificate, TbsCertificate,
     ext::pkix::{
@@ -122,7 +126,7 @@ impl Fields {
             not_before_time: not_before.to_string(),
             not_after,
             not_after_time: not_after.to_string(),
-            key: key_kind(key).unwrap_or_else(|_| key.algorithm.oid.to_string()),
+            key: key_kind(key),
             key_sha256: Some(hex(&Sha256::digest(key.to_der()?))),
             basic_constraints,
             key_usage: usage.map(|(_, it)| usages(it)).unwrap_or_default(),
@@ -137,6 +141,28 @@ impl Fields {
             sha256: None,
         })
     }
+}
+
+fn key_kind(key: &SubjectPublicKeyInfoOwned) -> String {
+    let algorithm = &key.algorithm;
+    let curve =
+        algorithm.parameters.as_ref().and_then(|it| it.decode_as::<ObjectIdentifier>().ok());
+    match (algorithm.oid, curve) {
+        (ID_EC_PUBLIC_KEY, Some(SECP_256_R_1)) => "ECDSA P-256".into(),
+        (ID_EC_PUBLIC_KEY, Some(SECP_384_R_1)) => "ECDSA P-384".into(),
+        (ID_EC_PUBLIC_KEY, Some(SECP_521_R_1)) => "ECDSA P-521".into(),
+        (RSA_ENCRYPTION, _) => {
+            let bits = rsa_octets(key).map_or(0, |octets| octets * 8);
+            format!("RSA {bits}")
+        }
+        (oid, _) => oid.to_string(),
+    }
+}
+
+/// How long the modulus is (RFC 8017, appendix A.1.1).
+fn rsa_octets(key: &SubjectPublicKeyInfoOwned) -> Option<usize> {
+    let numbers = Vec::<Uint>::from_der(key.subject_public_key.as_bytes()?).ok()?;
+    Some(numbers.first()?.as_bytes().len())
 }
 
 fn usages(usage: KeyUsage) -> Vec<&'static str> {

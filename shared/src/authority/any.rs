@@ -8,11 +8,8 @@ use x509_cert::{
     name::Name,
 };
 
-use super::{
-    constraints::Constraints,
-    signature::{self, Fault},
-};
-use crate::{clock::Timestamp, signed::Signed};
+use super::{constraints::Constraints, signature::CaKey};
+use crate::{clock::Timestamp, key::SignatureFault, signed::Signed};
 
 /// A CA's certificate that can be above one of ours: read and checked once.
 #[derive(Clone, Debug)]
@@ -22,6 +19,7 @@ pub struct AnyCa {
     subject: Name,
     issuer: Name,
     public_key: SubjectPublicKeyInfoOwned,
+    key: CaKey,
     key_identifier: Vec<u8>,
     not_before: Timestamp,
     not_after: Timestamp,
@@ -56,7 +54,6 @@ impl AnyCa {
         }
         let key_identifier = tbs.get_extension::<SubjectKeyIdentifier>().map_err(unreadable)?;
         let key_identifier = key_identifier.ok_or("it has no subjectKeyIdentifier")?.1;
-        signature::kind(tbs.subject_public_key_info())?;
 
         Ok(Self {
             // Anew, because what an operator's file has around it or for line ends would get into
@@ -65,6 +62,7 @@ impl AnyCa {
                 .map_err(|e| format!("not to be written as PEM: {e}"))?,
             subject: tbs.subject().clone(),
             issuer: tbs.issuer().clone(),
+            key: CaKey::new(tbs.subject_public_key_info())?,
             public_key: tbs.subject_public_key_info().clone(),
             key_identifier: key_identifier.0.as_bytes().to_vec(),
             not_before: tbs.validity().not_before.into(),
@@ -128,11 +126,11 @@ impl AnyCa {
         self.verify(issuer).is_ok()
     }
 
-    pub(super) fn verify(&self, issuer: &Self) -> Result<(), Fault> {
+    pub(super) fn verify(&self, issuer: &Self) -> Result<(), SignatureFault> {
         if self.issuer != issuer.subject {
-            return Err(Fault::Wrong);
+            return Err(SignatureFault::Wrong);
         }
-        let signed = Signed::parse(&self.der).map_err(|_| Fault::Wrong)?;
-        signature::verify(&issuer.public_key, &signed)
+        let signed = Signed::parse(&self.der).map_err(|_| SignatureFault::Wrong)?;
+        issuer.key.verify(&signed)
     }
 }

@@ -1,6 +1,7 @@
 //! What is above a subordinate: a root, ours or somebody else's, and whatever is between.
 
-use super::{AnyCa, signature::Fault};
+use super::AnyCa;
+use crate::key::SignatureFault;
 
 /// Verifies `certificate` by the CAs above it, nearest first, of which the last is the root: names,
 /// signatures, and what each asks of those below it (RFC 5280, section 6.1).
@@ -10,14 +11,16 @@ use super::{AnyCa, signature::Fault};
 pub fn verify(certificate: &AnyCa, above: &[AnyCa]) -> Result<(), String> {
     let Some(root) = above.last() else { return Err("it has no root".into()) };
     root.verify(root).map_err(|fault| match fault {
-        Fault::Wrong => "the root is not self-signed".to_owned(),
-        Fault::Unsupported => unsupported("the root"),
+        SignatureFault::Wrong => "the root is not self-signed".to_owned(),
+        SignatureFault::Algorithm => unsupported("the root"),
     })?;
     let mut below = certificate;
     for (cas_between, issuer) in above.iter().enumerate() {
         let role = if cas_between + 1 == above.len() { "root" } else { "issuer" };
+        // Not by its name: to print one takes a table of all attributes that there are, 190 KB in every
+        // function that ships.
         check_link(certificate, below, issuer, role, cas_between).map_err(|fault| {
-            if cas_between == 0 { fault } else { format!("{}, above it: {fault}", below.subject()) }
+            if cas_between == 0 { fault } else { format!("CA {cas_between} above it: {fault}") }
         })?;
         below = issuer;
     }
@@ -32,8 +35,8 @@ fn check_link(
     cas_between: usize,
 ) -> Result<(), String> {
     below.verify(issuer).map_err(|fault| match fault {
-        Fault::Wrong => format!("it was not issued by its {role}"),
-        Fault::Unsupported => unsupported("it"),
+        SignatureFault::Wrong => format!("it was not issued by its {role}"),
+        SignatureFault::Algorithm => unsupported("it"),
     })?;
     if below.subject() == issuer.subject() {
         return Err(format!("it has its {role}'s name"));
@@ -63,8 +66,8 @@ fn check_link(
 fn unsupported(what: &str) -> String {
     format!(
         "{what} is signed in a way that is not supported: it should be RSA (PKCS#1 v1.5, or PSS with \
-         a salt as long as the hash) with SHA-256, SHA-384 or SHA-512, or ECDSA on P-256, P-384 or \
-         P-521 with a hash as long as the curve"
+         a salt as long as the hash) or ECDSA on P-256, P-384 or P-521, with SHA-256, SHA-384 or \
+         SHA-512"
     )
 }
 

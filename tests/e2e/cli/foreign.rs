@@ -75,7 +75,10 @@ async fn roots_of_every_kind_of_key() -> anyhow::Result<()> {
         ("ECDSA P-256", P256),
         ("ECDSA P-256", Kind { signature: &["-sha384"], ..P256 }),
         ("ECDSA P-384", P384),
+        ("ECDSA P-384", Kind { signature: &["-sha512"], ..P384 }),
         ("ECDSA P-521", P521),
+        ("ECDSA P-521", Kind { signature: &["-sha384"], ..P521 }),
+        ("ECDSA P-521", Kind { signature: &["-sha256"], ..P521 }),
     ];
     for (key, kind) in kinds {
         let root = CorporateCa::root("Corporate root", kind, CA).await?;
@@ -179,7 +182,7 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     // Signatures and keys that are too weak or not known.
     let sha1 = Kind { signature: &["-sha1"], ..RSA_2048 };
     let long_salt = Kind { signature: pss!("-sha256", "64"), ..RSA_2048 };
-    for kind in [sha1, long_salt, Kind { signature: &["-sha512"], ..P256 }] {
+    for kind in [sha1, long_salt] {
         let root = CorporateCa::root("Root", kind, CA).await?;
         let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
         refuse(&root.pem()?, "", &device, "the root is signed in a way that is not supported")
@@ -187,7 +190,7 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     }
     let weak = Kind { key: &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], ..RSA_2048 };
     let edwards = Kind { key: &["-algorithm", "ED25519"], signature: &[] };
-    for (kind, words) in [(weak, "1024 bits"), (edwards, "a kind that is not supported")] {
+    for (kind, words) in [(weak, "2048 to 4096 bits"), (edwards, "a kind that is not supported")] {
         let root = CorporateCa::root("Root", kind, CA).await?;
         let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
         refuse(&root.pem()?, "", &device, words).await?;
