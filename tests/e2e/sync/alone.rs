@@ -195,10 +195,11 @@ async fn no_news_cost_nothing() -> anyhow::Result<()> {
     sleep(Duration::from_secs(2)).await;
     let after = hook.site.publisher.publication.requests();
     let (requests, unchanged) = (after.0 - before.0, after.1 - before.1);
-    // Two CRLs and the index, each some twenty times.
-    ensure!((30..=72).contains(&requests), "{requests} requests in two seconds");
+    // Two CRLs and the index, each some twenty times; fewer on a machine that is busy.
+    ensure!((6..=72).contains(&requests), "{requests} requests in two seconds");
+    // One may not be answered yet, and one more was not at the beginning.
     ensure!(
-        requests == unchanged,
+        requests.abs_diff(unchanged) <= 1,
         "{requests} requests, of which {unchanged} were answered by 304"
     );
 

@@ -37,7 +37,8 @@ pub(crate) enum Command {
     Config(config::Command),
     /// Keep a broker's CRLs and denied devices up to date: the agent, which is the program
     /// `birthcert-agent`, too.
-    Sync(birthcert_agent::Command),
+    // Larger than the others by far.
+    Sync(Box<birthcert_agent::Command>),
 }
 
 impl Command {
