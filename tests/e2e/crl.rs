@@ -173,7 +173,7 @@ async fn what_was_superseded_comes_due_and_what_expired_drops_out(
         anyhow::Ok(Published::of(&env, "device").await?.serials())
     };
     ensure!(at(Timestamp::now).await? == [revoked.clone()], "its grace has just begun");
-    ensure!(at(|| Timestamp::now().plus(DAY - 600)).await? == [revoked.clone()]);
+    ensure!(at(|| Timestamp::now().plus(DAY - 600)).await? == std::slice::from_ref(&revoked));
     let both = sorted(&[&old, &revoked]);
     ensure!(at(|| Timestamp::now().plus(DAY + 60)).await? == both, "its grace is over");
     // Ten days are over, but each was to be in one more list.
@@ -342,7 +342,7 @@ async fn the_bucket_takes_no_older_number(
 
     // In any order at once: the highest stays.
     let numbers = [13, 10, 20, 11, 9, 17, 8, 19, 16, 12];
-    let all = try_join_all(numbers.map(|number| put(number))).await?;
+    let all = try_join_all(numbers.map(put)).await?;
     ensure!(all[2] == Put::Done);
     ensure!(get(&env, "crl/x.crl").await? == b"list 20");
     Ok(())

@@ -59,7 +59,11 @@ fn entry(number: u32) -> anyhow::Result<Entry> {
     Ok(Entry {
         serial: format!("40{number:030x}").parse()?,
         revoked_at: Timestamp::from_unix(1_800_000_000 + u64::from(number)),
-        reason: if number % 2 == 0 { CrlReason::Unspecified } else { CrlReason::Superseded },
+        reason: if number.is_multiple_of(2) {
+            CrlReason::Unspecified
+        } else {
+            CrlReason::Superseded
+        },
     })
 }
 
