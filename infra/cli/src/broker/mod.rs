@@ -37,7 +37,6 @@ pub(crate) enum Command {
     Config(config::Command),
     /// Keep a broker's CRLs and denied devices up to date: the agent, which is the program
     /// `birthcert-agent`, too.
-    // Larger than the others by far.
     Sync(Box<birthcert_agent::Command>),
 }
 
