@@ -101,7 +101,7 @@ async fn a_request_gets_a_certificate_for_its_key() -> anyhow::Result<()> {
     ensure!(openssl(&operator, "pkey -in k.pem -pubout").await? == certified);
 
     // Its holder has to prove that the key is theirs; what is no proof gets nowhere.
-    let before = stack.signed_digests()?;
+    let before = stack.signed_besides_lists().await?;
     let request = operator.read("r.pem")?;
     let middle = request.len() / 2;
     let changed = if request.as_bytes()[middle] == b'A' { "B" } else { "A" };
@@ -113,7 +113,7 @@ async fn a_request_gets_a_certificate_for_its_key() -> anyhow::Result<()> {
     operator.refused(&format!("{wrong} changed.pem"), 1, &["changed.pem"]).await?;
     operator.refused(&format!("{wrong} k.pem"), 1, &["CERTIFICATE REQUEST"]).await?;
     operator.refused(&format!("{wrong} none.pem"), 1, &["cannot read none.pem"]).await?;
-    ensure!(stack.signed_digests()? == before, "something was signed");
+    ensure!(stack.signed_besides_lists().await? == before, "something was signed");
 
     // Renewing it takes a new request.
     let renew = "broker renew --directory b --within 400d";
@@ -144,7 +144,7 @@ async fn the_names_of_a_request_are_shown_before_they_are_taken() -> anyhow::Res
     openssl(&operator, &request("mail", "-addext subjectAltName=email:a@example.com")).await?;
     openssl(&operator, &request("wild", "-addext subjectAltName=DNS:*.example.com")).await?;
     let issue = "broker issue --directory b --sans-from-csr --csr";
-    let before = stack.signed_digests()?;
+    let before = stack.signed_besides_lists().await?;
     let unseen = operator.run(&format!("{issue} good.pem")).await?;
     ensure!(unseen.stderr().contains("mqtt.example.com, 192.0.2.1, 2001:db8::1"));
     ensure!(unseen.stderr().contains("--yes"), "{}", unseen.stderr());
@@ -152,7 +152,7 @@ async fn the_names_of_a_request_are_shown_before_they_are_taken() -> anyhow::Res
         operator.refused(&format!("{issue} {name}.pem --yes"), 1, &[why]).await?;
     }
     operator.refused(&format!("{issue} good.pem --dns a.example"), 2, &["--dns"]).await?;
-    ensure!(stack.signed_digests()? == before, "something was signed");
+    ensure!(stack.signed_besides_lists().await? == before, "something was signed");
 
     operator.run(&format!("{issue} good.pem --yes")).await?;
     let leaf = check(&operator, "b/broker-chain.pem", &[Purpose::Server]).await?;
@@ -173,14 +173,14 @@ async fn a_client_has_another_ca_and_never_a_devices_name() -> anyhow::Result<()
         )
         .await?;
     set_up_services(&stack, &operator).await?;
-    let before = stack.signed_digests()?;
+    let before = stack.signed_besides_lists().await?;
     let device = format!("dev_{}", "0".repeat(22));
     for name in [device.as_str(), "dev_x", "+", "#", "a/b", "*", ">", "a_b", "$SYS"] {
         let refused = format!("{issue} {name} --directory x");
         operator.refused(&refused, 1, &["neither a DNS name nor an IP address"]).await?;
     }
     operator.refused(&format!("{issue} a --peer --directory x"), 1, &["needs a DNS name"]).await?;
-    ensure!(stack.signed_digests()? == before, "something was signed");
+    ensure!(stack.signed_besides_lists().await? == before, "something was signed");
 
     operator.done(&format!("{issue} bridge.example.com --directory c")).await?;
     ensure!(mode(&operator.path("c/client-key.pem")) == 0o600);
@@ -317,7 +317,7 @@ async fn a_revoked_certificate_is_not_renewed() -> anyhow::Result<()> {
     ensure!(operator.json(&one).await?["revoked"] == 0, "it was revoked already");
     let listed = operator.json("broker list").await?;
     ensure!(listed[0]["serial_number"] == serial && listed[0]["status"] == "revoked", "{listed}");
-    let before = stack.signed_digests()?;
+    let before = stack.signed_besides_lists().await?;
     let renew = "broker renew --directory b --within 400d";
     operator.refused(renew, 4, &[serial, "is revoked"]).await?;
 
@@ -326,7 +326,7 @@ async fn a_revoked_certificate_is_not_renewed() -> anyhow::Result<()> {
     let delete = ["dynamodb", "delete-item", "--table-name", "birthcert", "--key", &key];
     aws(&stack, delete.map(str::to_owned).to_vec()).await?;
     operator.refused(renew, 3, &["there is no certificate", serial, "ledger"]).await?;
-    ensure!(stack.signed_digests()? == before, "something was signed");
+    ensure!(stack.signed_besides_lists().await? == before, "something was signed");
     stack.stop().await
 }
 
@@ -336,7 +336,7 @@ async fn a_chain_that_somebody_else_put_there_is_not_renewed() -> anyhow::Result
     set_up_services(&stack, &operator).await?;
     let issued = operator.json("broker issue --dns a.example --directory b").await?;
     let serial = issued["serial_number"].as_str().context("a serial number")?;
-    let before = stack.signed_digests()?;
+    let before = stack.signed_besides_lists().await?;
     for (name, purpose) in [("bank.example", "serverAuth"), ("a.example", "clientAuth")] {
         let own = format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout own.pem \
@@ -347,7 +347,7 @@ async fn a_chain_that_somebody_else_put_there_is_not_renewed() -> anyhow::Result
         let renew = "broker renew --directory b --within 400d";
         operator.refused(renew, 4, &[serial, "its files were changed"]).await?;
     }
-    ensure!(stack.signed_digests()? == before, "something was signed");
+    ensure!(stack.signed_besides_lists().await? == before, "something was signed");
     stack.stop().await
 }
 

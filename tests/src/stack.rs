@@ -148,7 +148,7 @@ impl Stack {
     ///
     /// # Errors
     /// There is no journal, or it is damaged.
-    pub fn signed_digests(&self) -> anyhow::Result<Vec<String>> {
+    fn signed_digests(&self) -> anyhow::Result<Vec<String>> {
         let journal = fs::read_to_string(self.data.join("kms/signatures.jsonl"))?;
         let digest = |line: &str| {
             let line: Value = serde_json::from_str(line)?;
@@ -157,12 +157,29 @@ impl Stack {
         journal.lines().map(digest).collect()
     }
 
-    /// The digests of all that was on record before it was signed: certificates, devices' and servers',
-    /// and lists of the revoked ones.
+    /// Every digest that KMS signed but those of lists of revoked certificates, which are published at
+    /// moments of their own.
+    ///
+    /// # Errors
+    /// As [`Stack::signed_digests`] and [`Stack::ledger_digests`].
+    pub async fn signed_besides_lists(&self) -> anyhow::Result<Vec<String>> {
+        // In this order: a list is on record before it is signed.
+        let mut signed = self.signed_digests()?;
+        let lists = self.recorded("LIST#").await?;
+        signed.retain(|digest| !lists.contains(digest));
+        Ok(signed)
+    }
+
+    /// The digests of the certificates, devices' and servers', that were on record before they were
+    /// signed.
     ///
     /// # Errors
     /// The table is away, or an entry has no digest.
     pub async fn ledger_digests(&self) -> anyhow::Result<Vec<String>> {
+        self.recorded("CERT#").await
+    }
+
+    async fn recorded(&self, kind: &str) -> anyhow::Result<Vec<String>> {
         let mut digests = Vec::new();
         let client = self.config("").aws.dynamodb()?;
         let pages = client.scan().table_name(&self.state.table_name).into_paginator();
@@ -170,8 +187,7 @@ impl Stack {
         while let Some(item) = items.next().await {
             let item = item?;
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            let sort = text("SK").context("no SK")?;
-            if sort.starts_with("CERT#") || sort.starts_with("LIST#") {
+            if text("SK").context("no SK")?.starts_with(kind) {
                 digests.push(text("tbs_digest").context("no digest")?.to_owned());
             }
         }

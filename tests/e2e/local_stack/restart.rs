@@ -38,7 +38,7 @@ impl Before {
             authorities: [stack.authority("device").await?, stack.authority("server").await?],
             device,
             identity,
-            digests: stack.signed_digests()?,
+            digests: stack.signed_besides_lists().await?,
         })
     }
 
@@ -52,7 +52,7 @@ impl Before {
         }
         ensure!(stack.own_store()?.projects(None).await?.len() == 1);
         ensure!(stack.own_store()?.tokens(stack.project()).await?.len() == 1);
-        ensure!(stack.signed_digests()? == self.digests, "the journal changed");
+        ensure!(stack.signed_besides_lists().await? == self.digests, "the journal changed");
 
         let again = stack.api.released(&self.device).await?;
         stack.check(&self.device, &again).await?;
