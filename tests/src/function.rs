@@ -99,13 +99,14 @@ pub async fn attempt(
     let mut child =
         set_up(command, environment).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let attempt = async {
-        let serves = tokio::select! {
-            accepted = runtime_api.accept() => accepted.map(|_| true)?,
-            ended = child.wait() => ended.map(|_| false)?,
+        let asked = tokio::select! {
+            accepted = runtime_api.accept() => Some(accepted?),
+            ended = child.wait() => ended.map(|_| None)?,
         };
-        if serves {
+        if asked.is_some() {
             child.kill().await?;
         }
+        let serves = asked.is_some();
         let ended = child.wait_with_output().await?;
         let output = [ended.stdout, ended.stderr].concat();
         anyhow::Ok(Start {
