@@ -131,14 +131,15 @@ impl Agent {
     /// # Errors
     /// As [`Agent::until`].
     pub async fn has(&mut self, number: u64) -> anyhow::Result<Value> {
-        self.until(|status| {
-            let authorities = status["authorities"].as_array();
-            status["applied"] == true
-                && authorities.is_some_and(|all| {
-                    !all.is_empty() && all.iter().all(|it| it["crl"]["number"] == number)
-                })
-        })
-        .await
+        self.until(|status| status["applied"] == true && all_are(status, number)).await
+    }
+
+    /// Waits until it has CRLs of this number, whatever the broker has.
+    ///
+    /// # Errors
+    /// As [`Agent::until`].
+    pub async fn knows(&mut self, number: u64) -> anyhow::Result<Value> {
+        self.until(|status| all_are(status, number)).await
     }
 
     /// Ends it at once, wherever it is.
@@ -157,6 +158,12 @@ impl Agent {
         send_signal("TERM", self.pid).await?;
         Ok(timeout(LIMIT, self.child.wait()).await.context("it goes on")??)
     }
+}
+
+fn all_are(status: &Value, number: u64) -> bool {
+    let authorities = status["authorities"].as_array();
+    authorities
+        .is_some_and(|all| !all.is_empty() && all.iter().all(|it| it["crl"]["number"] == number))
 }
 
 /// The argument for an option and a path.

@@ -217,6 +217,7 @@ async fn a_broker_that_is_down_catches_up() -> anyhow::Result<()> {
     let mut lates = scene.guarded.lets_in(&late, scene.tcp()).await?;
     scene.guarded.stop_broker();
     scene.guarded.site.revoke(&late);
+    scene.agent.knows(3).await?;
     let status = scene.complains("failing", "no such process").await?;
     ensure!(status["applied"] == false, "{status}");
     scene.guarded.start_broker().await?;
