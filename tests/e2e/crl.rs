@@ -93,16 +93,20 @@ async fn a_revoked_device_is_in_the_next_list(
     ensure!(published.denied == denied, "one without a certificate is denied too");
     ensure!(Published::of(&env, "server").await?.crl.der() == server.crl.der(), "not its matter");
 
-    let checked = Checked::new(&env.root_pem, published.ca.pem(), &published.pem)?;
-    checked.lint().await?;
-    checked
-        .agree(&[
-            (&stolen_leaf.device_certificate_pem, Some("keyCompromise")),
-            (&good_leaf.device_certificate_pem, None),
-        ])
-        .await?;
-    let text = revocation::text(&get(&env, "crl/device-idp.crl").await?).await?;
+    let with_address = get(&env, "crl/device-idp.crl").await?;
+    let text = revocation::text(&with_address).await?;
     ensure!(text.contains("URI:http://crl.example.com/device.crl"), "{text}");
+    let with_address = VerifiedCrl::from_der(with_address, &published.ca)?.pem()?;
+    for list in [published.pem.as_str(), &with_address] {
+        let checked = Checked::new(&env.root_pem, published.ca.pem(), list)?;
+        checked.lint().await?;
+        checked
+            .agree(&[
+                (&stolen_leaf.device_certificate_pem, Some("keyCompromise")),
+                (&good_leaf.device_certificate_pem, None),
+            ])
+            .await?;
+    }
 
     // A deleted device stays denied: its sessions may live still.
     env.store.delete_device(stolen.device_id, Timestamp::now()).await?;

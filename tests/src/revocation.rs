@@ -1,14 +1,21 @@
-//! What others make of a CRL: OpenSSL, pkilint, python-cryptography and Java.
+//! What others make of a CRL: OpenSSL, pkilint, python-cryptography, Java, Go and rustls.
 
 use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{CertificateError, Error, RootCertStore};
 use tempfile::NamedTempFile;
 
 use crate::tool::{file, run};
 
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/check_revocation.py");
 const JAVA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/CheckRevocation.java");
+const GO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/check_revocation.go");
 
 /// A CRL and the chain that it belongs to, as files in PEM.
 pub struct Checked {
@@ -47,8 +54,8 @@ impl Checked {
         Ok(())
     }
 
-    /// Checks that OpenSSL, python-cryptography and Java all have this word for each leaf. Reasons are
-    /// in RFC 5280's names.
+    /// Checks that all of them have this word for each leaf, OpenSSL and rustls without the reason.
+    /// Reasons are in RFC 5280's names.
     ///
     /// # Errors
     /// One of them says something else.
@@ -85,13 +92,20 @@ impl Checked {
                     );
                 }
             }
+            ensure!(
+                self.is_good_to_rustls(path)? == word.is_none(),
+                "rustls does not say {word:?}"
+            );
         }
 
         let python = [OsStr::new(PYTHON), ca, crl].into_iter().chain(paths());
         let java = [OsStr::new(JAVA), root, ca, crl].into_iter().chain(paths());
-        for (name, said) in
-            [("python", run("python", python).await?), ("java", run("java", java).await?)]
-        {
+        let go = [OsStr::new("run"), OsStr::new(GO), root, ca, crl].into_iter().chain(paths());
+        for (name, said) in [
+            ("python", run("python", python).await?),
+            ("java", run("java", java).await?),
+            ("go", run("go", go).await?),
+        ] {
             ensure!(said.status.success(), "{name}: {}", said.output);
             let words: Vec<_> = said.output.lines().collect();
             ensure!(words.len() == leaves.len(), "{name}: {}", said.output);
@@ -101,6 +115,26 @@ impl Checked {
             }
         }
         Ok(())
+    }
+
+    /// Whether a server on rustls, which has the CRL, lets a client with this leaf in.
+    fn is_good_to_rustls(&self, leaf: &OsStr) -> anyhow::Result<bool> {
+        let read = |path: &Path| CertificateDer::from_pem_file(path);
+        let mut roots = RootCertStore::empty();
+        roots.add(read(self.root.path())?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+            .with_crls([CertificateRevocationListDer::from_pem_file(self.crl.path())?])
+            // The subordinate's own revocation is in the root's list, which is another matter.
+            .only_check_end_entity_revocation()
+            .enforce_revocation_expiration()
+            .build()?;
+        let (leaf, ca) = (read(Path::new(leaf))?, read(self.ca.path())?);
+        match verifier.verify_client_cert(&leaf, &[ca], UnixTime::now()) {
+            Ok(_) => Ok(true),
+            Err(Error::InvalidCertificate(CertificateError::Revoked)) => Ok(false),
+            Err(error) => bail!("rustls: {error}"),
+        }
     }
 }
 
