@@ -1,6 +1,6 @@
 //! Whom certificates are for.
 
-use super::{Policy, device, service};
+use super::{Policy, ledger, service};
 use crate::{
     authority::Authority,
     clock::Timestamp,
@@ -93,7 +93,7 @@ impl Holder<'_> {
     /// Where its certificates stand on the ledger.
     pub(super) fn partition(&self) -> String {
         match self {
-            Self::Device { token, .. } => device::partition(token.subject()),
+            Self::Device { token, .. } => ledger::partition(token.subject()),
             Self::Service { service, .. } => service::partition(service.common_name()),
             Self::Registration(code) => format!("REGISTRATION#{code}"),
         }

@@ -12,7 +12,7 @@ use super::{
     Item, KeyRecord, LedgerEntry, META, Policy, Store,
     device::{self, DeviceStatus, Standing},
     key,
-    ledger::{sort, strings, write},
+    ledger::{self, sort, strings, write},
     number, record, string,
 };
 use crate::{
@@ -129,7 +129,7 @@ impl Store {
     ) -> Result<TransactWriteItem> {
         let update = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(device::partition(token.subject()), sort(serial_number))))
+            .set_key(Some(key(ledger::partition(token.subject()), sort(serial_number))))
             .condition_expression("attribute_exists(PK)")
             // Never later than what an operator may have set before.
             .update_expression(

@@ -11,6 +11,10 @@ use crate::{
     token::hex,
 };
 
+/// What the partitions of devices' entries begin with. Not those of the devices: whoever may write devices,
+/// as the function `enroll` does, has no business on the ledger, and its role has no way there.
+pub(super) const LEDGER: &str = "LEDGER#";
+
 /// A certificate's entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
@@ -53,22 +57,19 @@ pub struct Recorded {
 }
 
 /// Where a certificate stands on the ledger.
+#[derive(Clone)]
 pub struct EntryKey {
     partition: String,
     serial_number: String,
-    is_device: bool,
+    /// The device that is issued it.
+    device: Option<DeviceId>,
 }
 
 impl Recorded {
     /// Where it stands.
     #[must_use]
     pub fn entry(&self) -> EntryKey {
-        let EntryKey { partition, serial_number, is_device } = &self.entry;
-        EntryKey {
-            partition: partition.clone(),
-            serial_number: serial_number.clone(),
-            is_device: *is_device,
-        }
+        self.entry.clone()
     }
 
     pub(crate) fn into_tbs(self) -> LintedTbs {
@@ -106,23 +107,23 @@ impl Store {
             revoked_at_before_hold: None,
         };
         let entry_item = || item(partition.clone(), sort(&entry.serial_number), &entry);
-        let is_device = match holder {
+        let device = match holder {
             Holder::Device { token, policy, .. } => {
                 self.record_for_device(token, policy, &entry, entry_item()?, now).await?;
-                true
+                Some(token.subject())
             }
             Holder::Service { service, renews, .. } => {
                 self.record_for_service(service, *renews, &entry, now).await?;
-                false
+                None
             }
             Holder::Registration(_) => {
                 let what = format!("certificate {}", entry.serial_number);
                 self.create(entry_item()?, what).await?;
-                false
+                None
             }
         };
         let serial_number = entry.serial_number;
-        Ok(Recorded { tbs, entry: EntryKey { partition, serial_number, is_device } })
+        Ok(Recorded { tbs, entry: EntryKey { partition, serial_number, device } })
     }
 
     pub(super) fn put_new(&self, entry: Item) -> Result<TransactWriteItem> {
@@ -142,18 +143,18 @@ impl Store {
     /// # Errors
     /// When the store is away.
     pub async fn withdraw(&self, entry: EntryKey, now: Timestamp) -> Result<()> {
-        let EntryKey { partition, serial_number, is_device } = entry;
+        let EntryKey { partition, serial_number, device } = entry;
         let mark = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(partition.clone(), sort(&serial_number))))
+            .set_key(Some(key(partition, sort(&serial_number))))
             .condition_expression("attribute_exists(PK) AND attribute_not_exists(withdrawn_at)")
             .update_expression("SET withdrawn_at = :now")
             .expression_attribute_values(":now", number(now.unix()));
         let mut writes = vec![write(mark)?];
-        if is_device {
+        if let Some(device) = device {
             let give_back = Update::builder()
                 .table_name(&self.table)
-                .set_key(Some(key(partition, META.into())))
+                .set_key(Some(key(device::partition(device), META.into())))
                 .condition_expression("issued > :zero")
                 .update_expression("SET issued = issued - :one")
                 .expression_attribute_values(":zero", number(0))
@@ -169,11 +170,16 @@ impl Store {
     /// # Errors
     /// When the store is away.
     pub async fn device_certificates(&self, id: DeviceId) -> Result<Vec<LedgerEntry>> {
-        let items = self.certificates(device::partition(id)).await?;
+        let items = self.certificates(partition(id)).await?;
         let mut entries = items.into_iter().map(record).collect::<Result<Vec<LedgerEntry>>>()?;
         entries.sort_by_key(|entry| entry.requested_at);
         Ok(entries)
     }
+}
+
+/// Where a device's entries are.
+pub(super) fn partition(id: DeviceId) -> String {
+    format!("{LEDGER}{id}")
 }
 
 pub(super) fn sort(serial_number: &str) -> String {

@@ -2,7 +2,11 @@
 
 use serde::Deserialize;
 
-use super::{LedgerEntry, SERIALS, Store, device, ledger::sort, record, string};
+use super::{
+    LedgerEntry, SERIALS, Store,
+    ledger::{LEDGER, sort},
+    record, string,
+};
 use crate::{clock::Timestamp, error::Result, id::DeviceId, revocation::RevocationReason};
 
 /// Whose certificate it is.
@@ -94,9 +98,9 @@ impl Store {
         else {
             return Ok(None);
         };
-        let owner = match device::of_partition(&pk) {
-            Some(id) => Owner::Device(id),
-            None => Owner::Server(pk.strip_prefix("SERVER#").unwrap_or(&pk).to_owned()),
+        let owner = match pk.strip_prefix(LEDGER).map(str::parse) {
+            Some(Ok(id)) => Owner::Device(id),
+            _ => Owner::Server(pk.strip_prefix("SERVER#").unwrap_or(&pk).to_owned()),
         };
         let entry = self.get(pk, sk).await?;
         Ok(entry.map(|entry| (owner, entry)))

@@ -6,7 +6,7 @@
 //! | enrollment token | `PROJECT#<id>` | `TOKEN#<id>` |
 //! | device | `DEVICE#<id>` | `META` |
 //! | deleted device, still denied | `DEVICE#<id>` | `DENIED` |
-//! | certificate (the ledger) | `DEVICE#<id>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
+//! | certificate (the ledger) | `LEDGER#<device>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
 //! | authority | `CA#<usage>` | `NAME#<name>` |
 //! | which one is active | `CA#<usage>` | `ACTIVE` |
 //! | device's key | `KEY#<fingerprint>` | `META` |

@@ -135,7 +135,7 @@ impl Store {
     fn entry_part(&self, id: DeviceId, entry: &LedgerEntry) -> UpdateBuilder {
         let update = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(device::partition(id), ledger::sort(&entry.serial_number))));
+            .set_key(Some(key(ledger::partition(id), ledger::sort(&entry.serial_number))));
         let (mut conditions, mut values) = (vec!["attribute_exists(PK)".to_owned()], Vec::new());
         for (name, seen) in [
             ("revoked_at", entry.revoked_at.map(|time| number(time.unix()))),

@@ -166,7 +166,7 @@ async fn fill(env: &Env, length: u32) -> anyhow::Result<()> {
     let items = (0..length).map(|place| {
         let serial = format!("40{place:030x}");
         let item = HashMap::from([
-            ("PK".to_owned(), text(format!("DEVICE#{place}"))),
+            ("PK".to_owned(), text(format!("LEDGER#{place}"))),
             ("SK".to_owned(), text(format!("CERT#{serial}"))),
             ("serial_number".to_owned(), text(serial)),
             ("ca".to_owned(), text("device".into())),
