@@ -5,12 +5,14 @@ pub mod chain;
 mod constraints;
 mod name;
 mod record;
+mod roots;
 mod signature;
 mod succession;
 
 pub use any::AnyCa;
 pub use name::{AuthorityName, InvalidAuthorityName};
 pub use record::{AuthorityRecord, AuthorityStatus};
+pub use roots::{InvalidFingerprint, Roots};
 
 use std::ops::Deref;
 

@@ -4,7 +4,10 @@ use std::ffi::OsString;
 
 use http::Uri;
 
-use crate::aws::{AwsConfig, CaBundle, Credentials};
+use crate::{
+    authority::Roots,
+    aws::{AwsConfig, CaBundle, Credentials},
+};
 
 /// The environment of a function.
 #[derive(Clone)]
@@ -15,6 +18,8 @@ pub struct Config {
     pub table_name: String,
     /// `BUCKET_NAME`: the S3 bucket for what is published. Only its publisher needs it.
     pub bucket_name: Option<String>,
+    /// `ROOT_SHA256`: the roots that CAs may have, if they are known.
+    pub roots: Roots,
 }
 
 /// A variable that is missing or cannot be used.
@@ -75,6 +80,10 @@ impl Config {
         if !bucket_name.as_ref().is_none_or(is_name) {
             return fault("BUCKET_NAME", "is no bucket's name");
         }
+        let roots = environment.optional("ROOT_SHA256")?.map(|text| text.parse::<Roots>());
+        let roots = roots
+            .transpose()
+            .map_err(|error| ConfigError { variable: "ROOT_SHA256", fault: error.to_string() })?;
         let region = environment.required("AWS_REGION")?;
         // It becomes part of a host's name.
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -92,6 +101,7 @@ impl Config {
             },
             table_name,
             bucket_name,
+            roots: roots.unwrap_or_default(),
         })
     }
 }
@@ -229,6 +239,7 @@ mod tests {
             ("TABLE_NAME", "a b c"),
             ("TABLE_NAME", ".."),
             ("BUCKET_NAME", "A bucket"),
+            ("ROOT_SHA256", "the root"),
             ("AWS_REGION", "eu central"),
             ("AWS_ACCESS_KEY_ID", "a/b"),
             ("AWS_SECRET_ACCESS_KEY", "with space"),

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, ensure};
 use birthcert::Error;
+use birthcert::authority::Roots;
 use birthcert::clock::Timestamp;
 use birthcert::revocation::RevocationReason::KeyCompromise;
 use birthcert::trigger::Trigger;
@@ -12,7 +13,7 @@ use birthcert::world::World;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use birthcert_tests::proxy::{Fault, Proxy};
-use birthcert_tests::published::Published;
+use birthcert_tests::published::{Published, get};
 use crl::Crl;
 use serde_json::Value;
 
@@ -21,6 +22,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         nothing_that_fails_loses_a_revocation,
         a_lost_answer_is_no_failure,
         one_ca_that_fails_stops_no_other,
+        a_ca_of_another_root_gets_no_list,
     ]
 }
 
@@ -131,4 +133,26 @@ async fn one_ca_that_fails_stops_no_other(
     Published::of(&env, "server").await?;
     ensure!(failures(&missing) == 1, "one line for it");
     Ok(())
+}
+
+async fn a_ca_of_another_root_gets_no_list(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let mut config = env.config.clone();
+    config.roots = Roots::only(Env::start(counterparties, pair).await?.root()?.certificate());
+    let crl = Crl::start(&config, WORLD).await?;
+    let failed = crl.pass(&Trigger::Time).await;
+    let all = "device, server";
+    ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == all), "{failed:?}");
+    let index: Value = serde_json::from_slice(&get(&env, "ca/index.json").await?)?;
+    ensure!(index["authorities"].as_array().is_some_and(Vec::is_empty), "{index}");
+    ensure!(
+        get(&env, "ca/device.crt").await.is_err() && get(&env, "crl/device.crl").await.is_err()
+    );
+
+    config.roots = Roots::only(env.root()?.certificate());
+    Crl::start(&config, WORLD).await?.pass(&Trigger::Time).await?;
+    Published::of(&env, "device").await.map(drop)
 }

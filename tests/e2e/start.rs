@@ -1,7 +1,7 @@
 //! What keeps a function from starting: the very binaries end before they ask for work, with one line
 //! in the log that names what is at fault.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt as _;
 
 use anyhow::{Context as _, ensure};
@@ -14,6 +14,7 @@ use birthcert::authority::AuthorityRecord;
 use birthcert::clock::Timestamp;
 use birthcert::profile::Usage;
 use birthcert::store::Store;
+use birthcert::token::hex;
 use birthcert_cli::root::{NewRoot, Root, RootKey};
 use birthcert_tests::counterparties::{Counterparties, Pair, binary};
 use birthcert_tests::env::{Env, YEAR, subordinate};
@@ -21,6 +22,7 @@ use birthcert_tests::function::{self, Start};
 use birthcert_tests::proxy::Fault;
 use birthcert_tests::tool;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
@@ -28,6 +30,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         variables,
         the_record_of_the_ca,
         the_certificate_of_the_ca,
+        the_root_of_the_ca,
         the_key_of_the_ca,
         the_table,
         the_bucket,
@@ -102,6 +105,7 @@ async fn variables(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
         "AWS_ENDPOINT_URL_KMS",
         "AWS_ENDPOINT_URL_S3",
         "BUCKET_NAME",
+        "ROOT_SHA256",
         "AWS_CA_BUNDLE",
     ];
     let malformed = [
@@ -120,6 +124,7 @@ async fn variables(counterparties: &Counterparties, pair: Pair) -> anyhow::Resul
         ("AWS_ENDPOINT_URL_S3", "s3://bucket"),
         ("BUCKET_NAME", "My bucket"),
         ("BUCKET_NAME", "no"),
+        ("ROOT_SHA256", "any"),
         ("AWS_CA_BUNDLE", "/nonexistent"),
         ("AWS_CA_BUNDLE", "/"),
         ("AWS_CA_BUNDLE", no_pem),
@@ -284,6 +289,34 @@ async fn the_certificate_of_the_ca(
     replace(&env, &mixed).await?;
     refuses(&env, "identity", &[], &["issuing CA device: unusable: it was not issued by its root"])
         .await
+}
+
+/// Who may write the table, and has no key of ours, puts a root of their own above the CA's key: nothing in
+/// the record is wrong, but for what the deployment knows.
+async fn the_root_of_the_ca(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let folder = env.scratch.path().join("theirs");
+    let key = RootKey::make_file(&folder, "a passphrase")?;
+    let theirs = Root::create(&folder, key, &NewRoot::lasting("Test root"), Timestamp::now())?;
+    let forged =
+        subordinate(&env.config, &theirs, "device", Usage::Device, Timestamp::now(), YEAR).await?;
+    let [ours, theirs] = [env.root()?, theirs].map(|root| {
+        let digest = Sha256::digest(root.certificate().der());
+        OsString::from(hex(&digest))
+    });
+    let known = |roots: &OsString| [("ROOT_SHA256", Some(roots.clone()))];
+    let words = ["issuing CA device: unusable: its root is not one of those in ROOT_SHA256"];
+
+    serves(&env, "identity", &known(&ours)).await?;
+    refuses(&env, "identity", &known(&theirs), &words).await?;
+    replace(&env, &forged).await?;
+    refuses(&env, "identity", &known(&ours), &words).await?;
+    // While one root takes the place of another, both are known. Before the ceremony, none is.
+    let both = [ours, theirs].join(OsStr::new(","));
+    for roots in [both, "none".into(), OsString::new()] {
+        serves(&env, "identity", &known(&roots)).await?;
+    }
+    Ok(())
 }
 
 async fn the_key_of_the_ca(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {

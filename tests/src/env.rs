@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use birthcert::authority::{AuthorityName, AuthorityRecord};
+use birthcert::authority::{AuthorityName, AuthorityRecord, Roots};
 use birthcert::aws::{AwsConfig, Credentials};
 use birthcert::clock::Timestamp;
 use birthcert::config::Config;
@@ -130,6 +130,7 @@ impl Env {
             },
             table_name: format!("birthcert-{project}"),
             bucket_name: Some(bucket.name.clone()),
+            roots: Roots::default(),
         };
         let mut direct = config.clone();
         (direct.aws.endpoint_dynamodb, direct.aws.endpoint_kms) =

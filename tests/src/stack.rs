@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert::authority::AuthorityRecord;
+use birthcert::authority::{AuthorityRecord, Roots};
 use birthcert::aws::{AwsConfig, Credentials};
 use birthcert::config::Config;
 use birthcert::id::ProjectId;
@@ -117,6 +117,7 @@ impl Stack {
             },
             table_name: table.to_owned(),
             bucket_name: Some(self.state.bucket_name.clone()),
+            roots: Roots::default(),
         }
     }
 

@@ -1,11 +1,7 @@
 //! The CAs' certificates, and the list of all CAs by which an agent finds whose lists matter.
 
 use birthcert::{
-    Error, Result,
-    authority::{Authority, AuthorityStatus},
-    bucket::Object,
-    store::KnownAuthority,
-    token::hex,
+    Error, Result, authority::AuthorityStatus, bucket::Object, store::KnownAuthority, token::hex,
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -32,7 +28,7 @@ impl Crl {
         let mut authorities = Vec::new();
         for KnownAuthority { record, status, .. } in known {
             // One that cannot be used has failed already, with more words.
-            let Ok(ca) = Authority::try_from(record.clone()) else {
+            let Ok(ca) = self.roots.admit(record.clone()) else {
                 continue;
             };
             let name = ca.name().to_string();

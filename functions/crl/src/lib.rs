@@ -20,7 +20,7 @@ use std::time::Duration;
 use birthcert::{
     Error, Result,
     audit::Event,
-    authority::Authority,
+    authority::{Authority, Roots},
     bucket::Bucket,
     clock::Timestamp,
     config::Config,
@@ -38,6 +38,7 @@ pub struct Crl {
     store: Store,
     kms: aws_sdk_kms::Client,
     bucket: Bucket,
+    roots: Roots,
     world: World,
 }
 
@@ -53,6 +54,7 @@ impl Crl {
             bucket: Bucket::new(config.aws.s3()?, config.bucket_name()?),
             store: Store::new(config.aws.dynamodb()?, &config.table_name),
             kms: config.aws.kms()?,
+            roots: config.roots.clone(),
             world,
         };
         let (table, bucket) =
@@ -107,7 +109,7 @@ impl Crl {
             if !is_meant {
                 continue;
             }
-            match self.look_after(record.clone().try_into(), asked, now).await {
+            match self.look_after(self.roots.admit(record.clone()), asked, now).await {
                 Ok(was_asked) => answered |= was_asked,
                 Err(error) => fail(name, &error),
             }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use birthcert::{
     Error, Issuer, Result,
     audit::Event,
-    authority::{Authority, AuthorityRecord},
+    authority::{Authority, AuthorityRecord, Roots},
     cache::Cache,
     certificate::Certificate,
     clock::Timestamp,
@@ -44,6 +44,7 @@ const PRELOADED_PROJECTS: usize = 100;
 pub struct Identity {
     store: Store,
     kms: aws_sdk_kms::Client,
+    roots: Roots,
     world: World,
     authorities: Cache<(), Arc<IssuingCa>>,
     policies: Cache<ProjectId, Policy>,
@@ -80,6 +81,7 @@ impl Identity {
         let identity = Self {
             store: Store::new(config.aws.dynamodb()?, &config.table_name),
             kms: config.aws.kms()?,
+            roots: config.roots.clone(),
             world,
             authorities: Cache::new(),
             policies: Cache::new(),
@@ -198,7 +200,7 @@ impl Identity {
     }
 
     async fn checked(&self, record: AuthorityRecord, now: Timestamp) -> Result<IssuingCa> {
-        let authority = Authority::try_from(record)?;
+        let authority = self.roots.admit(record)?;
         let signer = Signer::new(self.kms.clone(), authority.key_arn());
         authority.check(Usage::Device, now, now)?;
         signer.check(&authority).await?;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use birthcert::{
-    authority::{AuthorityName, AuthorityRecord},
+    authority::{AuthorityName, AuthorityRecord, Roots},
     clock::Timestamp,
     csr::VerifiedCsr,
     id::{ProjectId, TokenId},
@@ -34,6 +34,7 @@ pub(crate) struct Ready {
     pub(crate) project_id: ProjectId,
     pub(crate) enrollment_token: String,
     pub(crate) root_certificate: PathBuf,
+    pub(crate) roots: Roots,
 }
 
 pub(crate) async fn bootstrap(
@@ -54,7 +55,8 @@ pub(crate) async fn bootstrap(
     }
     let (project_id, enrollment_token) = demo_project(data, store, now).await?;
     let root_certificate = fs::canonicalize(directory.join(CERTIFICATE_FILE))?;
-    Ok(Ready { project_id, enrollment_token, root_certificate })
+    let roots = Roots::only(root.certificate());
+    Ok(Ready { project_id, enrollment_token, root_certificate, roots })
 }
 
 /// The root, made at the first start in a directory that gets its name only when it is whole.

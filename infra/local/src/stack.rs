@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{anyhow, bail};
 use birthcert::{
+    authority::Roots,
     aws::{AwsConfig, Credentials},
     clock::Timestamp,
     config::Config,
@@ -76,7 +77,7 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
 
     let mut kms = KmsProcess::start(&env::current_exe()?, &data.join("kms"), REGION).await?;
 
-    let config = Config {
+    let mut config = Config {
         aws: AwsConfig {
             region: REGION.into(),
             credentials: Credentials::new(CREDENTIAL, CREDENTIAL, None, None, "birthcert-local"),
@@ -87,10 +88,12 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         },
         table_name: TABLE.into(),
         bucket_name: Some(BUCKET.into()),
+        roots: Roots::default(),
     };
     let store = Store::new(config.aws.dynamodb()?, TABLE);
     let ready =
         bootstrap(data, &store, &config.aws.kms()?, &crl_address(listen), Timestamp::now()).await?;
+    config.roots = ready.roots;
     database::keep(data)?;
     let functions = Arc::new(Functions {
         world: World::REAL,
@@ -102,7 +105,7 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     // What came due while the stack was down. What fails is in the log, and is tried again.
     let _ = crl.pass(&Trigger::Time).await;
 
-    let Ready { project_id, enrollment_token, root_certificate } = ready;
+    let Ready { project_id, enrollment_token, root_certificate, .. } = ready;
     let state = State {
         api_url: format!("http://{}", listener.local_addr()?),
         project_id: project_id.to_string(),
