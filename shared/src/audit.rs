@@ -62,6 +62,9 @@ pub enum Event<'a> {
         entries: u64,
         /// For how many more hours it is valid.
         hours_left: u64,
+        /// For how many more days the CA is valid, or the first of those above it; of one that issues.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ca_days_left: Option<u64>,
     },
     /// The list of a CA's revoked certificates could not be published. The last one goes on.
     Unpublished {
@@ -69,6 +72,9 @@ pub enum Event<'a> {
         ca: &'a str,
         /// Why.
         cause: String,
+        /// For how many more hours the last one is valid, if that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hours_left: Option<u64>,
     },
     /// A request was refused: the caller's fault.
     Refused {
@@ -150,12 +156,21 @@ impl<'a> Event<'a> {
             Self::Issued { ca_days_left, .. } => {
                 vec![count("Issued", 1), count("CaDaysLeft", *ca_days_left)]
             }
-            Self::Crl { published, entries, hours_left, .. } => vec![
-                count_by("ca", "CrlPublished", u64::from(*published)),
-                count_by("ca", "CrlEntries", *entries),
-                count_by("ca", "CrlHoursLeft", *hours_left),
-            ],
-            Self::Unpublished { .. } => vec![count_by("ca", "CrlFailures", 1)],
+            Self::Crl { published, entries, hours_left, ca_days_left, .. } => {
+                let mut counts = vec![
+                    count_by("ca", "CrlPublished", u64::from(*published)),
+                    count_by("ca", "CrlEntries", *entries),
+                    count_by("ca", "CrlHoursLeft", *hours_left),
+                ];
+                counts.extend(ca_days_left.map(|days| count_by("ca", "CaDaysLeft", days)));
+                counts
+            }
+            // Of the list that fails: the others' would hide that it runs out.
+            Self::Unpublished { hours_left, .. } => {
+                let mut counts = vec![count_by("ca", "CrlFailures", 1)];
+                counts.extend(hours_left.map(|hours| count_by("ca", "CrlHoursLeft", hours)));
+                counts
+            }
             Self::Refused { .. } => vec![count_by("problem", "Refused", 1)],
             Self::Failed { .. } => vec![count_by("problem", "Failed", 1)],
             Self::Switched { .. } | Self::Delayed { .. } | Self::Unable { .. } => vec![],
@@ -259,8 +274,15 @@ mod tests {
             },
             Event::Refused { problem: "", cause: String::new() },
             Event::Failed { problem: "", cause: String::new() },
-            Event::Crl { ca: "", number: 1, published: true, entries: 0, hours_left: 0 },
-            Event::Unpublished { ca: "", cause: String::new() },
+            Event::Crl {
+                ca: "",
+                number: 1,
+                published: true,
+                entries: 0,
+                hours_left: 0,
+                ca_days_left: None,
+            },
+            Event::Unpublished { ca: "", cause: String::new(), hours_left: None },
         ];
         let mut calls = meter::Calls::default();
         calls.dynamodb.latencies.push(1.0);

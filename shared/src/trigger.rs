@@ -30,6 +30,13 @@ impl Trigger {
         let sort_keys = records.iter().filter_map(|it| it["dynamodb"]["Keys"]["SK"]["S"].as_str());
         Self::Changes(sort_keys.map(str::to_owned).collect())
     }
+
+    /// What changed besides. When the time has come, all is looked at anyway.
+    pub fn add(&mut self, names: &BTreeSet<String>) {
+        if let Self::Changes(changed) = self {
+            changed.extend(names.iter().cloned());
+        }
+    }
 }
 
 /// Serves events with `handler` until Lambda ends the process. To Lambda an error means that the event

@@ -107,6 +107,7 @@ async fn lists_are_counted_by_ca(
     for (line, ca) in lines.iter().zip(["device", "server"]) {
         ensure!(line["ca"] == ca && line["CrlPublished"] == 1 && line["CrlEntries"] == 0, "{line}");
         ensure!(line["CrlHoursLeft"] == 168 && line["S3Errors"] == 0, "{line}");
+        ensure!(line["CaDaysLeft"].as_u64() > Some(20_000), "{line}");
         let dimensions = &line["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
         ensure!(*dimensions == json!([["function"], ["function", "ca"]]), "{line}");
         // Two signatures.
@@ -121,6 +122,8 @@ async fn lists_are_counted_by_ca(
     env.s3.mend();
     let failed = lines.iter().find(|line| line["event"] == "unpublished").context("a failure")?;
     ensure!(failed["CrlFailures"] == 1 && failed["S3Throttles"] == 3, "{failed}");
+    // How long the last one is good: else the other CA's list would hide that this one runs out.
+    ensure!(failed["ca"] == "device" && failed["CrlHoursLeft"].as_u64() >= Some(167), "{failed}");
     Ok(())
 }
 

@@ -15,12 +15,15 @@ mod denied;
 mod objects;
 mod publish;
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use birthcert::{
     Error, Result,
     audit::Event,
-    authority::{Authority, Roots},
+    authority::{Authority, AuthorityStatus, Roots},
     bucket::Bucket,
     clock::Timestamp,
     config::Config,
@@ -32,6 +35,11 @@ use birthcert::{
 
 /// How long after a request it is looked again. The index is usually some tenths of a second behind.
 const SETTLE: Duration = Duration::from_secs(3);
+/// Between two looks at the requests meanwhile, as often as Lambda looks at the table's stream: who asks
+/// now does not wait for those who asked before.
+const POLL: Duration = Duration::from_millis(250);
+/// After so long it ends in any case, well below its time limit. The stream has the requests that are left.
+const AT_WORK: Duration = Duration::from_secs(60);
 
 /// The function.
 pub struct Crl {
@@ -40,6 +48,14 @@ pub struct Crl {
     bucket: Bucket,
     roots: Roots,
     world: World,
+}
+
+/// What came of looking at the CAs once.
+struct Looked {
+    /// Whether anybody had asked for a list.
+    answered: bool,
+    /// Who had asked, and how often.
+    requests: Vec<(String, u64)>,
 }
 
 impl Crl {
@@ -67,12 +83,36 @@ impl Crl {
     ///
     /// # Errors
     /// When something was not published; all else was. The log says of each why.
-    pub async fn handle(&self, trigger: Trigger) -> Result<()> {
-        if self.pass(&trigger).await? {
-            tokio::time::sleep(SETTLE).await;
-            self.pass(&trigger).await?;
+    pub async fn handle(&self, mut trigger: Trigger) -> Result<()> {
+        let mut looked = self.look(&trigger).await?;
+        if !looked.answered {
+            return Ok(());
         }
-        Ok(())
+        let end = Instant::now() + AT_WORK;
+        while Instant::now() < end
+            && let Some(names) = self.asked_since(&looked.requests).await
+        {
+            trigger.add(&names);
+            looked = self.look(&Trigger::Changes(names)).await?;
+        }
+        self.look(&trigger).await.map(drop)
+    }
+
+    /// The CAs whose lists somebody asks for within [`SETTLE`], after what was seen; as soon as that is
+    /// known.
+    async fn asked_since(&self, seen: &[(String, u64)]) -> Option<BTreeSet<String>> {
+        let end = Instant::now() + SETTLE;
+        while Instant::now() < end {
+            tokio::time::sleep(POLL).await;
+            // What cannot be read now is read by the look that comes anyway.
+            let requests = self.store.crl_requests().await.unwrap_or_default();
+            let new = requests.into_iter().filter(|request| !seen.contains(request));
+            let names: BTreeSet<_> = new.map(|(ca, _)| ca).collect();
+            if !names.is_empty() {
+                return Some(names);
+            }
+        }
+        None
     }
 
     /// Looks at each CA once, and publishes what is due. Returns whether anybody had asked for it.
@@ -80,26 +120,26 @@ impl Crl {
     /// # Errors
     /// As [`Crl::handle`].
     pub async fn pass(&self, trigger: &Trigger) -> Result<bool> {
-        let outcome = self.look(trigger).await;
+        self.look(trigger).await.map(|looked| looked.answered)
+    }
+
+    async fn look(&self, trigger: &Trigger) -> Result<Looked> {
+        let outcome = self.look_at_all(trigger).await;
         if let Err(error) = &outcome
             && !matches!(error, Error::Unpublished(_))
         {
-            Event::Unpublished { ca: "all", cause: error.to_string() }.log(self.world, None);
+            self.unpublished("all", error, None);
         }
         outcome
     }
 
-    async fn look(&self, trigger: &Trigger) -> Result<bool> {
+    async fn look_at_all(&self, trigger: &Trigger) -> Result<Looked> {
         let now = self.world.now();
         // Before anything is read: what was asked for until now is in what is published next.
         let requests = self.store.crl_requests().await?;
         let authorities = self.store.authorities().await?;
         let (mut failed, mut answered) = (Vec::new(), false);
-        let mut fail = |what: &str, error: &Error| {
-            Event::Unpublished { ca: what, cause: error.to_string() }.log(self.world, None);
-            failed.push(what.to_owned());
-        };
-        for KnownAuthority { record, .. } in &authorities {
+        for KnownAuthority { record, status, .. } in &authorities {
             let name = record.name.as_str();
             let is_meant = match trigger {
                 Trigger::Changes(names) => names.contains(name),
@@ -109,22 +149,33 @@ impl Crl {
             if !is_meant {
                 continue;
             }
-            match self.look_after(self.roots.admit(record.clone()), asked, now).await {
+            let is_active = *status == AuthorityStatus::Active;
+            match self.look_after(self.roots.admit(record.clone()), is_active, asked, now).await {
                 Ok(was_asked) => answered |= was_asked,
-                Err(error) => fail(name, &error),
+                Err(error) => {
+                    self.unpublished(name, &error, self.hours_left(name, now).await);
+                    failed.push(name);
+                }
             }
         }
         if let Err(error) = self.publish_catalogue(&authorities).await {
-            fail(objects::INDEX, &error);
+            self.unpublished(objects::INDEX, &error, None);
+            failed.push(objects::INDEX);
         }
         match failed.as_slice() {
-            [] => Ok(answered),
+            [] => Ok(Looked { answered, requests }),
             failed => Err(Error::Unpublished(failed.join(", "))),
         }
     }
 
     /// Publishes a CA's list if it is due, and whether it was asked for.
-    async fn look_after(&self, ca: Result<Authority>, asked: u64, now: Timestamp) -> Result<bool> {
+    async fn look_after(
+        &self,
+        ca: Result<Authority>,
+        is_active: bool,
+        asked: u64,
+        now: Timestamp,
+    ) -> Result<bool> {
         let ca = ca?;
         // Nobody needs a list of what expired with its CA.
         if ca.certificate().not_after() < now {
@@ -145,9 +196,25 @@ impl Crl {
             number: crl.number,
             published,
             entries: crl.entries,
-            hours_left: crl.next_update.unix().saturating_sub(now.unix()) / 3600,
+            hours_left: hours(now, crl.next_update),
+            ca_days_left: is_active.then(|| now.days_until(ca.not_after())),
         }
         .log(self.world, None);
         Ok(is_asked)
     }
+
+    /// For how many more hours the last list of a CA is valid: for none, where there is no list.
+    async fn hours_left(&self, ca: &str, now: Timestamp) -> Option<u64> {
+        let last = self.store.crl_state(ca).await.ok()?.published;
+        Some(last.map_or(0, |last| hours(now, last.next_update)))
+    }
+
+    fn unpublished(&self, ca: &str, error: &Error, hours_left: Option<u64>) {
+        let cause = error.to_string();
+        Event::Unpublished { ca, cause, hours_left }.log(self.world, None);
+    }
+}
+
+fn hours(from: Timestamp, to: Timestamp) -> u64 {
+    to.unix().saturating_sub(from.unix()) / 3600
 }

@@ -6,6 +6,9 @@ use bytes::Bytes;
 /// The list of all CAs.
 pub(crate) const INDEX: &str = "ca/index.json";
 
+/// The denied devices, for people.
+pub(crate) const DENIED_DEVICES: &str = "denied/devices.txt";
+
 /// A revocation has to reach verifiers in seconds. A cache that asks again after these gets a 304 as
 /// long as nothing changed.
 const SHORT: &str = "public, max-age=5";
@@ -20,12 +23,12 @@ pub(crate) fn crl_key(ca: &str) -> String {
 }
 
 /// A CRL in DER (RFC 2585, section 4.2).
-pub(crate) fn crl(ca: &str, der: Vec<u8>) -> Object {
+pub(crate) fn crl(ca: &str, der: Bytes) -> Object {
     object(crl_key(ca), "application/pkix-crl", SHORT, der)
 }
 
 /// A CRL in DER, with its own address in it.
-pub(crate) fn crl_with_address(ca: &str, der: Vec<u8>) -> Object {
+pub(crate) fn crl_with_address(ca: &str, der: Bytes) -> Object {
     object(format!("crl/{ca}-idp.crl"), "application/pkix-crl", SHORT, der)
 }
 
@@ -56,7 +59,7 @@ pub(crate) fn denied(digest: &str, file: Bytes) -> Object {
 
 /// The denied devices, for people.
 pub(crate) fn denied_devices(file: Bytes) -> Object {
-    object("denied/devices.txt".into(), "text/plain", SHORT, file)
+    object(DENIED_DEVICES.into(), "text/plain", SHORT, file)
 }
 
 /// The denied devices as mosquitto's access rules.

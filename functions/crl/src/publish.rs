@@ -7,8 +7,11 @@ use birthcert::{
     clock::Timestamp,
     crl::{self, Contents, VerifiedCrl},
     kms::Signer,
+    profile::Usage,
     store::PublishedCrl,
 };
+
+use bytes::Bytes;
 
 use crate::{Crl, content::Content, objects};
 
@@ -46,10 +49,12 @@ impl Crl {
     pub(crate) async fn publish(&self, ca: &Authority, now: Timestamp) -> Result<PublishedCrl> {
         // 1. A number, before the ledger is read; above what is in the bucket, should the table have
         //    been restored from a backup.
-        let stored = self.bucket.stored(&objects::crl_key(ca.name().as_str())).await?;
-        let above = stored.map_or(0, |stored| stored.number);
-        let number = self.store.reserve_crl_number(ca.name().as_str(), above).await?;
-        let denied_number = self.store.reserve_crl_number(DENIED, 0).await?;
+        let number =
+            self.number(ca.name().as_str(), &objects::crl_key(ca.name().as_str()), now).await?;
+        let denied_number = match ca.name().usage() {
+            Usage::Device => self.number(DENIED, objects::DENIED_DEVICES, now).await?,
+            Usage::Server | Usage::Service => 0,
+        };
 
         // 2. What it says; the denied devices are put first, because the list names them.
         let content = self.read(ca, now).await?;
@@ -68,19 +73,21 @@ impl Crl {
             entries: crl.len() as u64,
             bytes: crl.der().len() as u64,
         };
-        let pem = crl.pem()?;
-        let object = objects::crl(ca.name().as_str(), crl.into_der());
+        let der = Bytes::from(crl.into_der());
+        let object = objects::crl(ca.name().as_str(), der.clone());
         if let Put::Newer(newer) = self.bucket.put_newer(&object, number, &digest).await? {
             // Whoever took that number read the ledger later, and publishes the rest too.
             return Ok(PublishedCrl { number: newer, ..published });
         }
-        drop(object);
 
-        // 4. The same in other forms.
+        // 4. The same in other forms, of which a long list has one in memory at a time.
+        let pem = crl::to_pem(&der)?;
+        drop((object, der));
         self.bucket.put_newer(&objects::crl_pem(ca.name().as_str(), pem), number, &digest).await?;
         if let Some(url) = &ca.record().crl_url {
             let crl = self.sign(ca, number, &content, now, Some(url)).await?;
-            let object = objects::crl_with_address(ca.name().as_str(), crl.into_der());
+            let der = Bytes::from(crl.into_der());
+            let object = objects::crl_with_address(ca.name().as_str(), der);
             self.bucket.put_newer(&object, number, &digest).await?;
         }
         if let Some(denied) = &content.denied {
@@ -95,6 +102,12 @@ impl Crl {
         // 5. Last, so that what was not finished is done again.
         self.store.record_crl(ca.name().as_str(), &published).await?;
         Ok(published)
+    }
+
+    /// A number above all that `what` had, and above the one of the object under `key`.
+    async fn number(&self, what: &str, key: &str, now: Timestamp) -> Result<u64> {
+        let above = self.bucket.stored(key).await?.map_or(0, |stored| stored.number);
+        self.store.reserve_crl_number(what, above, now).await
     }
 
     /// Builds a list, puts it on record, has it signed, and checks it as everybody will who fetches it.

@@ -20,7 +20,8 @@ const SCHEDULE: Duration = Duration::from_secs(60 * 60);
 /// Calls the publisher as its requests and the time come, until `shutdown`.
 pub(crate) async fn follow(store: Store, crl: Crl, shutdown: impl Future<Output = ()>) {
     let follow = async {
-        let mut seen = store.crl_requests().await.unwrap_or_default();
+        // Nothing: what was asked for while nobody followed is looked at first.
+        let mut seen: Vec<(String, u64)> = Vec::new();
         let mut due = Instant::now() + SCHEDULE;
         loop {
             if Instant::now() >= due {

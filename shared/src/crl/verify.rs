@@ -153,9 +153,9 @@ impl VerifiedCrl {
     /// Its PEM.
     ///
     /// # Errors
-    /// Never in practice: what was decoded encodes.
+    /// As [`to_pem`].
     pub fn pem(&self) -> der::Result<String> {
-        Ok(pem::encode_string(LABEL, LineEnding::LF, &self.der)?)
+        to_pem(&self.der)
     }
 
     /// Its number, which never falls.
@@ -218,6 +218,14 @@ impl VerifiedCrl {
 }
 
 const LABEL: &str = "X509 CRL";
+
+/// A list in PEM, from its DER: for who has no room for both.
+///
+/// # Errors
+/// Never in practice: what was decoded encodes.
+pub fn to_pem(der: &[u8]) -> der::Result<String> {
+    Ok(pem::encode_string(LABEL, LineEnding::LF, der)?)
+}
 
 /// RFC 5280, section 5.2: a list with a critical extension that is not understood must not be used.
 fn check_extensions(read: &Parsed<'_>) -> Result<(), CrlError> {

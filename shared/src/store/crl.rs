@@ -91,11 +91,15 @@ impl Store {
     /// all before. Whoever reads the ledger after this, for the list of this number, reads all that
     /// those of lower numbers did.
     ///
+    /// It is the time, `now`, unless that is too low: so it is above what verifiers have seen even where
+    /// the table came from a backup and the bucket is lost.
+    ///
     /// # Errors
     /// When other publishers keep coming first, or the store is away.
-    pub async fn reserve_crl_number(&self, ca: &str, above: u64) -> Result<u64> {
+    pub async fn reserve_crl_number(&self, ca: &str, above: u64, now: Timestamp) -> Result<u64> {
         for _ in 0..ATTEMPTS {
-            let next = self.crl_state(ca).await?.reserved.max(above) + 1;
+            let last = self.crl_state(ca).await?.reserved.max(above);
+            let next = now.unix().max(last + 1);
             let answer = self
                 .client
                 .update_item()
