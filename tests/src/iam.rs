@@ -232,8 +232,8 @@ fn too_wide(
     }
     for condition in &statement.conditions {
         for value in &condition.values {
-            // A kind of item and any id, or one item by its name.
-            let stem = value.strip_suffix("#*").unwrap_or(value);
+            // A kind of item and any id, a CA and any generation, or one item by its name.
+            let stem = value.strip_suffix("#*").or(value.strip_suffix("-*")).unwrap_or(value);
             if stem.contains(['*', '?']) {
                 faults.push(format!("{} may be {value}, which is any kind", condition.key));
             }
