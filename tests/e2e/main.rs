@@ -34,6 +34,7 @@ mod rotation;
 mod round_trips;
 mod start;
 mod sync;
+mod template;
 mod token_changes;
 
 use std::process::ExitCode;
@@ -131,6 +132,7 @@ fn main() -> ExitCode {
         ("sync_rabbitmq", sync::rabbitmq::tests()),
         ("openapi", openapi::tests()),
         ("permissions", permissions::tests_alone()),
+        ("template", template::tests()),
     ];
     for (suite, tests) in alone {
         for Alone { name, run } in tests {
