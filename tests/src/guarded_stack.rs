@@ -1,14 +1,31 @@
-//! A whole stack on this machine, and beside it mosquitto with its agent: from the operator's command to
+//! A whole stack on this machine, and beside it a broker with its agent: from the operator's command to
 //! the device that is out.
 
 use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use futures_util::future::try_join_all;
 
 use crate::agent::{Agent, Beside, option};
 use crate::mosquitto::{Mosquitto, hand_over};
-use crate::mqtt_session::Client;
+use crate::mqtt_session::{Client, Endpoint};
+use crate::nats::Nats;
 use crate::operator::Operator;
 use crate::process::free_port;
+use crate::rabbitmq::Rabbitmq;
 use crate::stack::Stack;
+
+/// Which broker it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Debian's mosquitto.
+    Mosquitto,
+    /// Debian's RabbitMQ.
+    Rabbitmq,
+    /// Debian's nats-server.
+    Nats,
+}
 
 /// The stack, its operator, and the broker.
 pub struct GuardedStack {
@@ -16,40 +33,81 @@ pub struct GuardedStack {
     pub stack: Stack,
     /// Who revokes.
     pub operator: Operator,
-    /// Where the broker speaks MQTT.
-    pub port: u16,
-    /// Where the device's files are, and the stack's.
-    scratch: tempfile::TempDir,
-    _broker: Mosquitto,
+    /// The devices that the broker knows.
+    pub devices: Vec<Client>,
+    kind: Kind,
+    port: u16,
+    websocket_port: u16,
+    /// Where the devices' files are, and the stack's.
+    _scratch: tempfile::TempDir,
+    _broker: Broker,
+}
+
+/// Stopped when it is dropped.
+#[expect(dead_code, reason = "they are only held")]
+enum Broker {
+    Mosquitto(Mosquitto),
+    Rabbitmq(Rabbitmq),
+    Nats(Nats),
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mosquitto, Self::Rabbitmq, Self::Nats];
+
+    /// As `birthcert broker config` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mosquitto => "mosquitto",
+            Self::Rabbitmq => "rabbitmq",
+            Self::Nats => "nats",
+        }
+    }
+
+    /// What the agent writes first.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Mosquitto => "acl",
+            Self::Rabbitmq => "crls",
+            Self::Nats => "devices.conf",
+        }
+    }
 }
 
 impl GuardedStack {
-    /// Starts all of it, with this pause between the agent's questions.
+    /// Starts all of it, with so many devices and this pause between the agent's questions.
     ///
     /// # Errors
     /// Something does not start.
-    pub async fn start(interval: &str) -> anyhow::Result<(Self, Agent)> {
+    pub async fn start(
+        kind: Kind,
+        interval: &str,
+        devices: usize,
+    ) -> anyhow::Result<(Self, Agent)> {
         let scratch = tempfile::TempDir::new()?;
         let stack = Stack::start(&scratch.path().join("stack")).await?;
         let operator = Operator::of(&stack)?;
         operator.done("broker issue --dns localhost --ip 127.0.0.1 --directory broker").await?;
-        let port = free_port()?;
+        let root = operator.path("broker/root.pem");
+        let devices = (0..devices).map(|_| device(&stack, &root, scratch.path()));
+        let devices = try_join_all(devices).await?;
+
+        let (name, port, websocket_port) = (kind.name(), free_port()?, free_port()?);
         let configure = format!(
-            "broker config mosquitto --output-directory conf --directory broker \
-             --listen 127.0.0.1 --port {port} --revocation-directory revocation"
+            "broker config {name} --output-directory conf --directory broker --listen 127.0.0.1 \
+             --port {port} --websocket-port {websocket_port} --revocation-directory revocation"
         );
         operator.done(&configure).await?;
         let directory = operator.path("revocation");
         fs::create_dir(&directory)?;
-        let options = [
+        let mut options = vec![
             ["--source".into(), stack.state.api_url.clone()],
-            option("--root", &operator.path("broker/root.pem")),
+            option("--root", &root),
             option("--directory", &directory),
             ["--interval".into(), interval.into()],
-            option("--acl", &operator.path("conf/acl")),
-            option("--pid-file", &directory.join("mosquitto.pid")),
         ];
-        let arguments = ["mosquitto".to_owned()].into_iter().chain(options.into_iter().flatten());
+        options.extend(prepare(kind, &operator).await?);
+        let arguments = [name.to_owned()].into_iter().chain(options.into_iter().flatten());
         let beside = Beside {
             arguments: arguments.collect(),
             log: operator.path("agent.log"),
@@ -57,26 +115,103 @@ impl GuardedStack {
             directory,
         };
         let mut agent = beside.start()?;
-        agent.until(|_| beside.directory.join("acl").exists()).await?;
-        hand_over(&beside.directory).await?;
-        let (conf, certificates) = (operator.path("conf"), operator.path("broker"));
-        let broker = Mosquitto::start_configured(&conf, &certificates, port).await?;
+        // Without its files the broker would not start; without the broker, the agent waits for it.
+        agent.until(|_| beside.directory.join(kind.file()).exists()).await?;
+        let broker = broker(kind, &operator, &beside.directory, port).await?;
         agent.until(|status| status["applied"] == true && status["level"] == "ok").await?;
-        Ok((Self { stack, operator, port, scratch, _broker: broker }, agent))
+        let guarded = Self {
+            stack,
+            operator,
+            devices,
+            kind,
+            port,
+            websocket_port,
+            _scratch: scratch,
+            _broker: broker,
+        };
+        Ok((guarded, agent))
     }
 
-    /// A device that has its identity.
+    /// Where the broker listens: by TCP, and by WebSocket.
+    pub fn endpoints(&self) -> [Endpoint; 2] {
+        let path = match self.kind {
+            Kind::Mosquitto | Kind::Nats => "/mqtt",
+            Kind::Rabbitmq => "/ws",
+        };
+        [Endpoint::Tcp(self.port), Endpoint::WebSocket(self.websocket_port, path)]
+    }
+
+    /// A device that nobody has used yet.
     ///
     /// # Errors
-    /// The stack refuses it.
-    pub async fn device(&self) -> anyhow::Result<Client> {
-        let (enrolled, identity) = self.stack.new_device().await?;
-        let id = enrolled.device_id.to_string();
-        let path = |name: &str| self.scratch.path().join(format!("{id}{name}"));
-        let files = (path(".pem"), path("-key.pem"));
-        fs::write(&files.0, &identity.certificate_chain_pem)?;
-        fs::write(&files.1, &identity.device_private_key_pem)?;
-        let cafile = self.operator.path("broker/root.pem");
-        Ok(Client { id, clean_session: true, cafile, identity: Some(files) })
+    /// There is none left.
+    pub fn device(&mut self) -> anyhow::Result<Client> {
+        self.devices.pop().context("no device is left")
     }
+}
+
+/// What the broker and its agent need besides: users, and ways to be told. Returns the agent's options.
+async fn prepare(kind: Kind, operator: &Operator) -> anyhow::Result<Vec<[String; 2]>> {
+    Ok(match kind {
+        Kind::Mosquitto => vec![
+            option("--acl", &operator.path("conf/acl")),
+            option("--pid-file", &operator.path("revocation/mosquitto.pid")),
+        ],
+        Kind::Rabbitmq => {
+            let management = free_port()?;
+            let file = operator.path("conf/rabbitmq.conf");
+            let port = format!("management.tcp.port = {management}");
+            let config = fs::read_to_string(&file)?;
+            fs::write(file, config.replace("management.tcp.port = 15672", &port))?;
+            operator.done("broker users rabbitmq --file users.json").await?;
+            fs::write(operator.path("credentials"), "agent:a password: for tests\n")?;
+            vec![
+                ["--management".into(), format!("http://127.0.0.1:{management}")],
+                option("--credentials", &operator.path("credentials")),
+            ]
+        }
+        Kind::Nats => {
+            operator.done("broker users nats --file users.conf").await?;
+            let (file, pid_file) =
+                (operator.path("conf/nats-server.conf"), operator.path("nats.pid"));
+            let config = fs::read_to_string(&file)?;
+            fs::write(file, format!("{config}\npid_file: \"{}\"\n", pid_file.display()))?;
+            vec![option("--users", &operator.path("users.conf")), option("--pid-file", &pid_file)]
+        }
+    })
+}
+
+async fn broker(
+    kind: Kind,
+    operator: &Operator,
+    directory: &Path,
+    port: u16,
+) -> anyhow::Result<Broker> {
+    let conf = operator.path("conf");
+    Ok(match kind {
+        Kind::Mosquitto => {
+            hand_over(directory).await?;
+            let certificates = operator.path("broker");
+            Broker::Mosquitto(Mosquitto::start_configured(&conf, &certificates, port).await?)
+        }
+        Kind::Rabbitmq => {
+            let broker = Rabbitmq::start(&conf, port).await?;
+            broker.import(&operator.path("users.json")).await?;
+            broker.ctl(&["add_user", "agent", "a password: for tests"]).await?;
+            broker.ctl(&["set_user_tags", "agent", "administrator"]).await?;
+            Broker::Rabbitmq(broker)
+        }
+        Kind::Nats => Broker::Nats(Nats::start(&conf, port).await?),
+    })
+}
+
+/// A device that has its identity.
+async fn device(stack: &Stack, root: &Path, folder: &Path) -> anyhow::Result<Client> {
+    let (enrolled, identity) = stack.new_device().await?;
+    let id = enrolled.device_id.to_string();
+    let path = |name: &str| folder.join(format!("{id}{name}"));
+    let files = (path(".pem"), path("-key.pem"));
+    fs::write(&files.0, &identity.certificate_chain_pem)?;
+    fs::write(&files.1, &identity.device_private_key_pem)?;
+    Ok(Client { id, clean_session: true, cafile: root.to_owned(), identity: Some(files) })
 }

@@ -1,10 +1,11 @@
-//! A device's MQTT 3.1.1 in this process, for what is measured in milliseconds: nothing is started, and
-//! only what the measurement needs is spoken.
+//! A device's MQTT 3.1.1 in this process, by TCP or WebSocket, for what is measured in milliseconds: nothing
+//! is started, and only what the measurement needs is spoken.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -13,12 +14,21 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::mqtt_session::Client;
+use crate::mqtt_session::{Client, Endpoint};
 
 /// A session. Dropping it ends the connection.
 pub struct Raw {
-    stream: TlsStream<TcpStream>,
+    transport: Transport,
+    /// What was read and is not a whole packet yet.
+    read: Vec<u8>,
+}
+
+enum Transport {
+    Tcp(Box<TlsStream<TcpStream>>),
+    WebSocket(Box<WebSocketStream<TlsStream<TcpStream>>>),
 }
 
 /// What a device connects with, read once.
@@ -53,21 +63,64 @@ impl Identity {
     ///
     /// # Errors
     /// Nobody listens there.
-    pub async fn connect(&self, port: u16) -> anyhow::Result<Option<Raw>> {
+    pub async fn connect(&self, endpoint: Endpoint) -> anyhow::Result<Option<Raw>> {
+        let (Endpoint::Tcp(port) | Endpoint::WebSocket(port, _)) = endpoint;
         let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1")?;
-        let Ok(stream) = self.connector.connect(name, tcp).await else { return Ok(None) };
-        let mut raw = Raw { stream };
         // In TLS 1.3 a refusal comes after the client's end of the handshake.
-        Ok(raw.open(&self.id).await.is_ok().then_some(raw))
+        let opened = async {
+            let stream = self.connector.connect(name, tcp).await?;
+            let transport = match endpoint {
+                Endpoint::Tcp(_) => Transport::Tcp(Box::new(stream)),
+                Endpoint::WebSocket(_, path) => Transport::upgrade(stream, port, path).await?,
+            };
+            let mut raw = Raw { transport, read: Vec::new() };
+            raw.open(&self.id).await?;
+            anyhow::Ok(raw)
+        };
+        Ok(opened.await.ok())
+    }
+}
+
+impl Transport {
+    /// MQTT 3.1.1, section 6.
+    async fn upgrade(stream: TlsStream<TcpStream>, port: u16, path: &str) -> anyhow::Result<Self> {
+        let mut request = format!("wss://127.0.0.1:{port}{path}").into_client_request()?;
+        request.headers_mut().insert("sec-websocket-protocol", "mqtt".parse()?);
+        let (stream, _) = client_async(request, stream).await?;
+        Ok(Self::WebSocket(Box::new(stream)))
+    }
+
+    async fn write(&mut self, packet: Vec<u8>) -> anyhow::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.write_all(&packet).await?;
+                stream.flush().await?;
+            }
+            Self::WebSocket(stream) => stream.send(Message::binary(packet)).await?,
+        }
+        Ok(())
+    }
+
+    /// Adds what comes next to `read`.
+    async fn read(&mut self, read: &mut Vec<u8>) -> anyhow::Result<()> {
+        match self {
+            Self::Tcp(stream) => ensure!(stream.read_buf(read).await? > 0, "it hung up"),
+            Self::WebSocket(stream) => match stream.next().await.context("it hung up")?? {
+                Message::Binary(octets) => read.extend_from_slice(&octets),
+                Message::Close(_) => bail!("it hung up"),
+                _ => {}
+            },
+        }
+        Ok(())
     }
 }
 
 impl Raw {
     async fn open(&mut self, id: &str) -> anyhow::Result<()> {
-        // Clean session, keep alive for a minute.
-        let body = [&[0, 4], b"MQTT".as_slice(), &[4, 2, 0, 60], &string(id)].concat();
+        // Clean session, and no word of being alive.
+        let body = [&[0, 4], b"MQTT".as_slice(), &[4, 2, 0, 0], &string(id)].concat();
         self.send(0x10, &body).await?;
         let (kind, body) = self.read().await?;
         ensure!(kind == 0x20 && body.get(1) == Some(&0), "CONNACK {body:?}");
@@ -111,18 +164,21 @@ impl Raw {
 
     async fn send(&mut self, kind: u8, body: &[u8]) -> anyhow::Result<()> {
         ensure!(body.len() < 128, "the length is one octet here");
-        let packet = [&[kind, body.len() as u8], body].concat();
-        self.stream.write_all(&packet).await?;
-        Ok(self.stream.flush().await?)
+        self.transport.write([&[kind, body.len() as u8], body].concat()).await
     }
 
     async fn read(&mut self) -> anyhow::Result<(u8, Vec<u8>)> {
-        let mut head = [0; 2];
-        self.stream.read_exact(&mut head).await?;
-        ensure!(head[1] < 128, "the length is one octet here");
-        let mut body = vec![0; head[1].into()];
-        self.stream.read_exact(&mut body).await?;
-        Ok((head[0], body))
+        loop {
+            if let [kind, length, rest @ ..] = self.read.as_slice() {
+                ensure!(*length < 128, "the length is one octet here");
+                if let Some(body) = rest.get(..usize::from(*length)) {
+                    let packet = (*kind, body.to_vec());
+                    self.read.drain(..body.len() + 2);
+                    return Ok(packet);
+                }
+            }
+            self.transport.read(&mut self.read).await?;
+        }
     }
 }
 

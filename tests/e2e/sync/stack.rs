@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::guarded::INTERVAL;
-use birthcert_tests::guarded_stack::GuardedStack;
+use birthcert_tests::guarded_stack::{GuardedStack, Kind};
 use birthcert_tests::mqtt_raw::Identity;
 use birthcert_tests::site::SOON;
 use tokio::time::sleep;
@@ -14,11 +14,12 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
 }
 
 async fn a_revoked_device_is_out_and_one_on_hold_comes_back() -> anyhow::Result<()> {
-    let (guarded, agent) = GuardedStack::start(INTERVAL).await?;
-    let (alice, bob) = (guarded.device().await?, guarded.device().await?);
+    let (mut guarded, agent) = GuardedStack::start(Kind::Mosquitto, INTERVAL, 2).await?;
+    let [tcp, _] = guarded.endpoints();
+    let (alice, bob) = (guarded.device()?, guarded.device()?);
     let (alices, bobs) = (Identity::of(&alice)?, Identity::of(&bob)?);
     let topic = format!("devices/{}/up", alice.id);
-    let mut session = alices.connect(guarded.port).await?.context("alice is let in")?;
+    let mut session = alices.connect(tcp).await?.context("alice is let in")?;
     session.subscribe(&topic).await?;
     ensure!(session.comes_back(&topic, "first", SOON).await?);
 
@@ -28,15 +29,15 @@ async fn a_revoked_device_is_out_and_one_on_hold_comes_back() -> anyhow::Result<
     while session.comes_back(&topic, "still", Duration::from_millis(200)).await? {
         ensure!(Instant::now() < end, "its session goes on");
     }
-    while alices.connect(guarded.port).await?.is_some() {
+    while alices.connect(tcp).await?.is_some() {
         ensure!(Instant::now() < end, "it is still let in");
     }
-    ensure!(bobs.connect(guarded.port).await?.is_some(), "another is not let in");
+    ensure!(bobs.connect(tcp).await?.is_some(), "another is not let in");
 
     guarded.operator.run(&format!("device release-hold {} --yes", alice.id)).await?.done()?;
     let end = Instant::now() + SOON;
     loop {
-        if let Some(mut session) = alices.connect(guarded.port).await? {
+        if let Some(mut session) = alices.connect(tcp).await? {
             session.subscribe(&topic).await?;
             if session.comes_back(&topic, "again", Duration::from_millis(200)).await? {
                 break;
