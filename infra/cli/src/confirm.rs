@@ -46,6 +46,11 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
+    /// Whether this is no dry run.
+    pub(crate) fn is_given(&self) -> bool {
+        self.yes
+    }
+
     /// Whether to go on; if not, prints `plan`.
     pub(crate) fn given(&self, output: Format, plan: Plan) -> anyhow::Result<bool> {
         if !self.yes {

@@ -29,7 +29,7 @@ impl Plan {
 
     /// What should be known before saying yes.
     #[must_use]
-    pub(crate) fn remarks(mut self, remarks: Vec<String>) -> Self {
+    pub(crate) fn remarks(mut self, remarks: impl IntoIterator<Item = String>) -> Self {
         self.remarks.extend(remarks);
         self
     }

@@ -10,6 +10,7 @@ mod root;
 mod root_crl;
 mod stack;
 mod subordinate;
+mod succession;
 mod token;
 mod usage;
 
@@ -27,6 +28,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         foreign::tests(),
         stack::tests(),
         subordinate::tests(),
+        succession::tests(),
         project::tests(),
         token::tests(),
         list::tests(),

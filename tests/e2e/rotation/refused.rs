@@ -5,15 +5,22 @@ use birthcert::authority::AuthorityRecord;
 use birthcert::clock::Timestamp;
 use birthcert::csr::VerifiedCsr;
 use birthcert::profile::Usage;
+use birthcert::store::PublishedCrl;
 use birthcert_cli::ceremony;
 use birthcert_cli::root::{NewRoot, Root, RootKey, Subordinate};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, YEAR, subordinate};
+use birthcert_tests::proxy::Fault;
 
 use super::{expect, hand_in, prepared, start};
 
 pub(super) fn tests() -> Vec<crate::Paired> {
-    crate::paired![what_could_not_issue, what_is_no_successor, what_its_status_does_not_allow]
+    crate::paired![
+        what_could_not_issue,
+        what_is_no_successor,
+        what_its_status_does_not_allow,
+        a_switch_to_a_ca_without_a_list,
+    ]
 }
 
 const DAY: u64 = 24 * 60 * 60;
@@ -155,4 +162,50 @@ async fn what_its_status_does_not_allow(
     }
     operator.refused("ca activate --name device --key x", 2, &["--usage"]).await?;
     prepared(&env, &operator, "device-2").await.map(drop)
+}
+
+/// Brokers that want a CRL would turn new devices away.
+async fn a_switch_to_a_ca_without_a_list(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let (env, operator) = start(counterparties, pair).await?;
+    prepared(&env, &operator, "device-2").await?;
+    let asked = env.store.crl_requests().await?;
+    ensure!(asked == [("device-2".to_owned(), 1)], "{asked:?}");
+    // Nobody publishes: then there is nothing to wait for.
+    let activate = "ca activate --name device-2";
+    let rehearsed = operator.json(activate).await?;
+    ensure!(!rehearsed["remarks"].to_string().contains("no CRL of device-2"), "{rehearsed}");
+
+    let now = Timestamp::now();
+    let list =
+        PublishedCrl { number: 1, at: now, next_update: now.plus(DAY), entries: 0, bytes: 1 };
+    env.store.record_crl("device", &list).await?;
+    let why = ["no CRL of device-2", "one of device", "crl publish --ca device-2", "--without-crl"];
+    for more in ["", " --yes"] {
+        operator.refused(&format!("{activate}{more}"), 4, &why).await?;
+    }
+    let rehearsed = operator.done(&format!("{activate} --without-crl")).await?;
+    ensure!(rehearsed.contains("Note: there is no CRL of device-2"), "{rehearsed}");
+    expect(&operator, &[AT_FIRST[0], ("device-2", "prepared"), AT_FIRST[1]]).await?;
+    operator.done(&format!("{activate} --without-crl --yes")).await?;
+    // Back again, to one that has a list.
+    operator.done("ca activate --name device --yes").await?;
+
+    let past = PublishedCrl { next_update: now.minus(1), ..list };
+    env.store.record_crl("device-2", &past).await?;
+    operator.refused(activate, 4, &why).await?;
+    env.store.record_crl("device-2", &PublishedCrl { number: 2, ..list }).await?;
+    operator.done(&format!("{activate} --yes")).await?;
+
+    // What is done is done, and the publisher may be asked by the same again.
+    env.dynamodb.fail("UpdateItem", Fault::Away);
+    let late = ["it is on record", "within the hour", "birthcert crl publish"];
+    operator.refused(&format!("{activate} --yes"), 1, &late).await?;
+    env.dynamodb.mend();
+    let asked = env.store.crl_requests().await?;
+    operator.done(&format!("{activate} --yes")).await?;
+    ensure!(env.store.crl_requests().await? != asked, "{asked:?}");
+    Ok(())
 }

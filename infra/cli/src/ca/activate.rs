@@ -11,7 +11,7 @@ use birthcert::{
 use serde::Serialize;
 
 use super::{candidate::Candidate, chain::reviewed};
-use crate::{Context, confirm::Consent, exit::Stop, plan::Plan, succession::Known};
+use crate::{Context, confirm::Consent, crl, exit::Stop, plan::Plan, succession::Known};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +31,10 @@ Functions that run follow within a minute. The same again changes nothing.";
 pub(crate) struct ActivateCommand {
     #[command(flatten)]
     candidate: Candidate,
+    /// Switch although the new one has no CRL yet, while the active one has: brokers that want one turn
+    /// away what the new one issues.
+    #[arg(long, requires = "name")]
+    without_crl: bool,
     #[command(flatten)]
     consent: Consent,
 }
@@ -80,6 +84,9 @@ impl ActivateCommand {
         let active = known.active(record.name.usage()).map(|it| &it.record.name);
         if status == Some(AuthorityStatus::Active) {
             let authority = Authority::try_from(record)?;
+            if self.consent.is_given() {
+                crl::request(context, authority.name()).await?;
+            }
             return print(context, &authority, Activation::Already, None);
         }
         if let Some(active) = active.filter(|_| !is_by_name) {
@@ -91,6 +98,10 @@ impl ActivateCommand {
         }
         let authority = known.check(&context.kms, record, context.now).await?;
         let name = authority.name();
+        let remark = match active {
+            Some(active) => self.without_list(context, name, active).await?,
+            None => None,
+        };
 
         let mut plan = Plan::new();
         if status.is_none() {
@@ -100,7 +111,7 @@ impl ActivateCommand {
         if let Some(active) = active {
             plan = plan.step(format!("retire the CA {:?}, in the same write", active.as_str()));
         }
-        let plan = reviewed(plan, &authority, context.now)?;
+        let plan = reviewed(plan.remarks(remark), &authority, context.now)?;
         if !self.consent.given(context.output, plan)? {
             return Ok(());
         }
@@ -108,7 +119,36 @@ impl ActivateCommand {
             context.store.prepare_authority(authority.record()).await?;
         }
         let activation = context.store.activate_authority(name, active, context.now).await?;
+        crl::request(context, name).await?;
         print(context, &authority, activation, active)
+    }
+}
+
+impl ActivateCommand {
+    /// What should be known of a switch from a CA with a CRL to one without.
+    ///
+    /// # Errors
+    /// When that is not what the operator asks for; or when the store is away.
+    async fn without_list(
+        &self,
+        context: &Context,
+        name: &AuthorityName,
+        active: &AuthorityName,
+    ) -> anyhow::Result<Option<String>> {
+        let (new, old) = tokio::try_join!(
+            context.store.crl_state(name.as_str()),
+            context.store.crl_state(active.as_str()),
+        )?;
+        if crl::is_good(&new, context.now) || !crl::is_good(&old, context.now) {
+            return Ok(None);
+        }
+        let text =
+            format!("there is no CRL of {name} that is good now, and there is one of {active}");
+        if self.without_crl {
+            return Ok(Some(format!("{text}: brokers that want one turn away what {name} issues")));
+        }
+        let way_out = format!("wait for it with birthcert crl publish --ca {name}");
+        Err(Stop::Refused(format!("{text}: {way_out}, or give --without-crl")).into())
     }
 }
 

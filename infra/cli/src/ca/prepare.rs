@@ -3,11 +3,11 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use birthcert::authority::{AuthorityName, AuthorityStatus};
+use birthcert::authority::{Authority, AuthorityName, AuthorityStatus};
 use serde::Serialize;
 
 use super::{candidate::Candidate, chain::reviewed};
-use crate::{Context, confirm::Consent, plan::Plan, succession::Known};
+use crate::{Context, confirm::Consent, crl, plan::Plan, succession::Known};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -60,11 +60,15 @@ impl PrepareCommand {
             let table = context.store.table_name();
             let step =
                 format!("record the CA {:?} as prepared, in the table {table}", name.as_str());
-            let plan = reviewed(Plan::new().step(step), &authority, context.now)?;
+            let plan = Plan::new().step(step).remarks(unlike_the_active(&known, &authority));
+            let plan = reviewed(plan, &authority, context.now)?;
             if !self.consent.given(context.output, plan)? {
                 return Ok(());
             }
             context.store.prepare_authority(authority.record()).await?;
+        }
+        if self.consent.is_given() {
+            crl::request(context, name).await?;
         }
         context.output.print(&Prepared {
             name: name.clone(),
@@ -75,4 +79,14 @@ impl PrepareCommand {
             not_after: certificate.not_after().to_string(),
         })
     }
+}
+
+/// What the CA that issues has, and this one would not have for as long as it lives.
+fn unlike_the_active(known: &Known, authority: &Authority) -> Option<String> {
+    let active = &known.active(authority.name().usage())?.record;
+    let url = active.crl_url.as_ref().filter(|_| authority.record().crl_url.is_none())?;
+    Some(format!(
+        "what it issues will name no CRL, as there is no --crl-url; what {} issues names {url}",
+        active.name
+    ))
 }

@@ -14,7 +14,7 @@ use super::{
     request::{Key, make_request},
 };
 use crate::{
-    Context, confirm::Consent, plan::Plan, succession::put_to_use, transcript::Transcript,
+    Context, confirm::Consent, crl, plan::Plan, succession::put_to_use, transcript::Transcript,
 };
 
 #[derive(clap::Args)]
@@ -72,6 +72,7 @@ impl SubordinateCommand {
             created_at: now,
         };
         let activation = put_to_use(&context.store, &context.kms, record.clone(), now).await?;
+        crl::request(context, &record.name).await?;
         print(context, &Authority::try_from(record)?, activation, None)
     }
 }

@@ -5,7 +5,10 @@ mod request;
 mod status;
 
 use birthcert::authority::AuthorityRecord;
-pub(crate) use request::Requests;
+pub(crate) use {
+    request::{Requests, request},
+    status::is_good,
+};
 
 use crate::{Context, exit::Stop};
 

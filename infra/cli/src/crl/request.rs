@@ -1,15 +1,21 @@
-//! Asking the publisher for new lists, by whatever revokes or releases.
+//! Asking the publisher for new lists, by whatever changes what is in them.
 
 use std::{cell::Cell, time::Duration};
 
 use anyhow::Context as _;
-use birthcert::{clock::Timestamp, profile::Usage, store::KnownAuthority};
+use birthcert::{
+    authority::AuthorityName, clock::Timestamp, profile::Usage, store::KnownAuthority,
+};
 use tokio::time::Instant;
 
 use crate::Context;
 
 /// While many devices are revoked, the first of them need not wait for the last.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// For an operator whose change is done, when the publisher could not be told.
+const LATE: &str = "it is on record, but no new CRL could be asked for: it comes within the hour, or run \
+                    birthcert crl publish";
 
 /// Requests for the lists of the CAs of one usage.
 pub(crate) struct Requests<'a> {
@@ -39,14 +45,20 @@ impl<'a> Requests<'a> {
     /// # Errors
     /// When the store is away.
     pub(crate) async fn ask(&self) -> anyhow::Result<()> {
-        let late = "it is on the ledger, but no new CRL could be asked for: it comes within the hour, or \
-                    run birthcert crl publish";
-        let store = &self.context.store;
-        for KnownAuthority { record, .. } in store.authorities().await.context(late)? {
+        for KnownAuthority { record, .. } in self.context.store.authorities().await.context(LATE)? {
             if record.name.usage() == self.usage {
-                store.request_crl(record.name.as_str(), Timestamp::now()).await.context(late)?;
+                request(self.context, &record.name).await?;
             }
         }
         Ok(())
     }
+}
+
+/// Asks for a list of one CA, with which its certificate is published, and how all CAs stand: verifiers
+/// learn of a new one by that.
+///
+/// # Errors
+/// When the store is away.
+pub(crate) async fn request(context: &Context, ca: &AuthorityName) -> anyhow::Result<()> {
+    context.store.request_crl(ca.as_str(), Timestamp::now()).await.context(LATE).map(drop)
 }

@@ -101,6 +101,11 @@ impl fmt::Display for Lists {
     }
 }
 
+/// Whether the last list that was published is good now.
+pub(crate) fn is_good(state: &CrlState, now: Timestamp) -> bool {
+    state.published.is_some_and(|published| published.next_update >= now)
+}
+
 /// Prints how the lists stand.
 pub(super) async fn run(of: Of, context: &Context) -> anyhow::Result<()> {
     let requests = context.store.crl_requests().await?;
@@ -108,7 +113,7 @@ pub(super) async fn run(of: Of, context: &Context) -> anyhow::Result<()> {
     for record in of.authorities(context).await? {
         let ca = record.name.to_string();
         let state = context.store.crl_state(&ca).await?;
-        if state.published.is_none_or(|published| published.next_update < now) {
+        if !is_good(&state, now) {
             bad.push(ca.clone());
         }
         let asked = requests.iter().find(|(name, _)| *name == ca).map_or(0, |(_, count)| *count);
