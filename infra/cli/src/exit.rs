@@ -1,8 +1,9 @@
 //! How a command ends, for the scripts that call it.
 
-use std::{error::Error as _, io, process::ExitCode};
+use std::{error::Error as _, fmt, io, process::ExitCode};
 
 use birthcert::Error;
+use clap::{CommandFactory as _, error::ErrorKind};
 
 /// For `--help`.
 pub(crate) const CODES: &str = "\
@@ -27,6 +28,11 @@ pub(crate) enum Stop {
     /// Some of many things failed.
     #[error("{0}")]
     Partial(String),
+}
+
+/// A command line that is wrong, as only its meaning shows.
+pub(crate) fn usage(text: impl fmt::Display) -> anyhow::Error {
+    crate::Arguments::command().error(ErrorKind::InvalidValue, text).into()
 }
 
 /// Tells the operator what went wrong, and returns the code to exit with.

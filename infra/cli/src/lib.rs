@@ -18,6 +18,7 @@ mod files;
 mod listing;
 mod moment;
 mod output;
+mod place;
 mod plan;
 mod progress;
 mod project;
@@ -46,18 +47,8 @@ use output::Format;
 AWS is reached as the AWS CLI reaches it: region, credentials and endpoints come from the environment \
 and from ~/.aws. For a stack on this machine: eval \"$(birthcert-local env --data DIR)\"", exit::CODES))]
 pub struct Arguments {
-    /// The DynamoDB table.
-    #[arg(long, global = true, env = "BIRTHCERT_TABLE", default_value = "birthcert")]
-    table: String,
-    /// The CloudFormation stack that was deployed, to take the table's name from its outputs.
-    #[arg(
-        long,
-        global = true,
-        env = "BIRTHCERT_STACK",
-        value_name = "NAME",
-        conflicts_with = "table"
-    )]
-    stack: Option<String>,
+    #[command(flatten)]
+    place: place::Place,
     /// Text for people, or JSON or CSV for programs.
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
@@ -120,7 +111,7 @@ impl Context {
 /// # Errors
 /// What went wrong, for the operator.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { table, stack, output, command } = arguments;
+    let Arguments { place, output, command } = arguments;
     let now = Timestamp::now();
     let command = match command {
         // The root's part of the ceremony happens on a machine without network.
@@ -139,11 +130,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         clap_complete::generate(shell, &mut Arguments::command(), "birthcert", &mut script);
         return Ok(std::io::stdout().write_all(&script)?);
     }
+    let place = place.or_of_environment()?;
     let config = aws::config().await?;
-    let table = match stack {
-        Some(stack) => stack::table(&config, &stack).await?,
-        None => table,
-    };
+    let table = place.table(&config).await?;
     let store = Store::new(aws_sdk_dynamodb::Client::new(&config), table);
     let context = Context { store, kms: aws_sdk_kms::Client::new(&config), output, now };
     match command {

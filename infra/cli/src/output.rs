@@ -5,9 +5,10 @@ use std::{
     io::{self, Write},
 };
 
-use clap::{CommandFactory, error::ErrorKind};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::exit::usage;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -45,8 +46,7 @@ impl Format {
     }
 
     fn no_csv() -> anyhow::Error {
-        let text = "--output csv is for device list, device find, token list and token devices";
-        crate::Arguments::command().error(ErrorKind::ArgumentConflict, text).into()
+        usage("--output csv is for device list, device find, token list and token devices")
     }
 }
 

@@ -35,6 +35,16 @@ async fn a_stacks_outputs_name_the_table() -> anyhow::Result<()> {
     operator
         .refused(&format!("--stack fleet --table {TABLE} project list"), 2, &["--table"])
         .await?;
+
+    // What was given counts, whatever the shell's environment has.
+    let operator = operator.with("BIRTHCERT_TABLE", "another");
+    ensure!(operator.done("--stack fleet project list").await? == listed);
+    ensure!(operator.done(&format!("project list --table {TABLE}")).await? == listed);
+    let both = ["BIRTHCERT_TABLE", "BIRTHCERT_STACK", "unset", "--table", "--stack"];
+    operator.refused("project list", 2, &both).await?;
+    operator.done("completions bash").await?;
+
+    let operator = operator.without("BIRTHCERT_TABLE");
     let nobody = operator.with("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:1");
     nobody.refused("project list", 1, &["cannot look up the stack fleet"]).await
 }

@@ -5,13 +5,12 @@ use birthcert::{
     label::Label,
     store::{CertificateStatus, DeviceRecord, LedgerEntry, Owner},
 };
-use clap::{CommandFactory, error::ErrorKind};
 use serde::Serialize;
 
 use super::selection::{Filters, Selection};
 use crate::{
     Context,
-    exit::Stop,
+    exit::{Stop, usage},
     listing::{Listing, Row},
     progress,
 };
@@ -143,7 +142,7 @@ impl FindCommand {
         });
         match by {
             By::Id => {
-                let id = self.what.parse().map_err(|error| usage(format!("{error}")))?;
+                let id = self.what.parse().map_err(usage)?;
                 let found = device(context, id, None).await?;
                 list(context, found.into_iter().collect(), format!("device {id}"))
             }
@@ -168,7 +167,7 @@ impl FindCommand {
 
     async fn by_label(self, context: &Context) -> anyhow::Result<()> {
         let project = self.project.ok_or_else(|| {
-            usage("--project, or BIRTHCERT_PROJECT, is needed to look for a label".into())
+            usage("--project, or BIRTHCERT_PROJECT, is needed to look for a label")
         })?;
         let filters = Filters::of_label(self.what.clone());
         let mut selection = Selection::new(context, project, filters, false, None).await?;
@@ -222,10 +221,6 @@ pub(super) fn serial_number(text: &str) -> Option<String> {
     let text = text.trim().trim_start_matches("0x").replace([':', ' '], "").to_ascii_lowercase();
     let is_serial = text.len() == SERIAL_DIGITS && text.bytes().all(|it| it.is_ascii_hexdigit());
     is_serial.then_some(text)
-}
-
-fn usage(text: String) -> anyhow::Error {
-    crate::Arguments::command().error(ErrorKind::InvalidValue, text).into()
 }
 
 #[cfg(test)]

@@ -9,10 +9,14 @@ use std::{
 
 use anyhow::Context as _;
 use birthcert::id::{DeviceId, ProjectId};
-use clap::{CommandFactory, error::ErrorKind};
 
 use super::selection::{Filters, Selection};
-use crate::{Context, confirm::Confirm, exit::Stop, progress};
+use crate::{
+    Context,
+    confirm::Confirm,
+    exit::{Stop, usage},
+    progress,
+};
 
 /// One device, or many.
 #[derive(clap::Args)]
@@ -64,10 +68,9 @@ impl Targets {
         if let Some(file) = &self.file {
             return read(file);
         }
-        let project = self.project.ok_or_else(|| {
-            let text = "--project, or BIRTHCERT_PROJECT, is needed to choose devices";
-            crate::Arguments::command().error(ErrorKind::MissingRequiredArgument, text)
-        })?;
+        let project = self
+            .project
+            .ok_or_else(|| usage("--project, or BIRTHCERT_PROJECT, is needed to choose devices"))?;
         let filters = self.filters.unwrap_or_default();
         let mut selection = Selection::new(context, project, filters, false, None).await?;
         let progress = progress::counter("devices chosen");
