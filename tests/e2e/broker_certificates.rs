@@ -146,6 +146,7 @@ async fn the_names_of_a_request_are_shown_before_they_are_taken() -> anyhow::Res
     let issue = "broker issue --directory b --sans-from-csr --csr";
     let before = stack.signed_besides_lists().await?;
     let unseen = operator.run(&format!("{issue} good.pem")).await?;
+    ensure!(unseen.code() == Some(4), "{:?}", unseen.code());
     ensure!(unseen.stderr().contains("mqtt.example.com, 192.0.2.1, 2001:db8::1"));
     ensure!(unseen.stderr().contains("--yes"), "{}", unseen.stderr());
     for (name, why) in [("none", "asks for no names"), ("mail", "neither"), ("wild", "neither")] {
@@ -177,9 +178,9 @@ async fn a_client_has_another_ca_and_never_a_devices_name() -> anyhow::Result<()
     let device = format!("dev_{}", "0".repeat(22));
     for name in [device.as_str(), "dev_x", "+", "#", "a/b", "*", ">", "a_b", "$SYS"] {
         let refused = format!("{issue} {name} --directory x");
-        operator.refused(&refused, 1, &["neither a DNS name nor an IP address"]).await?;
+        operator.refused(&refused, 2, &["neither a DNS name nor an IP address"]).await?;
     }
-    operator.refused(&format!("{issue} a --peer --directory x"), 1, &["needs a DNS name"]).await?;
+    operator.refused(&format!("{issue} a --peer --directory x"), 2, &["needs a DNS name"]).await?;
     ensure!(stack.signed_besides_lists().await? == before, "something was signed");
 
     operator.done(&format!("{issue} bridge.example.com --directory c")).await?;

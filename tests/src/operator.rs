@@ -219,6 +219,11 @@ impl Operator {
 }
 
 impl Ran {
+    /// How it ended, unless by a signal.
+    pub fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// What it said beside its answer.
     pub fn stderr(&self) -> &str {
         &self.stderr

@@ -7,7 +7,9 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
+
+use crate::exit::Stop;
 
 /// A text file.
 ///
@@ -23,8 +25,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
 /// # Errors
 /// When it does exist.
 pub(crate) fn expect_new(path: &Path) -> anyhow::Result<()> {
-    ensure!(!path.exists(), "{} exists already and is never overwritten", path.display());
-    Ok(())
+    // Nor does a link that leads nowhere give way to a file.
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let text = format!("{} exists already and is never overwritten", path.display());
+    Err(Stop::Refused(text).into())
 }
 
 /// Writes a file that must not exist yet.

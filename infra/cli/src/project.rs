@@ -15,7 +15,7 @@ use birthcert::{
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use serde::Serialize;
 
-use crate::{Context, output::Table};
+use crate::{Context, exit::usage, output::Table};
 use view::ProjectView;
 
 #[derive(clap::Subcommand)]
@@ -93,8 +93,9 @@ impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::Create(command) => {
-                let policy = Policy::try_from(command.policy.terms(Policy::default().into()))?;
-                policy.check(context.now)?;
+                let terms = command.policy.terms(Policy::default().into());
+                let policy = Policy::try_from(terms).map_err(usage)?;
+                policy.check(context.now).map_err(usage)?;
                 let project = ProjectRecord {
                     project_id: ProjectId::generate(&mut UnwrapErr(SysRng)),
                     name: command.name,

@@ -80,7 +80,7 @@ async fn a_broker_certificate_that_cannot_be_written_is_not_signed() -> anyhow::
         fs::create_dir(operator.path(&folder))?;
         fs::write(operator.path(&format!("{folder}/{file}")), "precious")?;
         let issue = format!("broker issue --dns localhost --directory {folder}");
-        operator.refused(&issue, 1, &[file, "never overwritten"]).await?;
+        operator.refused(&issue, 4, &[file, "never overwritten"]).await?;
     }
     fs::write(operator.path("file"), "no folder")?;
     let issue = "broker issue --dns localhost --directory file/broker";
@@ -117,10 +117,10 @@ async fn brokers_have_proper_names() -> anyhow::Result<()> {
     ] {
         let dns = format!("--dns={name}");
         let ran = operator.run_with(&["broker", "issue", &dns, "--directory", "b"]).await?;
-        ran.refused(1, &["is no DNS name"])?;
+        ran.refused(2, &["--dns", "is no DNS name"])?;
     }
     let twice = "broker issue --dns a.example --ip ::1 --ip 0:0::1 --directory b";
-    operator.run(twice).await?.refused(1, &["given twice"])?;
+    operator.run(twice).await?.refused(2, &["given twice"])?;
     for wrong in ["--ip localhost", "--ip 300.1.1.1", "--dns a --days 398", "--dns a --days 0", ""]
     {
         operator.refused(&format!("broker issue --directory b {wrong}"), 2, &[]).await?;

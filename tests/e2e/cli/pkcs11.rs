@@ -144,7 +144,7 @@ async fn a_key_that_is_in_the_token_already() -> anyhow::Result<()> {
         operator.refused(&line, 4, &["there is a key \"root\"", "--existing-key"]).await?;
     }
     operator
-        .refused(&make("root", "--existing-key --yes"), 1, &["root.pem exists already"])
+        .refused(&make("root", "--existing-key --yes"), 4, &["root.pem exists already"])
         .await?;
 
     // An interruption between key and certificate.

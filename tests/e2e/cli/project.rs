@@ -34,7 +34,7 @@ async fn projects() -> anyhow::Result<()> {
         ("--issuance-limit 0", "1 at least"),
         ("--not-after-cap 2020-01-01", "is past"),
     ] {
-        operator.refused(&format!("project create --name bad {numbers}"), 1, &[words]).await?;
+        operator.refused(&format!("project create --name bad {numbers}"), 2, &[words]).await?;
     }
     for numbers in [
         "--validity-days -1",
@@ -132,7 +132,7 @@ async fn policies() -> anyhow::Result<()> {
         ("--not-after-cap 2020-01-01", "is past"),
         ("--grace-hours 8761 --name other", "8760 hours at most"),
     ] {
-        operator.refused(&format!("{update} {options}"), 1, &[words]).await?;
+        operator.refused(&format!("{update} {options}"), 2, &[words]).await?;
     }
     for options in ["", "--organization x --no-organization", "--key-kinds x"] {
         operator.refused(&format!("{update} {options}"), 2, &[]).await?;

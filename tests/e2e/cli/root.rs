@@ -55,12 +55,12 @@ async fn a_root_is_never_overwritten() -> anyhow::Result<()> {
     let operator = Operator::offline()?;
     operator.makes_root().await?;
     let again = "ca root --directory root --passphrase-file passphrase --yes";
-    operator.refused(again, 1, &["exists already and is never overwritten"]).await?;
+    operator.refused(again, 4, &["exists already and is never overwritten"]).await?;
     // A certificate that lost its key gets no other: the halves would not belong together.
     fs::create_dir(operator.path("half"))?;
     fs::copy(operator.path("root/root.pem"), operator.path("half/root.pem"))?;
     let again = "ca root --directory half --passphrase-file passphrase --yes";
-    operator.refused(again, 1, &["root.pem", "never overwritten"]).await?;
+    operator.refused(again, 4, &["root.pem", "never overwritten"]).await?;
     ensure!(!operator.path("half/root-key.pem").exists());
     Ok(())
 }
@@ -126,5 +126,5 @@ async fn a_dry_run_shows_the_root_and_makes_none() -> anyhow::Result<()> {
         .await?
         .refused(1, &["1 to 64 characters"])?;
     operator.makes_root().await?;
-    operator.refused(make, 1, &["exists already and is never overwritten"]).await
+    operator.refused(make, 4, &["exists already and is never overwritten"]).await
 }

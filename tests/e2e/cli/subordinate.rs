@@ -67,7 +67,7 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
     let key_arn = requested["key_arn"].as_str().context("an ARN")?;
     ensure!(key_arn.starts_with("arn:aws:kms:us-east-1:"), "{requested}");
     let again = "ca request --usage device --csr device.csr --yes";
-    requester.refused(again, 1, &["device.csr exists already"]).await?;
+    requester.refused(again, 4, &["device.csr exists already"]).await?;
     // It goes on with the key it has.
     let again = requester.json("ca request --usage device --csr again.csr --yes").await?;
     ensure!(again["key_arn"] == key_arn, "{again} instead of {key_arn}");
@@ -81,7 +81,7 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
                    --passphrase-file passphrase --organization Thistle --valid-years 40 \
                    --root-crl-url http://crl.example.com/root.crl --yes";
     ceremony.done(certify).await?;
-    ceremony.refused(certify, 1, &["device.pem exists already"]).await?;
+    ceremony.refused(certify, 4, &["device.pem exists already"]).await?;
     let (certificate, root) = (ceremony.read("device.pem")?, ceremony.read("root/root.pem")?);
     check_subordinate(&certificate, &root, CLIENTS).await?;
     let text = openssl::text(&certificate).await?;
@@ -340,8 +340,8 @@ async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
         ensure!(draft.get(field).is_none() && final_one[field].is_string(), "{field}: {draft}");
     }
     // What would fail fails in the dry run.
-    operator.refused(certify, 1, &["device.pem exists already"]).await?;
-    operator.refused(request, 1, &["device.csr exists already"]).await?;
+    operator.refused(certify, 4, &["device.pem exists already"]).await?;
+    operator.refused(request, 4, &["device.csr exists already"]).await?;
     operator.done(&format!("{activate} --yes")).await?;
     operator.refused(subordinate, 4, &["there is a CA named device already"]).await?;
     let said = operator.done(activate).await?;

@@ -29,6 +29,10 @@ async fn tokens_enroll_as_they_are_told() -> anyhow::Result<()> {
     enrolls(&capped).await?;
     refused(&capped, 403, "device-cap-reached").await?;
 
+    let ranges: String = (0..=100).map(|it| format!(" --allow-from 192.0.2.{it}")).collect();
+    let many = format!("token create {ranges}");
+    operator.refused(&many, 2, &["100"]).await?;
+
     let (id, token) = create("").await?;
     let paused = operator.done(&format!("token pause {id}")).await?;
     ensure!(paused.trim_end() == format!("{id} is paused"), "{paused}");

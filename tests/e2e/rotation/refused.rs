@@ -122,7 +122,7 @@ async fn what_is_no_successor(counterparties: &Counterparties, pair: Pair) -> an
         operator.refused(&prepare, 2, &["a CA's name is device, server or service"]).await?;
     }
     let prepare = format!("ca prepare {files} --name server-2");
-    operator.refused(&prepare, 1, &["no name of a CA for --usage device"]).await?;
+    operator.refused(&prepare, 2, &["no name of a CA for --usage device"]).await?;
     expect(&operator, &AT_FIRST).await
 }
 

@@ -26,7 +26,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::files::{create, write_new};
+use crate::files::{create, expect_new, write_new};
 
 const CURRENT: &str = "current";
 const TURNED: &str = ".current";
@@ -91,12 +91,7 @@ impl Directory {
     /// Before anything is signed; that nothing is overwritten holds without this check too.
     pub(super) fn expect_free(&self, names: Names) -> anyhow::Result<()> {
         for file in [names.key, names.chain, ROOT, CURRENT] {
-            let path = self.file(file);
-            ensure!(
-                path.symlink_metadata().is_err(),
-                "{} exists already and is never overwritten",
-                path.display()
-            );
+            expect_new(&self.file(file))?;
         }
         Ok(())
     }

@@ -2,12 +2,11 @@
 
 use std::{
     fmt, fs,
-    io::{self, IsTerminal as _, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use birthcert::{
     Issuer,
     authority::Authority,
@@ -25,14 +24,14 @@ use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
 use super::directory::{CLIENT, Directory, Names, ROOT, SERVER, Staged};
-use crate::Context;
+use crate::{Context, confirm::Confirm, exit::usage};
 
 #[derive(clap::Args)]
 pub(crate) struct IssueCommand {
     /// A DNS name by which clients reach the broker. Can be given several times.
-    #[arg(long = "dns", value_name = "NAME")]
+    #[arg(long = "dns", value_name = "NAME", value_parser = dns_name)]
     #[arg(required_unless_present_any = ["ip_addresses", "sans_from_csr"])]
-    dns_names: Vec<String>,
+    dns_names: Vec<Host>,
     /// An IP address by which clients reach the broker. Can be given several times.
     #[arg(long = "ip", value_name = "ADDRESS")]
     ip_addresses: Vec<IpAddr>,
@@ -49,11 +48,11 @@ pub(crate) struct IssueCommand {
 #[derive(clap::Args)]
 pub(crate) struct IssueClientCommand {
     /// Its common name, a DNS name or an IP address: what brokers compare or take for a user name.
-    #[arg(long, value_name = "NAME")]
-    common_name: String,
+    #[arg(long, value_name = "NAME", value_parser = common_name)]
+    common_name: Host,
     /// A DNS name of the service. Can be given several times.
-    #[arg(long = "dns", value_name = "NAME")]
-    dns_names: Vec<String>,
+    #[arg(long = "dns", value_name = "NAME", value_parser = dns_name)]
+    dns_names: Vec<Host>,
     /// An address of the service. Can be given several times.
     #[arg(long = "ip", value_name = "ADDRESS")]
     ip_addresses: Vec<IpAddr>,
@@ -105,26 +104,20 @@ impl IssueCommand {
         let csr = self.how.csr()?;
         let names = match &csr {
             Some(csr) if self.sans_from_csr => requested(csr, self.yes)?,
-            _ => hosts(&self.dns_names, &self.ip_addresses)?,
+            _ => hosts(&self.dns_names, &self.ip_addresses),
         };
         let common_name = names.first().context("a broker needs a name or an address")?.clone();
-        let service = Service::new(Role::Server, common_name, names)?;
+        let service = Service::new(Role::Server, common_name, names);
+        let service = if self.sans_from_csr { service? } else { service.map_err(usage)? };
         self.how.run(context, &service, csr, SERVER).await
     }
 }
 
 impl IssueClientCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let common_name: Host = self.common_name.parse().map_err(|_| {
-            anyhow!(
-                "{:?} is neither a DNS name nor an IP address. A service's name is one of them, so \
-                 that it can never be a device's id, nor a wildcard in a broker's access rules",
-                self.common_name
-            )
-        })?;
         let role = if self.peer { Role::Peer } else { Role::Client };
-        let names = hosts(&self.dns_names, &self.ip_addresses)?;
-        let service = Service::new(role, common_name, names)?;
+        let names = hosts(&self.dns_names, &self.ip_addresses);
+        let service = Service::new(role, self.common_name.clone(), names).map_err(usage)?;
         self.how.run(context, &service, self.how.csr()?, CLIENT).await
     }
 }
@@ -219,15 +212,22 @@ pub(super) fn read_csr(path: &Path) -> anyhow::Result<VerifiedCsr> {
     VerifiedCsr::from_pem(&text).map_err(|fault| anyhow!("{}: {fault}", path.display()))
 }
 
-fn hosts(dns_names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Vec<Host>> {
-    let mut hosts = Vec::new();
-    for name in dns_names {
-        let is_address = name.parse::<IpAddr>().is_ok();
-        ensure!(!is_address, "{name:?} is no DNS name but an address: use --ip");
-        hosts.push(Host::dns(name).map_err(|_| anyhow!("{name:?} is no DNS name"))?);
+fn dns_name(text: &str) -> Result<Host, &'static str> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Err("it is no DNS name but an address: use --ip");
     }
-    hosts.extend(addresses.iter().copied().map(Host::Ip));
-    Ok(hosts)
+    Host::dns(text).map_err(|_| "it is no DNS name")
+}
+
+fn common_name(text: &str) -> Result<Host, &'static str> {
+    text.parse().map_err(|_| {
+        "it is neither a DNS name nor an IP address. A service's name is one of them, so that it can \
+         never be a device's id, nor a wildcard in a broker's access rules"
+    })
+}
+
+fn hosts(dns_names: &[Host], addresses: &[IpAddr]) -> Vec<Host> {
+    dns_names.iter().cloned().chain(addresses.iter().copied().map(Host::Ip)).collect()
 }
 
 /// What the request asks for, once somebody has seen it: whoever wrote the request chose the names.
@@ -236,16 +236,6 @@ fn requested(csr: &VerifiedCsr, yes: bool) -> anyhow::Result<Vec<Host>> {
     ensure!(!names.is_empty(), "the request asks for no names: give them with --dns and --ip");
     let shown = names.iter().map(Host::to_string).collect::<Vec<_>>().join(", ");
     eprintln!("The request asks for: {shown}");
-    if yes {
-        return Ok(names);
-    }
-    ensure!(io::stdin().is_terminal(), "nobody is there to confirm the names: --yes does");
-    eprint!("Certify them? [y/N] ");
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    if !matches!(answer.trim(), "y" | "Y" | "yes") {
-        bail!("not confirmed; nothing was signed");
-    }
+    Confirm::given(yes).ask("certify these names")?;
     Ok(names)
 }

@@ -1,6 +1,5 @@
 //! What a subordinate is called and what it issues.
 
-use anyhow::ensure;
 use birthcert::{authority::AuthorityName, profile::Usage};
 use serde::Deserialize;
 use x509_cert::name::Name;
@@ -68,7 +67,11 @@ impl UsageName {
     /// When the CA `name` is for something else.
     pub(super) fn expect_of(self, name: &AuthorityName) -> anyhow::Result<&AuthorityName> {
         let usage = self.usage();
-        ensure!(name.usage() == usage, "--name {name} is no name of a CA for --usage {usage}");
+        if name.usage() != usage {
+            return Err(crate::exit::usage(format!(
+                "--name {name} is no name of a CA for --usage {usage}"
+            )));
+        }
         Ok(name)
     }
 }

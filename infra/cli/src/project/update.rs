@@ -6,7 +6,7 @@ use birthcert::{
 };
 
 use super::{Of, policy::PolicyArguments, view::ProjectView};
-use crate::Context;
+use crate::{Context, exit::usage};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +53,7 @@ impl UpdateCommand {
             not_after_cap: Change::to(policy.not_after_cap, self.no_not_after_cap),
             organization: Change::to(policy.organization, self.no_organization),
         };
-        let changes = ProjectChanges::new(terms, context.now)?;
+        let changes = ProjectChanges::new(terms, context.now).map_err(usage)?;
         let record = context.store.change_project(self.of.project, &changes).await?;
         context.output.print(&ProjectView(record))
     }

@@ -11,7 +11,7 @@ use birthcert::{
 use getrandom::{SysRng, rand_core::UnwrapErr};
 
 use super::{Of, show};
-use crate::{Context, moment};
+use crate::{Context, exit::usage, moment};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -58,5 +58,5 @@ impl CreateCommand {
 
 /// None given means anywhere.
 pub(super) fn ranges(given: Vec<AddressRange>) -> anyhow::Result<Option<AddressRanges>> {
-    if given.is_empty() { Ok(None) } else { Ok(Some(given.try_into()?)) }
+    if given.is_empty() { Ok(None) } else { Ok(Some(given.try_into().map_err(usage)?)) }
 }
