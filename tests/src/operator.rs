@@ -224,6 +224,11 @@ impl Ran {
         self.code
     }
 
+    /// What it printed, however it ended and whatever it said besides.
+    pub fn stdout(&self) -> &str {
+        &self.stdout
+    }
+
     /// What it said beside its answer.
     pub fn stderr(&self) -> &str {
         &self.stderr

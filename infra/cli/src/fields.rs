@@ -32,9 +32,7 @@ pub(crate) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     serial_number: Option<String>,
     not_before: Timestamp,
-    not_before_time: String,
     not_after: Timestamp,
-    not_after_time: String,
     key: String,
     /// SHA-256 of the subject public key info, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,9 +121,7 @@ impl Fields {
             issuer: tbs.issuer().to_string(),
             serial_number: Some(hex(tbs.serial_number().as_bytes())),
             not_before,
-            not_before_time: not_before.to_string(),
             not_after,
-            not_after_time: not_after.to_string(),
             key: key_kind(key),
             key_sha256: Some(hex(&Sha256::digest(key.to_der()?))),
             basic_constraints,
@@ -211,8 +207,8 @@ impl fmt::Display for Fields {
         let rows = [
             ("issuer", Some(self.issuer.clone())),
             ("serial number", self.serial_number.clone()),
-            ("not before", Some(self.not_before_time.clone())),
-            ("not after", Some(self.not_after_time.clone())),
+            ("not before", Some(self.not_before.to_string())),
+            ("not after", Some(self.not_after.to_string())),
             ("key", Some(self.key.clone())),
             ("key, SHA-256", self.key_sha256.clone()),
             ("basic constraints", Some(self.basic_constraints.clone())),

@@ -24,8 +24,8 @@ use crate::{
 pub(crate) struct Transcript {
     command: &'static str,
     outcome: String,
-    started_at: String,
-    ended_at: String,
+    started_at: Timestamp,
+    ended_at: Timestamp,
     machine: String,
     user: String,
     present: Vec<String>,
@@ -62,11 +62,12 @@ impl Transcript {
     /// When the program cannot be read.
     pub(crate) fn begin(command: &'static str, directory: &Path) -> anyhow::Result<Self> {
         let program = env::current_exe().context("cannot find this program")?;
+        let now = Timestamp::now();
         Ok(Self {
             command,
             outcome: String::new(),
-            started_at: Timestamp::now().to_string(),
-            ended_at: String::new(),
+            started_at: now,
+            ended_at: now,
             machine: gethostname::gethostname().to_string_lossy().into_owned(),
             user: user(),
             present: Vec::new(),
@@ -126,7 +127,7 @@ impl Transcript {
             Ok(_) => "done".into(),
             Err(error) => format!("failed: {error:#}"),
         };
-        self.ended_at = Timestamp::now().to_string();
+        self.ended_at = Timestamp::now();
         match result {
             Ok(value) => {
                 Ok((value, self.write().context("all was done, but there is no transcript")?))
@@ -143,7 +144,7 @@ impl Transcript {
     fn write(&self) -> anyhow::Result<PathBuf> {
         ensure_private_directory(&self.directory)?;
         // Without colons, which some file systems refuse on the sticks that carry it.
-        let time = self.started_at.replace([':', '-'], "");
+        let time = self.started_at.to_string().replace([':', '-'], "");
         let place = |suffix: &str, kind: &str| {
             self.directory.join(format!("transcript-{time}{suffix}.{kind}"))
         };
@@ -165,8 +166,8 @@ impl fmt::Display for Transcript {
         let Tool { name, version, sha256 } = &self.tool;
         for (name, value) in [
             ("outcome", &self.outcome),
-            ("started", &self.started_at),
-            ("ended", &self.ended_at),
+            ("started", &self.started_at.to_string()),
+            ("ended", &self.ended_at.to_string()),
             ("machine", &self.machine),
             ("user", &self.user),
             ("present", &self.present.join(", ")),

@@ -3,6 +3,7 @@
 mod broker;
 mod ceremony;
 mod foreign;
+mod json;
 mod list;
 mod pkcs11;
 mod project;
@@ -26,6 +27,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         pkcs11::tests(),
         root_crl::tests(),
         foreign::tests(),
+        json::tests(),
         stack::tests(),
         subordinate::tests(),
         succession::tests(),

@@ -1,6 +1,6 @@
 //! What is wrong with a command line or with the way to AWS, and the help against it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -182,13 +182,13 @@ async fn endpoints_that_do_not_answer() -> anyhow::Result<()> {
     stack.stop().await
 }
 
-async fn every_command_has_help() -> anyhow::Result<()> {
-    let operator = Operator::offline()?;
-    let mut found = BTreeSet::new();
+/// Every command, as help lists them, and its help. Each name begins with a space; the empty one is
+/// `birthcert` itself.
+pub(super) async fn commands(operator: &Operator) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
     let mut commands = vec![String::new()];
     while let Some(command) = commands.pop() {
         let help = operator.done(&format!("{command} --help")).await?;
-        ensure!(help.contains(&format!("Usage: birthcert{command}")), "{command}: {help}");
         let listed = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
         let names = listed.lines().take_while(|line| !line.is_empty());
         // A description that goes on in a second line is indented further.
@@ -198,7 +198,16 @@ async fn every_command_has_help() -> anyhow::Result<()> {
                 commands.push(format!("{command} {name}"));
             }
         }
-        found.insert(command);
+        found.insert(command, help);
+    }
+    Ok(found)
+}
+
+async fn every_command_has_help() -> anyhow::Result<()> {
+    let operator = Operator::offline()?;
+    let found = commands(&operator).await?;
+    for (command, help) in &found {
+        ensure!(help.contains(&format!("Usage: birthcert{command}")), "{command}: {help}");
     }
     for command in [
         "",
@@ -243,7 +252,11 @@ async fn every_command_has_help() -> anyhow::Result<()> {
         " token regenerate",
         " token resume",
     ] {
-        ensure!(found.contains(command), "no help lists birthcert{command}: {found:?}");
+        ensure!(
+            found.contains_key(command),
+            "no help lists birthcert{command}: {:?}",
+            found.keys()
+        );
     }
     let version = operator.done("--version").await?;
     ensure!(version.starts_with("birthcert "), "{version}");

@@ -11,6 +11,7 @@ use birthcert::{
     Issuer,
     authority::Authority,
     certificate::Certificate,
+    clock::Timestamp,
     csr::VerifiedCsr,
     host::Host,
     issue,
@@ -81,7 +82,7 @@ struct How {
 #[derive(Serialize)]
 pub(super) struct Issued {
     serial_number: String,
-    not_after: String,
+    not_after: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<PathBuf>,
     chain: PathBuf,
@@ -164,7 +165,7 @@ impl Signed {
         staged.write(ROOT, authority.root_pem())?;
         Ok(Issued {
             serial_number: certificate.serial_number().to_owned(),
-            not_after: certificate.not_after().to_string(),
+            not_after: certificate.not_after(),
             key: staged.has(names.key).then(|| directory.file(names.key)),
             chain: directory.file(names.chain),
             root: directory.file(ROOT),

@@ -22,8 +22,8 @@ struct Row {
     names: Vec<Host>,
     role: Role,
     serial_number: String,
-    issued_at: String,
-    not_after: String,
+    issued_at: Timestamp,
+    not_after: Timestamp,
     status: &'static str,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for Certificates {
                 it.common_name.to_string(),
                 it.role.to_string(),
                 it.status.to_owned(),
-                it.not_after.clone(),
+                it.not_after.to_string(),
                 it.serial_number.clone(),
                 it.names.iter().map(Host::to_string).collect::<Vec<_>>().join(", "),
             ]
@@ -69,8 +69,8 @@ fn row(service: &Service, certificate: &ServiceCertificate, now: Timestamp) -> R
         names: service.names().to_vec(),
         role: service.role(),
         serial_number: entry.serial_number.clone(),
-        issued_at: entry.requested_at.to_string(),
-        not_after: entry.not_after.to_string(),
+        issued_at: entry.requested_at,
+        not_after: entry.not_after,
         status,
     }
 }

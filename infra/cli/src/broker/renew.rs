@@ -39,7 +39,7 @@ pub(crate) struct RenewCommand {
 struct Outcome {
     renewed: bool,
     reloaded: bool,
-    not_after: String,
+    not_after: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
     issued: Option<Files>,
 }
@@ -68,7 +68,7 @@ impl RenewCommand {
             return Ok(Some(self));
         }
         let reloaded = directory.is_reload_pending()? && self.reload(&directory)?;
-        let not_after = held.not_after.to_string();
+        let not_after = held.not_after;
         output.print(&Outcome { renewed: false, reloaded, not_after, issued: None })?;
         Ok(None)
     }
@@ -89,7 +89,7 @@ impl RenewCommand {
             held.service.common_name()
         );
         if !self.is_due(&held, context.now) {
-            let not_after = held.not_after.to_string();
+            let not_after = held.not_after;
             let outcome = Outcome { renewed: false, reloaded: false, not_after, issued: None };
             return context.output.print(&outcome);
         }
@@ -107,7 +107,7 @@ impl RenewCommand {
         context.output.print(&Outcome {
             renewed: true,
             reloaded,
-            not_after: signed.certificate.not_after().to_string(),
+            not_after: signed.certificate.not_after(),
             issued: Some(Files { files: issued }),
         })
     }

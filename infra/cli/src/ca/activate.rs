@@ -5,6 +5,7 @@ use std::fmt;
 use birthcert::{
     Error,
     authority::{Authority, AuthorityName, AuthorityStatus},
+    clock::Timestamp,
     profile::Usage,
     store::Activation,
 };
@@ -48,7 +49,7 @@ struct Activated {
     retired: Option<AuthorityName>,
     key_arn: String,
     subject: String,
-    not_after: String,
+    not_after: Timestamp,
 }
 
 impl fmt::Display for Activated {
@@ -182,6 +183,6 @@ pub(super) fn print(
         retired: before.filter(|_| changed).cloned(),
         key_arn: authority.key_arn().to_owned(),
         subject: certificate.subject().to_string(),
-        not_after: certificate.not_after().to_string(),
+        not_after: certificate.not_after(),
     })
 }

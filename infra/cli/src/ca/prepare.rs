@@ -3,7 +3,10 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use birthcert::authority::{Authority, AuthorityName, AuthorityStatus};
+use birthcert::{
+    authority::{Authority, AuthorityName, AuthorityStatus},
+    clock::Timestamp,
+};
 use serde::Serialize;
 
 use super::{candidate::Candidate, chain::reviewed};
@@ -36,7 +39,7 @@ struct Prepared {
     changed: bool,
     key_arn: String,
     subject: String,
-    not_after: String,
+    not_after: Timestamp,
 }
 
 impl fmt::Display for Prepared {
@@ -76,7 +79,7 @@ impl PrepareCommand {
             changed: status.is_none(),
             key_arn: authority.key_arn().to_owned(),
             subject: certificate.subject().to_string(),
-            not_after: certificate.not_after().to_string(),
+            not_after: certificate.not_after(),
         })
     }
 }

@@ -117,7 +117,6 @@ struct Draft {
 struct Made {
     number: u64,
     next_update: Timestamp,
-    next_update_time: String,
     revoked: Vec<String>,
     der: PathBuf,
     pem: PathBuf,
@@ -132,7 +131,7 @@ impl fmt::Display for Made {
             f,
             "It revokes {}. Have the next one by {}.",
             self.revoked.len(),
-            self.next_update_time
+            self.next_update
         )?;
         write!(f, "Transcript: {}", self.transcript.display())
     }
@@ -175,7 +174,6 @@ impl RootCrlCommand {
         output.print(&Made {
             number,
             next_update,
-            next_update_time: next_update.to_string(),
             revoked: revoked.iter().map(|it| it.serial.to_string()).collect(),
             der,
             pem,

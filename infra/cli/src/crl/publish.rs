@@ -39,7 +39,7 @@ struct Answer {
     ca: String,
     number: u64,
     entries: u64,
-    next_update: String,
+    next_update: Timestamp,
 }
 
 impl fmt::Display for Answered {
@@ -91,7 +91,7 @@ impl PublishCommand {
                 ca,
                 number: published.number,
                 entries: published.entries,
-                next_update: published.next_update.to_string(),
+                next_update: published.next_update,
             });
         }
         progress.finish_and_clear();

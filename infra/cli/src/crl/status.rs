@@ -35,9 +35,9 @@ pub(super) struct Row {
 #[derive(Serialize)]
 struct Shown {
     number: u64,
-    published_at: String,
+    published_at: Timestamp,
     age_seconds: u64,
-    next_update: String,
+    next_update: Timestamp,
     entries: u64,
     bytes: u64,
 }
@@ -47,9 +47,9 @@ impl Shown {
         let PublishedCrl { number, at, next_update, entries, bytes } = published;
         Self {
             number,
-            published_at: at.to_string(),
+            published_at: at,
             age_seconds: now.unix().saturating_sub(at.unix()),
-            next_update: next_update.to_string(),
+            next_update,
             entries,
             bytes,
         }
@@ -70,7 +70,7 @@ impl Row {
                 self.ca.clone(),
                 it.number.to_string(),
                 age(it.age_seconds),
-                it.next_update.clone(),
+                it.next_update.to_string(),
                 it.entries.to_string(),
                 it.bytes.to_string(),
                 requested.to_owned(),
