@@ -297,10 +297,21 @@ async fn a_device_is_looked_after(
     let lines = ["new one", "March", "2 of 10, its project's limit", "superseded", "good"];
     ensure!(lines.iter().all(|it| text.contains(it)), "{text}");
 
+    // It may be issued eight more anyway.
+    let lift = format!("device lift-limit {id} --more 5");
+    let lifted = operator.json(&lift).await?;
+    ensure!(lifted["changed"] == false && lifted["issuance_limit"].is_null(), "{lifted}");
+    let text = operator.done(&lift).await?;
+    ensure!(text == format!("{id} was issued 2 of 10 certificates already: 8 left\n"), "{text}");
+    ensure!(operator.done(&format!("device show {id}")).await?.contains("2 of 10, its project's"));
     let lifted = operator.json(&format!("device lift-limit {id} --more 40")).await?;
     ensure!(lifted["issued"] == 2 && lifted["issuance_limit"] == 42, "{lifted}");
     ensure!(operator.done(&format!("device show {id}")).await?.contains("2 of 42, its own limit"));
-    operator.done(&format!("device lift-limit {id} --reset")).await?;
+    ensure!(operator.json(&lift).await?["issuance_limit"] == 42, "it was lowered");
+    for changed in [true, false] {
+        let reset = operator.json(&format!("device lift-limit {id} --reset")).await?;
+        ensure!(reset["changed"] == changed, "{reset}");
+    }
     operator.done(&format!("device label {id} --remove")).await?;
     let shown = operator.json(&format!("device show {id}")).await?;
     ensure!(shown.get("label").is_none() && shown.get("issuance_limit").is_none(), "{shown}");

@@ -21,7 +21,11 @@ async fn tokens_enroll_as_they_are_told() -> anyhow::Result<()> {
     };
     let enrolls = async |token: &str| stack.api.enroll(token).await?.success::<Enrolled>();
 
-    let (_, expired) = create("--expires-at 2020-02-29T00:00:00Z").await?;
+    let past = "token create --expires-at 2020-02-29T00:00:00Z";
+    operator.refused(past, 2, &["--expires-at", "2020-02-29", "is past"]).await?;
+    // What enrolls may be ended, at once.
+    let (id, expired) = create("").await?;
+    operator.done(&format!("token update {id} --expires-at 2020-02-29")).await?;
     refused(&expired, 401, "invalid-enrollment-token").await?;
     let (_, lasting) = create("--expires-at 2999-12-31T23:59:59Z --batch-label batch-7").await?;
     enrolls(&lasting).await?;

@@ -127,6 +127,8 @@ async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
     ] {
         operator.refused(&line, 2, &[words]).await?;
     }
+    // What a script's unset variable becomes is not the whole project.
+    operator.run_with(&["device", "find", ""]).await?.refused(2, &["<WHAT>"])?;
     let operator = operator.with("BIRTHCERT_PROJECT", "nonsense");
     operator.refused("device list", 2, &["nonsense", "proj_ and 22"]).await
 }

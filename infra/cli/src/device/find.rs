@@ -5,6 +5,7 @@ use birthcert::{
     label::Label,
     store::{CertificateStatus, DeviceRecord, LedgerEntry, Owner},
 };
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::selection::{Filters, Selection};
@@ -29,6 +30,8 @@ const SERIAL_DIGITS: usize = 32;
 #[derive(clap::Args)]
 pub(crate) struct FindCommand {
     /// A device's id, a certificate's serial number in hex, or a part of a label.
+    // Not an empty one, which all labels have in them.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     what: String,
     /// What that is, where it could be mistaken for another.
     #[arg(long, value_enum)]

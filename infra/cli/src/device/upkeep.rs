@@ -9,7 +9,7 @@ use crate::{Context, exit::Stop};
 
 pub(crate) const LIFT_EXAMPLES: &str = "\
 Examples:
-  # Five more, from now on, whatever it had
+  # Five more, from now on; where it may be issued as many anyway, nothing changes
   birthcert device lift-limit dev_… --more 5
 
   # As its project's policy says again
@@ -37,7 +37,7 @@ pub(crate) struct LabelCommand {
 pub(crate) struct LiftCommand {
     /// The device's id, dev_…
     device: DeviceId,
-    /// How many certificates it may be issued from now on.
+    /// How many certificates it may be issued from now on, at least: no limit is made lower by this.
     #[arg(long, value_name = "CERTIFICATES", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     more: u32,
@@ -80,14 +80,53 @@ struct Lifted {
     device_id: DeviceId,
     issued: u32,
     issuance_limit: Option<u32>,
+    project_issuance_limit: u32,
+    changed: bool,
+}
+
+impl Lifted {
+    /// How it stands, unchanged.
+    async fn read(context: &Context, device_id: DeviceId) -> anyhow::Result<Self> {
+        let device = context.store.device(device_id).await?;
+        let device = device.ok_or_else(|| Stop::Missing(format!("device {device_id}")))?;
+        let project = context.store.project(device.record.project_id).await?;
+        let policy = project.map(|project| project.policy).unwrap_or_default();
+        Ok(Self {
+            device_id,
+            issued: device.issued,
+            issuance_limit: device.issuance_limit,
+            project_issuance_limit: policy.issuance_limit(),
+            changed: false,
+        })
+    }
+
+    fn limit(&self) -> u32 {
+        self.issuance_limit.unwrap_or(self.project_issuance_limit)
+    }
+
+    /// How many certificates are left of its limit.
+    fn left(&self) -> u32 {
+        self.limit().saturating_sub(self.issued)
+    }
 }
 
 impl fmt::Display for Lifted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device_id, issued, issuance_limit } = self;
-        match issuance_limit {
-            Some(limit) => write!(f, "{device_id} was issued {issued} of {limit} certificates"),
-            None => write!(f, "{device_id} was issued {issued}; its project's limit counts"),
+        let Self { device_id, issued, issuance_limit, changed, .. } = self;
+        match (changed, issuance_limit) {
+            (true, Some(limit)) => {
+                write!(f, "{device_id} was issued {issued} of {limit} certificates")
+            }
+            (true, None) => {
+                write!(f, "{device_id} was issued {issued}; its project's limit counts")
+            }
+            (false, _) => {
+                let (limit, left) = (self.limit(), self.left());
+                write!(
+                    f,
+                    "{device_id} was issued {issued} of {limit} certificates already: {left} left"
+                )
+            }
         }
     }
 }
@@ -110,10 +149,13 @@ impl LabelCommand {
 impl LiftCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let Self { device: device_id, more, reset } = self;
+        let before = Lifted::read(context, device_id).await?;
+        let changed = if reset { before.issuance_limit.is_some() } else { before.left() < more };
+        if !changed {
+            return context.output.print(&before);
+        }
         context.store.lift_issuance_limit(device_id, (!reset).then_some(more)).await?;
-        let device = context.store.device(device_id).await?;
-        let device = device.ok_or_else(|| Stop::Missing(format!("device {device_id}")))?;
-        let (issued, issuance_limit) = (device.issued, device.issuance_limit);
-        context.output.print(&Lifted { device_id, issued, issuance_limit })
+        let after = Lifted::read(context, device_id).await?;
+        context.output.print(&Lifted { changed, ..after })
     }
 }

@@ -43,6 +43,11 @@ pub(crate) struct CreateCommand {
 
 impl CreateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
+        if let Some(time) = self.expires_at.filter(|time| *time <= context.now) {
+            return Err(usage(format!(
+                "--expires-at {time} is past: the token would enroll nobody"
+            )));
+        }
         let new = NewToken {
             batch_label: self.batch_label,
             expires_at: self.expires_at,
