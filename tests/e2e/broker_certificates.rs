@@ -292,12 +292,28 @@ async fn a_reload_that_failed_is_tried_again() -> anyhow::Result<()> {
         .await?;
     ran.refused(1, &["exit status: 3", "no broker is running", "tries again"])?;
     let renewed = operator.read("b/broker-chain.pem")?;
+    // Whoever does not know of it is told.
+    let pending = ["has not succeeded", "--reload-command"];
+    operator.refused("broker renew --directory b", 1, &pending).await?;
     let again = ["broker", "renew", "--directory", "b", "--reload-command=echo x >> reloads"];
     for _ in 0..2 {
         operator.run_with(&again).await?.done()?;
     }
     ensure!(operator.read("reloads")? == "x\n", "once it succeeded, it is over");
     ensure!(operator.read("b/broker-chain.pem")? == renewed);
+    operator.done("broker renew --directory b").await?;
+
+    // Nor does another renewal end it.
+    operator
+        .run_with(&["broker", "renew", "--directory", "b", "--within", "400d", fails])
+        .await?
+        .refused(1, &["tries again"])?;
+    let renewal = operator.run("broker renew --directory b --within 400d").await?;
+    renewal.refused(1, &pending)?;
+    ensure!(operator.read("b/broker-chain.pem")? != renewed);
+    operator.refused("broker renew --directory b", 1, &pending).await?;
+    operator.run_with(&again).await?.done()?;
+    ensure!(operator.read("reloads")? == "x\nx\n");
     stack.stop().await
 }
 

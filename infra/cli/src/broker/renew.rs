@@ -27,7 +27,7 @@ pub(crate) struct RenewCommand {
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     within: Option<u64>,
     /// What to run, with sh, once the new files are in place; and again at the next run, until it
-    /// succeeds.
+    /// succeeds. As long as it has not, a run without this fails.
     #[arg(long, value_name = "COMMAND")]
     reload_command: Option<String>,
     /// A new request, for a certificate whose key was made elsewhere.
@@ -67,9 +67,7 @@ impl RenewCommand {
         if self.is_due(&held, now) {
             return Ok(Some(self));
         }
-        let reloaded = directory.is_reload_pending()? && self.reload(&directory)?;
-        let not_after = held.not_after;
-        output.print(&Outcome { renewed: false, reloaded, not_after, issued: None })?;
+        self.reload_only(&directory, &held, output)?;
         Ok(None)
     }
 
@@ -89,21 +87,20 @@ impl RenewCommand {
             held.service.common_name()
         );
         if !self.is_due(&held, context.now) {
-            let not_after = held.not_after;
-            let outcome = Outcome { renewed: false, reloaded: false, not_after, issued: None };
-            return context.output.print(&outcome);
+            return self.reload_only(&directory, &held, context.output);
         }
         let staged = directory.stage()?;
         let key = stage_key(&staged, held.names, csr)?;
         let renews = Some(held.serial_number.as_str());
         let signed = sign(context, &held.service, held.validity_days(), renews, key).await?;
         let issued = signed.write(&staged, &directory, held.names)?;
-        if self.reload_command.is_some() {
+        // A reload that is pending stays so, whoever renews without one.
+        if self.reload_command.is_some() || directory.is_reload_pending()? {
             // In the version itself, so that it is there from the turn on.
             staged.write_reload_pending()?;
         }
         staged.turn(signed.certificate.serial_number(), held.names)?;
-        let reloaded = self.reload_command.is_some() && self.reload(&directory)?;
+        let reloaded = self.reload(&directory)?;
         context.output.print(&Outcome {
             renewed: true,
             reloaded,
@@ -118,11 +115,28 @@ impl RenewCommand {
         held.not_after <= now.plus(within)
     }
 
-    /// Whether the command ran. What it prints is its own.
+    /// For a certificate that is not due.
+    fn reload_only(
+        &self,
+        directory: &Directory,
+        held: &Held,
+        output: Format,
+    ) -> anyhow::Result<()> {
+        let (reloaded, not_after) = (self.reload(directory)?, held.not_after);
+        output.print(&Outcome { renewed: false, reloaded, not_after, issued: None })
+    }
+
+    /// Whether the command ran, as it does while the one after the last renewal has not succeeded. What
+    /// it prints is its own. It is not kept for the next run: the directory may belong to the broker's
+    /// user, who would have root run anything.
     fn reload(&self, directory: &Directory) -> anyhow::Result<bool> {
-        let Some(command) = &self.reload_command else {
+        if !directory.is_reload_pending()? {
             return Ok(false);
-        };
+        }
+        let command = self.reload_command.as_deref().context(
+            "the new files are in place, but the reload command has not succeeded since: give it again, \
+             with --reload-command",
+        )?;
         let again = "the new files are in place, and the next run tries again";
         let ended = Command::new("sh").args(["-c", command]).output();
         let ended = ended.with_context(|| format!("cannot run sh for {command:?}; {again}"))?;
