@@ -9,6 +9,7 @@ mod ca;
 pub mod ceremony;
 mod confirm;
 mod crl;
+mod csr;
 mod device;
 #[cfg(test)]
 mod documented;

@@ -7,6 +7,7 @@ mod json;
 mod list;
 mod pkcs11;
 mod project;
+mod requests;
 mod root;
 mod root_crl;
 mod stack;
@@ -30,6 +31,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         json::tests(),
         stack::tests(),
         subordinate::tests(),
+        requests::tests(),
         succession::tests(),
         project::tests(),
         token::tests(),

@@ -1,10 +1,6 @@
 //! `birthcert broker issue` and `issue-client`.
 
-use std::{
-    fmt, fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{fmt, net::IpAddr, path::PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
 use birthcert::{
@@ -25,7 +21,7 @@ use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
 use super::directory::{CLIENT, Directory, Names, ROOT, SERVER, Staged};
-use crate::{Context, confirm::Confirm, exit::usage};
+use crate::{Context, confirm::Confirm, csr, exit::usage};
 
 #[derive(clap::Args)]
 pub(crate) struct IssueCommand {
@@ -67,7 +63,7 @@ pub(crate) struct IssueClientCommand {
 /// What is the same for servers and clients.
 #[derive(clap::Args)]
 struct How {
-    /// A PKCS#10 request, in PEM, by the holder of the key. Only the key is taken from it.
+    /// A PKCS#10 request, in PEM or DER, by the holder of the key. Only the key is taken from it.
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
     /// Days until it expires.
@@ -125,7 +121,7 @@ impl IssueClientCommand {
 
 impl How {
     fn csr(&self) -> anyhow::Result<Option<VerifiedCsr>> {
-        self.csr.as_deref().map(read_csr).transpose()
+        Ok(self.csr.as_deref().map(csr::read).transpose()?.map(|(csr, _)| csr))
     }
 
     async fn run(
@@ -205,12 +201,6 @@ pub(super) async fn sign(
     let holder = Holder::Service { service, validity_days, renews };
     let certificate = issue(issuer, holder, key, *now, &mut UnwrapErr(SysRng)).await?;
     Ok(Signed { certificate, authority })
-}
-
-pub(super) fn read_csr(path: &Path) -> anyhow::Result<VerifiedCsr> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    VerifiedCsr::from_pem(&text).map_err(|fault| anyhow!("{}: {fault}", path.display()))
 }
 
 fn dns_name(text: &str) -> Result<Host, &'static str> {

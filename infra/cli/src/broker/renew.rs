@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::{
     directory::Directory,
     held::Held,
-    issue::{Issued, read_csr, sign, stage_key},
+    issue::{Issued, sign, stage_key},
 };
-use crate::{Context, output::Format};
+use crate::{Context, csr, output::Format};
 
 const DAY: u64 = 24 * 60 * 60;
 /// Long enough to mend a renewal that fails, at one try a day.
@@ -75,7 +75,7 @@ impl RenewCommand {
         let directory = Directory::open(&self.directory)?;
         // Read again: another run may have renewed it since.
         let held = Held::read(&directory)?;
-        let csr = self.csr.as_deref().map(read_csr).transpose()?;
+        let csr = self.csr.as_deref().map(csr::read).transpose()?.map(|(csr, _)| csr);
         ensure!(
             held.has_key || csr.is_some(),
             "the key of {} was made elsewhere: give a new request with --csr",

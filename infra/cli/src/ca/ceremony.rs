@@ -185,7 +185,7 @@ fn plan(
         plan = plan.step(format!("open the root {}, which is there", task.certificate().display()));
         for task in left {
             let draft = task.draft(IssuedBy::ca(root, None), now)?;
-            plan = plan.step(task.step()).certificate(draft);
+            plan = plan.step(task.step()).remarks(task.terms.remark()).certificate(draft);
         }
         return Ok(plan);
     }
@@ -197,7 +197,7 @@ fn plan(
     let issued_by = IssuedBy::itself(&subject, &key, &identifier).until(asked.not_after);
     for task in left {
         let draft = task.draft(issued_by, now)?.without_issuer_key();
-        plan = plan.step(task.step()).certificate(draft);
+        plan = plan.step(task.step()).remarks(task.terms.remark()).certificate(draft);
     }
     Ok(plan)
 }

@@ -14,11 +14,12 @@ use birthcert::{
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::{http_url, naming::Naming, years::Years};
+use super::{http_url, https_remark, naming::Naming, years::Years};
 use crate::{
     confirm::Consent,
+    csr,
     fields::{Fields, KeyState},
-    files::{expect_new, read, write_new},
+    files::{expect_new, write_new},
     output::Format,
     plan::Plan,
     root::{Root, Secrets, Subordinate, TokenArguments},
@@ -31,7 +32,7 @@ pub(crate) struct CertifyCommand {
     naming: Naming,
     #[command(flatten)]
     certification: Certification,
-    /// The request.
+    /// The request, in PEM or DER.
     #[arg(long, value_name = "FILE")]
     csr: PathBuf,
     /// Where to write the certificate.
@@ -49,7 +50,7 @@ pub(crate) struct Certification {
     /// Years until the subordinate expires. What it issues must expire before.
     #[arg(long, default_value = "60", value_name = "YEARS")]
     valid_years: Years,
-    /// Where the root's CRL will be found.
+    /// Where the root's CRL will be found, by plain http.
     #[arg(long, value_name = "URL", value_parser = http_url)]
     root_crl_url: Option<String>,
     #[command(flatten)]
@@ -110,6 +111,11 @@ impl Terms {
         }
     }
 
+    /// For a plan.
+    pub(super) fn remark(&self) -> Option<String> {
+        https_remark(self.root_crl_url.as_deref())
+    }
+
     /// The certificate that `root` would sign for `key`.
     pub(super) fn draft(
         &self,
@@ -128,17 +134,15 @@ pub(super) struct CertifyTask {
     pub(super) terms: Terms,
     csr: VerifiedCsr,
     csr_path: PathBuf,
-    csr_pem: String,
+    csr_bytes: Vec<u8>,
     pub(super) certificate: PathBuf,
 }
 
 impl CertifyTask {
     /// Reads the request.
     pub(super) fn new(terms: Terms, csr: PathBuf, certificate: PathBuf) -> anyhow::Result<Self> {
-        let csr_pem = read(&csr)?;
-        let verified = VerifiedCsr::from_pem(&csr_pem);
-        let verified = verified.map_err(|fault| anyhow::anyhow!("{}: {fault}", csr.display()))?;
-        Ok(Self { terms, csr: verified, csr_path: csr, csr_pem, certificate })
+        let (verified, csr_bytes) = csr::read(&csr)?;
+        Ok(Self { terms, csr: verified, csr_path: csr, csr_bytes, certificate })
     }
 
     pub(super) fn key(&self) -> &SubjectPublicKeyInfoOwned {
@@ -164,7 +168,7 @@ impl CertifyTask {
         transcript: &mut Transcript,
         now: Timestamp,
     ) -> anyhow::Result<()> {
-        transcript.input(&self.csr_path, &self.csr_pem);
+        transcript.input(&self.csr_path, &self.csr_bytes);
         let pem = root.certify(&self.csr, &self.terms.subordinate(now), now)?;
         write_new(&self.certificate, &pem)?;
         transcript.step(self.step());
@@ -194,7 +198,7 @@ impl CertifyCommand {
         let task = CertifyTask::new(certification.terms(&naming)?, csr, certificate)?;
         let root = certification.certificate()?;
         let draft = task.draft(IssuedBy::ca(&root, None), now)?;
-        let plan = Plan::new().step(task.step()).certificate(draft);
+        let plan = Plan::new().step(task.step()).remarks(task.terms.remark()).certificate(draft);
         if !consent.given(output, plan)? {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use x509_cert::{
     ext::pkix::{BasicConstraints, CrlDistributionPoints},
 };
 
+use super::https_remark;
 use crate::{fields::Fields, files::read, plan::Plan};
 
 /// The files of a chain.
@@ -102,5 +103,6 @@ fn remarks(authority: &Authority, now: Timestamp) -> anyhow::Result<Vec<String>>
                 .into(),
         );
     }
+    remarks.extend(https_remark(authority.record().crl_url.as_deref()));
     Ok(remarks)
 }

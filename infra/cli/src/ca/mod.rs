@@ -89,3 +89,12 @@ fn http_url(text: &str) -> Result<String, &'static str> {
         && (text.starts_with("http://") || text.starts_with("https://"));
     is_url.then(|| text.to_owned()).ok_or("it should be a URL with http:// or https://")
 }
+
+/// What should be known of a CRL's URL (RFC 5280, section 8).
+fn https_remark(url: Option<&str>) -> Option<String> {
+    let url = url.filter(|url| url.starts_with("https:"))?;
+    Some(format!(
+        "{url} should be http: a CRL is signed, many verifiers fetch it by plain http alone, and one that \
+         checks its server's certificate would need a CRL first"
+    ))
+}

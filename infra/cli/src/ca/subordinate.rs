@@ -10,6 +10,7 @@ use super::{
     activate::{expect_vacant, print, step},
     candidate::Distribution,
     certify::Certification,
+    https_remark,
     naming::Naming,
     request::{Key, make_request},
 };
@@ -45,6 +46,8 @@ impl SubordinateCommand {
             .step(key.step())
             .step(certification.step())
             .step(step(context, &name))
+            .remarks(terms.remark())
+            .remarks(https_remark(distribution.crl_url.as_deref()))
             .certificate(draft);
         if !consent.given(context.output, plan)? {
             return Ok(());
