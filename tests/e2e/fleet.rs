@@ -100,6 +100,11 @@ async fn a_token_is_shown_and_changed(
     env.api.enrolled(&env.token).await?;
     let came = operator.json(&format!("token devices {id}")).await?;
     ensure!(same(&came, &[&device, &second]), "{came}");
+    let [first, last] = &ids(&came)[..] else { anyhow::bail!("{came}") };
+    let page = operator.json(&format!("token devices {id} --limit 1")).await?;
+    ensure!(ids(&page) == [first.clone()], "{page}");
+    let page = operator.json(&format!("token devices {id} --after {first}")).await?;
+    ensure!(ids(&page) == [last.clone()], "{page}");
     let csv = operator.done("token list --output csv").await?;
     ensure!(csv.starts_with("token_id,status,uses,") && csv.lines().count() == 3, "{csv}");
     let secret = text.get(47..90).context("a secret")?;

@@ -10,7 +10,10 @@ mod show;
 mod targets;
 mod upkeep;
 
-pub(crate) use {list::list_of_token, revoke::parse_serial};
+pub(crate) use {
+    list::{Page, list_of_token},
+    revoke::parse_serial,
+};
 
 use crate::Context;
 

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// List the devices that came in on a token, oldest first.
     ///
     /// The same as `birthcert device list --token TOKEN`, which has more ways to choose.
-    Devices(Named),
+    Devices(DevicesCommand),
     /// List a project's tokens, oldest first, without their secrets.
     List(Of),
 }
@@ -58,6 +58,14 @@ pub(crate) struct Named {
     of: Of,
     /// The token's id, tok_…
     token: TokenId,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct DevicesCommand {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    page: device::Page,
 }
 
 /// A token with its secret, for the operator's eyes.
@@ -103,8 +111,8 @@ impl Command {
             Self::Resume(named) => set_status(context, named, TokenStatus::Active).await,
             Self::Update(command) => command.run(context).await,
             Self::Show(named) => output.print(&named.record(context).await?),
-            Self::Devices(named) => {
-                device::list_of_token(context, named.of.project, named.token).await
+            Self::Devices(DevicesCommand { named: Named { of, token }, page }) => {
+                device::list_of_token(context, of.project, token, page).await
             }
             Self::List(of) => {
                 context.expect_project(of.project).await?;

@@ -48,6 +48,13 @@ pub(crate) struct ListCommand {
     /// The newest first.
     #[arg(long)]
     newest_first: bool,
+    #[command(flatten)]
+    page: Page,
+}
+
+/// A part of a list.
+#[derive(clap::Args)]
+pub(crate) struct Page {
     /// At most so many.
     #[arg(long, value_name = "DEVICES")]
     limit: Option<NonZeroUsize>,
@@ -86,39 +93,41 @@ impl Row for DeviceRecord {
 
 impl ListCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let after = match self.after {
-            Some(device_id) => Some(position(context, self.project, device_id).await?),
-            None => None,
-        };
-        let none = if self.filters.is_some() || after.is_some() { NO_MATCH } else { NONE };
-        let filters = self.filters.unwrap_or_default();
-        let selection =
-            Selection::new(context, self.project, filters, self.newest_first, after).await?;
-        list(context, selection, self.limit.map(NonZeroUsize::get), none).await
+        let Self { project, filters, newest_first, page } = self;
+        let none = if filters.is_some() { NO_MATCH } else { NONE };
+        list(context, project, filters.unwrap_or_default(), newest_first, page, none).await
     }
 }
 
-/// What came in on a token, all of it.
+/// What came in on a token.
 pub(crate) async fn list_of_token(
     context: &Context,
     project: ProjectId,
     token: TokenId,
+    page: Page,
 ) -> anyhow::Result<()> {
-    let filters = Filters::of_token(token);
-    let selection = Selection::new(context, project, filters, false, None).await?;
-    list(context, selection, None, "No device came in on this token.").await
+    let none = "No device came in on this token.";
+    list(context, project, Filters::of_token(token), false, page, none).await
 }
 
 /// Writes as it reads: no list is too long for the memory.
 async fn list(
     context: &Context,
-    mut selection: Selection<'_>,
-    limit: Option<usize>,
+    project: ProjectId,
+    filters: Filters,
+    newest_first: bool,
+    Page { limit, after }: Page,
     none: &'static str,
 ) -> anyhow::Result<()> {
+    let after = match after {
+        Some(device_id) => Some(position(context, project, device_id).await?),
+        None => None,
+    };
+    let none = if after.is_some() { NO_MATCH } else { none };
+    let mut selection = Selection::new(context, project, filters, newest_first, after).await?;
     let mut listing = Listing::new(context.output, none);
     let progress = progress::counter("devices");
-    let mut remaining = limit;
+    let mut remaining = limit.map(NonZeroUsize::get);
     let mut last = None;
     while remaining != Some(0)
         && let Some(devices) = selection.next(remaining).await?
