@@ -25,18 +25,22 @@ pub(crate) enum Command {
     /// Show a device: how it stands, the token it came in on, and every certificate it was issued.
     ///
     /// Of a device that was deleted the certificates are still there.
+    #[command(after_help = "Example:\n  birthcert device show dev_…")]
     Show(show::ShowCommand),
     /// Find a device by its id, by a certificate's serial number, or by a part of its label.
     #[command(after_help = find::EXAMPLES)]
     Find(find::FindCommand),
     /// Label a device, or take its label away.
+    #[command(after_help = upkeep::LABEL_EXAMPLES)]
     Label(upkeep::LabelCommand),
     /// Let a device get no identity until it is enabled. It acts at once.
     ///
     /// Its certificates stay good, so that it still gets to the brokers: what is to be cut off there is
     /// revoked, or put on hold.
+    #[command(after_help = "Example:\n  birthcert device disable dev_…")]
     Disable(upkeep::One),
     /// Let a disabled device get identities again.
+    #[command(after_help = "Example:\n  birthcert device enable dev_…")]
     Enable(upkeep::One),
     /// Let a device be issued more certificates than its project's policy says. It acts at once.
     #[command(after_help = upkeep::LIFT_EXAMPLES)]
@@ -54,6 +58,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "unrevoke", after_help = revoke::RELEASE_EXAMPLES)]
     ReleaseHold(revoke::ReleaseCommand),
     /// Revoke a device and remove it. What it was issued stays on the ledger.
+    #[command(after_help = delete::EXAMPLES)]
     Delete(delete::DeleteCommand),
 }
 

@@ -50,7 +50,7 @@ and from ~/.aws. For a stack on this machine: eval \"$(birthcert-local env --dat
 pub struct Arguments {
     #[command(flatten)]
     place: place::Place,
-    /// Text for people, or JSON or CSV for programs.
+    /// Text for people, JSON for programs, or of some lists CSV.
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
     #[command(subcommand)]
@@ -78,7 +78,7 @@ enum Command {
     #[command(subcommand)]
     Broker(broker::Command),
     /// Print what makes a shell complete this command's arguments.
-    #[command(after_help = COMPLETIONS)]
+    #[command(after_help = COMPLETIONS, args = place::hidden())]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

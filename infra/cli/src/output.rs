@@ -19,7 +19,8 @@ pub(crate) enum Format {
     Json,
     /// For programs that read as it comes: a document a line, of lists an item a line.
     Jsonl,
-    /// Lists, for spreadsheets: a cell that would be a formula there begins with an apostrophe.
+    /// For spreadsheets: a cell that would be a formula there begins with an apostrophe. Only of device
+    /// list, device find, token list and token devices.
     Csv,
 }
 

@@ -1,6 +1,7 @@
 //! Which table a command works with.
 
 use aws_config::SdkConfig;
+use clap::Arg;
 
 use crate::{exit::usage, stack};
 
@@ -19,6 +20,12 @@ pub(crate) struct Place {
     /// [env: BIRTHCERT_STACK]
     #[arg(long, global = true, value_name = "NAME")]
     stack: Option<String>,
+}
+
+/// The same options for the help of a command that needs no table, which leaves them out. Given, they
+/// change nothing there.
+pub(crate) fn hidden() -> [Arg; 2] {
+    ["table", "stack"].map(|name| Arg::new(name).long(name).global(true).hide(true))
 }
 
 impl Place {

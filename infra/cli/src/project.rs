@@ -30,8 +30,10 @@ pub(crate) enum Command {
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateCommand),
     /// Show a project and its policy.
+    #[command(after_help = "Example:\n  birthcert project show --project proj_…")]
     Show(Of),
     /// List projects, oldest first.
+    #[command(after_help = "Example:\n  birthcert project list")]
     List,
 }
 

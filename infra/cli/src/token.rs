@@ -26,24 +26,40 @@ pub(crate) enum Command {
     /// Give a token a new secret. From then on the old one enrolls nobody.
     ///
     /// The token keeps its id, its limits and its count, and stays paused if it was.
+    #[command(after_help = "Example:\n  birthcert token regenerate tok_…")]
     Regenerate(Named),
     /// Let a token enroll nobody until it is resumed. It acts at once.
+    #[command(after_help = "Example:\n  birthcert token pause tok_…")]
     Pause(Named),
     /// Let a paused token enroll devices again.
+    #[command(after_help = "Example:\n  birthcert token resume tok_…")]
     Resume(Named),
     /// Change a token's label, expiry, cap or address ranges. Only what is given changes, all of it
     /// in one write, and it acts at once.
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateCommand),
     /// Show a token, without its secret.
+    #[command(after_help = "Example:\n  birthcert token show tok_…")]
     Show(Named),
     /// List the devices that came in on a token, oldest first.
     ///
     /// The same as `birthcert device list --token TOKEN`, which has more ways to choose.
+    #[command(after_help = DEVICES_EXAMPLES)]
     Devices(DevicesCommand),
     /// List a project's tokens, oldest first, without their secrets.
+    #[command(after_help = LIST_EXAMPLES)]
     List(Of),
 }
+
+const DEVICES_EXAMPLES: &str = "\
+Examples:
+  birthcert token devices tok_…
+  birthcert token devices tok_… --output csv > came-in.csv";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  birthcert token list
+  birthcert token list --output csv > tokens.csv";
 
 #[derive(clap::Args)]
 pub(crate) struct Of {

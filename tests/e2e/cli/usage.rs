@@ -210,7 +210,19 @@ async fn every_command_has_help() -> anyhow::Result<()> {
     let found = commands(&operator).await?;
     for (command, help) in &found {
         ensure!(help.contains(&format!("Usage: birthcert{command}")), "{command}: {help}");
+        // Of the configurations docs/brokers.md has the examples.
+        let is_group = help.contains("Commands:\n") || command.starts_with(" broker config ");
+        ensure!(is_group || help.contains("Example"), "no example: {command}: {help}");
     }
+    // What happens on a machine without network has no table.
+    for (command, has_table) in [(" ca list", true), (" ca root", false), (" ca certify", false)] {
+        let help = &found[command];
+        let shown = ["--table", "--stack"].map(|option| help.contains(option));
+        ensure!(shown == [has_table; 2], "{command}: {help}");
+    }
+    // An environment of options that a script gives to every command does no harm there.
+    operator.done("--table x ca root --directory x").await?;
+    operator.done("ca root --directory x --table x").await?;
     for command in [
         "",
         " broker issue",

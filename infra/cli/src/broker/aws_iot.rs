@@ -24,7 +24,15 @@ const LAST: Timestamp = Timestamp::from_unix(2_524_607_999);
 
 const SNI_ONLY: &str = "--certificate-mode SNI_ONLY ";
 
+const EXAMPLES: &str = "\
+Examples:
+  birthcert broker config aws-iot --output-directory aws-iot
+
+  # A CA that is prepared, before it is activated
+  birthcert broker config aws-iot --output-directory aws-iot-2 --ca device-2";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct AwsIotCommand {
     /// Directory for the files; nothing in it is overwritten.
     #[arg(long, value_name = "DIR")]

@@ -23,6 +23,23 @@ use spki::SubjectPublicKeyInfoOwned;
 use super::directory::{CLIENT, Directory, Names, ROOT, SERVER, Staged};
 use crate::{Context, confirm::Confirm, csr, exit::usage};
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  # With a key that is made here
+  birthcert broker issue --dns mqtt.example.com --ip 192.0.2.1 --directory broker
+
+  # For a key that was made elsewhere, with the names that its request asks for
+  birthcert broker issue --csr broker.csr --sans-from-csr --directory broker";
+
+pub(super) const CLIENT_EXAMPLES: &str = "\
+Examples:
+  # A back end that subscribes to what devices say
+  birthcert broker issue-client --common-name backend.example.com --directory backend
+
+  # A node of a cluster
+  birthcert broker issue-client --common-name n1.example.com --dns n1.example.com --peer \\
+      --directory n1";
+
 #[derive(clap::Args)]
 pub(crate) struct IssueCommand {
     /// A DNS name by which clients reach the broker. Can be given several times.

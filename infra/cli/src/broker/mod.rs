@@ -20,17 +20,22 @@ use crate::{Context, output::Format};
 pub(crate) enum Command {
     /// Issue a broker's certificate, with a key that is made here and never leaves this machine, or
     /// for the key of a request.
+    #[command(after_help = issue::EXAMPLES)]
     Issue(issue::IssueCommand),
     /// Issue a client's certificate for a service: a bridge, a back end, or with --peer a node of a
     /// cluster.
+    #[command(after_help = issue::CLIENT_EXAMPLES)]
     IssueClient(issue::IssueClientCommand),
     /// Renew a certificate that is about to expire. Does nothing when it is not: made for cron.
+    #[command(after_help = renew::EXAMPLES)]
     Renew(renew::RenewCommand),
     /// Revoke what was issued to a broker or a service.
     Revoke(revoke::RevokeCommand),
     /// List what was issued to brokers and services, oldest first.
+    #[command(after_help = "Example:\n  birthcert broker list")]
     List,
     /// Write the users of a broker that wants each device as one.
+    #[command(after_help = users::EXAMPLES)]
     Users(users::UsersCommand),
     /// Write a broker's configuration: mutual TLS, and topics of its own for each device.
     #[command(subcommand)]

@@ -17,6 +17,13 @@ const DAY: u64 = 24 * 60 * 60;
 /// Long enough to mend a renewal that fails, at one try a day.
 const WITHIN: u64 = 30 * DAY;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  birthcert broker renew --directory broker --reload-command \"systemctl reload mosquitto\"
+
+  # Now, with a new request for a key that is elsewhere
+  birthcert broker renew --directory broker --within 397d --csr broker.csr";
+
 #[derive(clap::Args)]
 pub(crate) struct RenewCommand {
     /// The directory that `broker issue` or `broker issue-client` made.

@@ -14,6 +14,11 @@ use serde_json::json;
 
 use crate::{Context, output::Format};
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  birthcert broker users rabbitmq --file definitions.json
+  birthcert broker users nats --file devices.conf";
+
 #[derive(clap::Args)]
 pub(crate) struct UsersCommand {
     /// Whose users.

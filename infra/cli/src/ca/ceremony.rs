@@ -30,8 +30,17 @@ use crate::{
     transcript::Transcript,
 };
 
-const EXAMPLE: &str =
-    concat!("An input:\n\n", include_str!("../../../ceremony.yaml"), "\nSee docs/ceremony.md.");
+const EXAMPLE: &str = concat!(
+    "\
+Examples:
+  # A dry run, then the same with --yes
+  birthcert ca ceremony --input ceremony.yaml
+  birthcert ca ceremony --input ceremony.yaml --yes
+
+An input:\n\n",
+    include_str!("../../../ceremony.yaml"),
+    "\nSee docs/ceremony.md."
+);
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]

@@ -26,6 +26,16 @@ use crate::{
     transcript::Transcript,
 };
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  # A dry run, then the same with --yes
+  birthcert ca certify --usage device --root root --csr device.csr --certificate device.pem
+  birthcert ca certify --usage device --root root --csr device.csr --certificate device.pem --yes
+
+  # For twenty years, and with the address of the root's CRL
+  birthcert ca certify --usage server --root root --csr server.csr --certificate server.pem \\
+      --valid-years 20 --root-crl-url http://pki.example.com/root.crl --yes";
+
 #[derive(clap::Args)]
 pub(crate) struct CertifyCommand {
     #[command(flatten)]

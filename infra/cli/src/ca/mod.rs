@@ -18,23 +18,28 @@ mod years;
 
 use birthcert::clock::Timestamp;
 
-use crate::{Context, output::Format};
+use crate::{Context, output::Format, place};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Make a root CA: a key, in an encrypted file or a PKCS#11 token, and a certificate. Needs no network and no AWS.
+    #[command(after_help = root::EXAMPLES, args = place::hidden())]
     Root(root::RootCommand),
     /// Hold a whole ceremony, root and subordinates, as a reviewed file has it. Needs no network and
     /// no AWS.
+    #[command(args = place::hidden())]
     Ceremony(ceremony::CeremonyCommand),
     /// Sign the root's CRL, with the subordinates that it revoked. Needs no network and no AWS.
-    #[command(after_help = root_crl::EXAMPLES)]
+    #[command(after_help = root_crl::EXAMPLES, args = place::hidden())]
     RootCrl(root_crl::RootCrlCommand),
     /// Set up a subordinate CA in one go: request, certify and activate on this machine.
+    #[command(after_help = subordinate::EXAMPLES)]
     Subordinate(subordinate::SubordinateCommand),
     /// Make a subordinate's key in KMS and write its certificate request.
+    #[command(after_help = request::EXAMPLES)]
     Request(request::RequestCommand),
     /// Certify a subordinate's request with the root. Needs no network and no AWS.
+    #[command(after_help = certify::EXAMPLES, args = place::hidden())]
     Certify(certify::CertifyCommand),
     /// Record a certified subordinate that does not issue yet: the successor of the one that does.
     #[command(after_help = prepare::EXAMPLES)]
@@ -46,8 +51,10 @@ pub(crate) enum Command {
     #[command(after_help = retire::EXAMPLES)]
     Retire(retire::RetireCommand),
     /// List the CAs, every generation.
+    #[command(after_help = "Example:\n  birthcert ca list")]
     List,
     /// Show one CA: its status, its key and its certificate.
+    #[command(after_help = "Example:\n  birthcert ca show device-2")]
     Show(list::ShowCommand),
 }
 

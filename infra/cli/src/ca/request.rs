@@ -17,6 +17,13 @@ use crate::{
     root::{public_key_info, stand_in},
 };
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  birthcert ca request --usage device --csr device.csr --yes
+
+  # For its successor
+  birthcert ca request --usage device --name device-2 --csr device-2.csr --yes";
+
 #[derive(clap::Args)]
 pub(crate) struct RequestCommand {
     #[command(flatten)]

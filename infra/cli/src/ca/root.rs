@@ -17,6 +17,16 @@ use crate::{
     transcript::Transcript,
 };
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  # A dry run, then the same with --yes
+  birthcert ca root --directory root --common-name \"Example root\"
+  birthcert ca root --directory root --common-name \"Example root\" --yes
+
+  # With its key in a PKCS#11 token
+  birthcert ca root --directory root --pkcs11-module /usr/lib/softhsm/libsofthsm2.so \\
+      --token-label Example --key-label \"Example root\" --yes";
+
 #[derive(clap::Args)]
 pub(crate) struct RootCommand {
     /// Directory for what is made; nothing in it is overwritten.

@@ -18,6 +18,11 @@ use crate::{
     Context, confirm::Consent, crl, plan::Plan, succession::put_to_use, transcript::Transcript,
 };
 
+pub(super) const EXAMPLES: &str = "\
+Example:
+  # The CA for clients of brokers, beside a root whose key is on this machine
+  birthcert ca subordinate --usage service --root root --yes";
+
 #[derive(clap::Args)]
 pub(crate) struct SubordinateCommand {
     #[command(flatten)]

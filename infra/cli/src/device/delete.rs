@@ -7,6 +7,11 @@ use serde::Serialize;
 
 use crate::{Context, confirm::Confirm, crl::Requests, exit::Stop};
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  birthcert device delete dev_…
+  birthcert device delete dev_… --reason keyCompromise --yes";
+
 #[derive(clap::Args)]
 pub(crate) struct DeleteCommand {
     /// The device's id, dev_…

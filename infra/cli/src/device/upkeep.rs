@@ -7,6 +7,11 @@ use serde::Serialize;
 
 use crate::{Context, exit::Stop};
 
+pub(crate) const LABEL_EXAMPLES: &str = "\
+Examples:
+  birthcert device label dev_… \"pump 7\"
+  birthcert device label dev_… --remove";
+
 pub(crate) const LIFT_EXAMPLES: &str = "\
 Examples:
   # Five more, from now on; where it may be issued as many anyway, nothing changes
