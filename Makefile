@@ -18,13 +18,15 @@ sam-local:
 	infra/sam-local-build
 	infra/sam-local
 
-## Format, lints, the template, unit tests, the end-to-end tests, and the functions as SAM builds them.
+## Format, lints, the template, unit tests, the end-to-end tests, how fast a revocation is at the brokers, and the
+## functions as SAM builds them.
 test: check
 	infra/template-checks
 	tests/install-tools
 	cargo build --workspace --all-targets
 	cargo test --workspace --lib
 	cargo test --workspace --test e2e
+	$${CARGO_TARGET_DIR:-target}/debug/revocation_latency
 	tests/run-sam
 
 check:
@@ -35,12 +37,13 @@ check:
 functions:
 	cargo build --release -p crl -p enroll -p identity
 
-## Cold starts of the functions beside a hello-world, and their sizes.
+## The functions' sizes, their cold starts beside a hello-world, and what long CRLs take.
 bench: functions
 	cargo build --release -p birthcert --features lambda --example hello_world
 	cargo build -p birthcert-local
 	cargo run -p birthcert-tests --bin cold_start
 	cargo run -p birthcert-tests --bin warm
+	cargo run --release -p birthcert-tests --bin lists
 
 clean:
 	cargo clean

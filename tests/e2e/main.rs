@@ -1,5 +1,5 @@
 //! The end-to-end tests. Each suite that takes an [`Env`] runs against every pair of counterparties:
-//! `cargo test -p birthcert-tests --test e2e -- ministack` runs one pair, `… -- races` one suite.
+//! `cargo test --workspace --test e2e -- ministack` runs one pair, `… -- races` one suite.
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -1,13 +1,12 @@
-//! What a list of revoked certificates costs by its length: time and memory to make one, and the time
-//! from a revocation to the bucket. `cargo build --workspace`, then
-//! `cargo run --release -p birthcert-tests --bin lists`
+//! What a list of revoked certificates costs by its length: time and memory to make one; and of the function
+//! `crl` as it ships, the time from a revocation to the bucket, and its memory. `cargo build --workspace` and
+//! `make functions`, then `cargo run --release -p birthcert-tests --bin lists`
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ::crl::Crl;
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use birthcert::authority::CaCertificate;
@@ -17,11 +16,11 @@ use birthcert::lint::lint;
 use birthcert::name::distinguished;
 use birthcert::profile::{self, IssuedBy, Profile};
 use birthcert::revocation::RevocationReason::KeyCompromise;
-use birthcert::trigger::Trigger;
-use birthcert::world::World;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
+use birthcert_tests::function;
 use birthcert_tests::published::Published;
+use birthcert_tests::runtime_api::RuntimeApi;
 use der::Decode as _;
 use der::referenced::OwnedToRef as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -31,10 +30,11 @@ use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::EncodePublicKey as _;
+use serde_json::json;
 
 const LENGTHS: [u32; 3] = [10_000, 100_000, 1_000_000];
-/// Of these the emulator of DynamoDB is full in reasonable time.
-const IN_A_TABLE: [u32; 4] = [1, 1_000, 10_000, 100_000];
+/// So many are in a table, beside an emulator of DynamoDB.
+const IN_A_TABLE: [u32; 4] = [1, 10_000, 100_000, 1_000_000];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
         let made = Command::new(std::env::current_exe()?).arg(length.to_string()).status()?;
         ensure!(made.success());
     }
-    println!("From a revocation to the bucket, on the local stand-ins:");
+    println!("From a revocation to the bucket, by crl as it ships, on the local stand-ins:");
     let counterparties = Counterparties::default();
     for length in IN_A_TABLE {
         publish(&counterparties, length).await?;
@@ -116,14 +116,14 @@ fn make(length: u32) -> anyhow::Result<()> {
         ms(verified_at, end),
         crl.der().len() as f64 / 1e6,
         pem.len() as f64 / 1e6,
-        peak()? / 1024,
+        peak("self")? / 1024,
     );
     Ok(())
 }
 
-/// The most memory that this process had, in KiB.
-fn peak() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+/// The most memory that a process had, in KiB.
+fn peak(process: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
@@ -131,8 +131,10 @@ fn peak() -> anyhow::Result<u64> {
 async fn publish(counterparties: &Counterparties, length: u32) -> anyhow::Result<()> {
     let env = Env::start(counterparties, Pair::Local).await?;
     fill(&env, length).await?;
-    let crl = Crl::start(&env.config, World { log: |_| {}, ..World::REAL }).await?;
-    crl.pass(&Trigger::Time).await?;
+    let api = RuntimeApi::bind().await?;
+    let program = function::start(&function::release("crl"), &env, api.address()?)?;
+    let mut runtime = api.accept().await?;
+    ensure!(runtime.invoke("{}").await? == "null", "the first list");
     let device = env.api.enrolled(&env.token).await?;
     env.api.released(&device).await?;
     env.dynamodb.take();
@@ -140,19 +142,32 @@ async fn publish(counterparties: &Counterparties, length: u32) -> anyhow::Result
 
     let began = Instant::now();
     env.store.revoke_device(device.device_id, KeyCompromise, Timestamp::now()).await?;
-    env.store.request_crl("device", Timestamp::now()).await?;
-    crl.pass(&Trigger::Changes(BTreeSet::from(["device".to_owned()]))).await?;
-    let took = began.elapsed();
-    let queries = env.dynamodb.take().iter().filter(|call| call.operation == "Query").count();
-    let puts = env.s3.take().iter().filter(|call| call.operation == "PutObject").count();
+    let revoked = began.elapsed();
+    let asked = env.store.request_crl("device", Timestamp::now()).await?;
+    let published = async {
+        while env.store.crl_state("device").await?.answered < asked {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let took = began.elapsed();
+        let queries = env.dynamodb.take();
+        let pages = queries.iter().filter(|call| call.operation == "Query").count();
+        anyhow::Ok((took, pages))
+    };
+    let keys = json!({ "PK": { "S": "CRL#REQUEST" }, "SK": { "S": "device" } });
+    let event = json!({ "Records": [{ "dynamodb": { "Keys": keys } }] }).to_string();
+    let (answer, measured) = tokio::join!(runtime.invoke(&event), published);
+    let (took, pages) = measured?;
+    ensure!(answer? == "null");
     let published = Published::of(&env, "device").await?.crl;
     ensure!(published.len() == length as usize + 1);
     println!(
-        "  {:>9} certificates: {:>5.2} s from the revocation to the last object; {queries} queries, \
-         {puts} objects; the list has {:.2} MB",
+        "  {:>9} certificates: revoked after {:>5.0} ms, published after {:>6.2} s; {pages:>4} pages of the index; \
+         the list has {:>5.2} MB, crl had {:>4} MB at most",
         published.len(),
+        revoked.as_secs_f64() * 1e3,
         took.as_secs_f64(),
         published.der().len() as f64 / 1e6,
+        peak(&program.id().context("it runs")?.to_string())? / 1024,
     );
     Ok(())
 }
