@@ -3,15 +3,17 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
+use birthcert::id::DeviceId;
 use birthcert_tests::agent::{Agent, option};
 use birthcert_tests::mqtt_session::Endpoint;
 use birthcert_tests::process::free_port;
 use birthcert_tests::rabbitmq::Rabbitmq;
-
 use birthcert_tests::site::{Device, SOON, Site, echoes, is_refused};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_revoked_device_is_out]
+    crate::alone![a_revoked_device_is_out, who_is_no_user_is_in_nobodys_way]
 }
 
 struct Guarded {
@@ -94,5 +96,30 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
     echoes(&denied, &mut session, 1).await?;
     ensure!(!guarded.is_limited(&denied).await?, "it is still limited");
     ensure!(agent.stop().await?.success());
+    Ok(())
+}
+
+/// Devices that are revoked before they are imported, or deleted after.
+async fn who_is_no_user_is_in_nobodys_way() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let [tcp, _] = guarded.endpoints();
+    let held = guarded.devices.pop().context("four")?;
+    guarded.site.publisher.denied.push(held.id);
+    guarded.site.publisher.publish();
+    agent.has(2).await?;
+    ensure!(guarded.is_limited(&held).await?, "it is not limited");
+
+    let device = guarded.devices.pop().context("four")?;
+    let mut session = device.client.connect(tcp).await?.open()?;
+    echoes(&device, &mut session, 1).await?;
+    let strangers = (0..1000).map(|_| DeviceId::generate(&mut UnwrapErr(SysRng)));
+    let denied = &mut guarded.site.publisher.denied;
+    *denied = strangers.chain([device.id]).collect();
+    guarded.site.publisher.publish();
+    agent.has(3).await?;
+    ensure!(session.quiet(SOON).await?, "its session goes on");
+    is_refused(&device, tcp).await?;
+    ensure!(!guarded.is_limited(&held).await?, "it is still limited");
+    drop(held.client.connect(tcp).await?.open()?);
     Ok(())
 }

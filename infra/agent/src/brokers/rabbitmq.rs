@@ -62,6 +62,11 @@ struct Limited {
 }
 
 #[derive(Deserialize)]
+struct User {
+    name: String,
+}
+
+#[derive(Deserialize)]
 struct Connection {
     /// Missing while it has not logged in.
     user: Option<String>,
@@ -110,26 +115,39 @@ impl Rabbitmq {
     pub(super) async fn enforce(&self, denied: &[DeviceId]) -> anyhow::Result<()> {
         let denied: HashSet<String> = denied.iter().map(ToString::to_string).collect();
         let limited = self.limited().await?;
-        for id in denied.difference(&limited) {
-            self.limit(Method::PUT, id).await?;
-            // After the limit, or it would just come back.
-            self.close(id).await?;
-        }
-        for id in limited.difference(&denied) {
-            self.limit(Method::DELETE, id).await?;
-        }
-        self.sweep(&denied).await
+        let outcomes = [
+            self.shut_out(denied.difference(&limited).collect()).await,
+            self.let_in(limited.difference(&denied)).await,
+            self.sweep(&denied).await,
+        ];
+        outcomes.into_iter().collect()
     }
 
-    /// Closes what is open all the same, such as after a run that ended between the two steps above.
-    /// What came up less than five seconds ago is not in the list yet.
+    /// Who is no user cannot log in either, and is refused a limit: 400 in 3.10.
+    async fn shut_out(&self, mut devices: HashSet<&String>) -> anyhow::Result<()> {
+        if !devices.is_empty() {
+            let users: Vec<User> = self.read("api/users?columns=name").await?;
+            let users: HashSet<String> = users.into_iter().map(|it| it.name).collect();
+            devices.retain(|device| users.contains(*device));
+        }
+        each(devices, async |device| {
+            self.limit(Method::PUT, device).await?;
+            // After the limit, or it would just come back.
+            self.close(device).await
+        })
+        .await
+    }
+
+    async fn let_in(&self, devices: impl Iterator<Item = &String>) -> anyhow::Result<()> {
+        each(devices, async |device| self.limit(Method::DELETE, device).await).await
+    }
+
+    /// Closes what is open all the same, such as after a run that ended between a limit and what
+    /// follows it. What came up less than five seconds ago is not in the list yet.
     async fn sweep(&self, denied: &HashSet<String>) -> anyhow::Result<()> {
         let open: Vec<Connection> = self.read("api/connections?columns=user").await?;
         let users = open.into_iter().filter_map(|it| it.user).filter(|it| denied.contains(it));
-        for user in users.collect::<HashSet<_>>() {
-            self.close(&user).await?;
-        }
-        Ok(())
+        each(&users.collect::<HashSet<_>>(), async |user| self.close(user).await).await
     }
 
     /// All that a user has: this list is there from the first moment.
@@ -151,7 +169,6 @@ impl Rabbitmq {
     async fn limit(&self, method: Method, user: &str) -> anyhow::Result<()> {
         let body = json!({ "value": NO_CONNECTIONS }).to_string();
         let path = format!("api/user-limits/{user}/max-connections");
-        // A device that is no user cannot log in either.
         self.write(method, &path, body).await
     }
 
@@ -180,4 +197,22 @@ impl Rabbitmq {
     fn url(&self, path: &str) -> anyhow::Result<Url> {
         Ok(format!("{}/{path}", self.management.as_str().trim_end_matches('/')).parse()?)
     }
+}
+
+/// Goes on after one that the API refuses, but not while it is away, for which each would wait. The
+/// first error stands for all.
+async fn each<'a>(
+    users: impl IntoIterator<Item = &'a String>,
+    act: impl AsyncFn(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut outcome = Ok(());
+    for user in users {
+        let done = act(user).await.with_context(|| user.clone());
+        let is_away = done.as_ref().is_err_and(|it| it.is::<reqwest::Error>());
+        outcome = outcome.and(done);
+        if is_away {
+            break;
+        }
+    }
+    outcome
 }
