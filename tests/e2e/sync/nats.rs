@@ -5,11 +5,15 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use birthcert_tests::agent::{Agent, Beside, option};
 use birthcert_tests::nats::Nats;
-
+use birthcert_tests::process::free_port;
 use birthcert_tests::site::{Device, SOON, Site, echoes, is_refused};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_revoked_device_is_out, a_list_that_cannot_be_read_changes_nothing]
+    crate::alone![
+        a_revoked_device_is_out,
+        a_list_that_cannot_be_read_changes_nothing,
+        a_reload_that_is_refused_is_not_taken_for_done,
+    ]
 }
 
 struct Guarded {
@@ -27,10 +31,15 @@ impl Guarded {
         site.write_users("nats", "users.conf", &devices).await?;
         let pid_file = site.operator.path("nats.pid");
         let config = fs::read_to_string(conf.join("nats-server.conf"))?;
+        let monitoring = format!("127.0.0.1:{}", free_port()?);
+        let config = config.replace("127.0.0.1:8222", &monitoring);
         let config = format!("{config}\npid_file: \"{}\"\n", pid_file.display());
         fs::write(conf.join("nats-server.conf"), config)?;
-        let options =
-            [option("--users", &site.operator.path("users.conf")), option("--pid-file", &pid_file)];
+        let options = [
+            option("--users", &site.operator.path("users.conf")),
+            option("--pid-file", &pid_file),
+            ["--monitoring".into(), format!("http://{monitoring}")],
+        ];
         let beside = site.beside("nats", &options);
         let mut agent = beside.start()?;
         agent.until(|_| beside.directory.join("devices.conf").exists()).await?;
@@ -92,4 +101,24 @@ async fn a_list_that_cannot_be_read_changes_nothing() -> anyhow::Result<()> {
         agent.until(|status| status["level"] == "ok").await?;
     }
     Ok(())
+}
+
+/// As nats-server refuses all of a configuration, if one thing of it cannot change at a reload.
+async fn a_reload_that_is_refused_is_not_taken_for_done() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let [tcp, _] = guarded.site.endpoints();
+    let device = guarded.devices.pop().context("four")?;
+    let mut session = device.client.connect(tcp).await?.open()?;
+    echoes(&device, &mut session, 1).await?;
+    let config = guarded.site.operator.path("conf/nats-server.conf");
+    let text = fs::read_to_string(&config)?;
+    fs::write(&config, text.replace("server_name: \"birthcert\"", "server_name: \"other\""))?;
+    guarded.site.revoke(&device);
+    let status = agent.until(|status| status["level"] == "failing").await?;
+    ensure!(status["problems"][0]["about"] == "nats" && status["applied"] == false, "{status}");
+    drop(device.client.connect(tcp).await?.open()?);
+
+    fs::write(&config, text)?;
+    agent.has(2).await?;
+    is_refused(&device, tcp).await
 }

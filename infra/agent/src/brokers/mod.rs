@@ -3,6 +3,7 @@
 
 mod command;
 mod issuer_hash;
+mod monitoring;
 mod mosquitto;
 mod nats;
 mod rabbitmq;

@@ -8,15 +8,17 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use birthcert::id::DeviceId;
+use reqwest::Url;
 
-use super::{Desired, Output, reload::Reload};
+use super::{Desired, Output, monitoring::Monitoring, reload::Reload};
 use crate::{directory::Directory, files, options::Options};
 
 pub(super) const EXAMPLE: &str = "\
 Example:
   birthcert broker users nats --project \"$BIRTHCERT_PROJECT\" --file /etc/nats/all-devices.conf
   birthcert-agent nats --source https://crl.example.com --root /etc/nats/birthcert/root.pem \\
-    --directory /var/lib/birthcert --users /etc/nats/all-devices.conf --pid-file /run/nats.pid
+    --directory /var/lib/birthcert --users /etc/nats/all-devices.conf \\
+    --reload-command \"systemctl reload nats-server\" --monitoring http://127.0.0.1:8222
 
 Writes devices.conf (for include) in the directory: the users without the denied devices. NATS checks
 no CRL: a certificate that was renewed, of a device that is not denied, is good until it expires.";
@@ -31,11 +33,16 @@ pub(crate) struct Arguments {
     users: PathBuf,
     #[command(flatten)]
     reload: Reload,
+    /// Where nats-server's monitoring port is, such as http://127.0.0.1:8222: there it is seen that a
+    /// reload was not refused. Unless given, it is taken for done.
+    #[arg(long, value_name = "URL")]
+    monitoring: Option<Url>,
 }
 
 pub(crate) struct Nats {
     users: PathBuf,
     reload: Reload,
+    monitoring: Option<Monitoring>,
     output: PathBuf,
 }
 
@@ -44,6 +51,7 @@ impl Arguments {
         Ok(Nats {
             users: std::path::absolute(&self.users)?,
             reload: self.reload.clone(),
+            monitoring: self.monitoring.as_ref().map(Monitoring::new).transpose()?,
             output: directory.file("devices.conf"),
         })
     }
@@ -63,7 +71,12 @@ impl Nats {
     }
 
     pub(super) async fn enforce(&self) -> anyhow::Result<()> {
-        self.reload.run().await
+        let Some(monitoring) = &self.monitoring else {
+            return self.reload.run().await;
+        };
+        let before = monitoring.load_time().await?;
+        self.reload.run().await?;
+        monitoring.changed(before.as_deref()).await
     }
 }
 

@@ -370,6 +370,7 @@ mod tests {
             (options.mosquitto().unwrap(), "\nacl_file /revoked/acl\n", 1),
             (options.rabbitmq().unwrap(), "{dir, \"/revoked/crls\"}", 2),
             (options.nats().unwrap(), "include \"../revoked/devices.conf\"", 1),
+            (options.nats().unwrap(), "\nhttp: \"127.0.0.1:8222\"\n", 1),
         ] {
             let text: String = files.iter().map(|file| file.text.as_str()).collect();
             assert_eq!(text.matches(line).count(), times, "{line} in {text}");

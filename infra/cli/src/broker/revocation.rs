@@ -33,9 +33,11 @@ pub(super) fn rabbitmq_plugins(text: String) -> anyhow::Result<String> {
     Ok(Template(text).replace("].", ",rabbitmq_management].")?.0)
 }
 
-/// By a path from the configuration's folder on, as nats-server takes every path of an include.
+/// By a path from the configuration's folder on, as nats-server takes every path of an include. And a
+/// port for monitoring, by which the agent sees what came of a reload.
 pub(super) fn nats(text: Template, output: &str, folder: &str) -> anyhow::Result<Template> {
     let up = "../".repeat(output.matches('/').count());
     let include = format!("include \"{}{}/devices.conf\"", up.trim_end_matches('/'), folder);
-    text.replace("include \"devices.conf\"", &include)
+    let text = text.replace("include \"devices.conf\"", &include)?;
+    Ok(Template(text.0 + include_str!("../../../nats/revocation.conf")))
 }
