@@ -43,7 +43,8 @@ impl Published {
                 let devices: Vec<_> = file.lines().map(str::to_owned).collect();
                 ensure!(devices.is_sorted(), "{devices:?}");
                 let rules = String::from_utf8(get(env, "denied/devices.acl").await?)?;
-                let expected = devices.iter().map(|id| format!("user {id}\ntopic deny #\n"));
+                let everything = "topic deny #\ntopic deny $SYS/#\ntopic deny $CONTROL/#\n";
+                let expected = devices.iter().map(|id| format!("user {id}\n{everything}"));
                 ensure!(rules == expected.collect::<String>(), "{rules}");
                 devices
             }

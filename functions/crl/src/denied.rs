@@ -34,7 +34,11 @@ impl Denied {
     pub(crate) fn rules(&self) -> String {
         let mut rules = String::new();
         for device in &self.devices {
-            let _ = writeln!(rules, "user {device}\ntopic deny #");
+            let _ = writeln!(rules, "user {device}");
+            // A wildcard at the beginning matches no topic that begins with $ (MQTT 3.1.1, 4.7.2).
+            for topic in ["#", "$SYS/#", "$CONTROL/#"] {
+                let _ = writeln!(rules, "topic deny {topic}");
+            }
         }
         rules
     }
@@ -51,7 +55,8 @@ mod tests {
             .into();
         let denied = Denied::new(ids.clone());
         assert_eq!(denied.file, format!("{}\n{}\n", ids[0], ids[1]));
-        assert!(denied.rules().ends_with(&format!("user {}\ntopic deny #\n", ids[1])));
+        let everything = "topic deny #\ntopic deny $SYS/#\ntopic deny $CONTROL/#\n";
+        assert!(denied.rules().ends_with(&format!("user {}\n{everything}", ids[1])));
         let none = Denied::new(Vec::new());
         assert!(none.file.is_empty() && none.rules().is_empty());
         // Of nothing at all.

@@ -4,7 +4,10 @@
 //! that is not whole. Neither 2.0 nor 2.1 cuts a session by a CRL; what both do at once is to deny by
 //! `acl_file` what the device publishes and what is delivered to it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use birthcert::id::DeviceId;
@@ -73,16 +76,35 @@ impl Mosquitto {
 /// be for those who have no name. Where they stand makes no difference to what they do: mosquitto puts
 /// what is denied to a user before what is allowed.
 fn access_list(rules: Vec<u8>, denied: &[DeviceId]) -> Vec<u8> {
+    // A wildcard at the beginning matches no topic that begins with $ (MQTT 3.1.1, section 4.7.2).
+    let mut levels = special_levels(&String::from_utf8_lossy(&rules));
+    levels.extend(["$SYS".to_owned(), "$CONTROL".to_owned()]);
     let mut list = rules;
     if list.last().is_some_and(|last| *last != b'\n') {
         list.push(b'\n');
     }
     for id in denied {
-        // A wildcard at the beginning matches no topic that begins with $ (MQTT 3.1.1, section 4.7.2).
-        let lines = format!("user {id}\ntopic deny #\ntopic deny $SYS/#\ntopic deny $CONTROL/#\n");
-        list.extend_from_slice(lines.as_bytes());
+        list.extend_from_slice(format!("user {id}\ntopic deny #\n").as_bytes());
+        for level in &levels {
+            // Of a pattern: the user's name, which is the client id, too.
+            let level = level.replace("%u", &id.to_string()).replace("%c", &id.to_string());
+            list.extend_from_slice(format!("topic deny {level}/#\n").as_bytes());
+        }
     }
     list
+}
+
+/// The first levels of the topics that begin with $ and are granted to anybody.
+fn special_levels(rules: &str) -> BTreeSet<String> {
+    let topics = rules.lines().filter_map(|line| {
+        let (kind, rest) = line.trim().split_once(' ')?;
+        let rest = rest.trim_start();
+        let (access, topic) = rest.split_once(' ').unwrap_or_default();
+        let is_access = matches!(access, "read" | "write" | "readwrite" | "deny");
+        let topic = if is_access { topic.trim_start() } else { rest };
+        (matches!(kind, "topic" | "pattern") && topic.starts_with('$')).then_some(topic)
+    });
+    topics.filter_map(|topic| topic.split('/').next()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -98,5 +120,19 @@ mod tests {
         let expected = "\nuser dev_0123456789ABCDEFGHIJKL\ntopic deny #\n";
         assert!(denied.starts_with(expected), "{denied}");
         assert_eq!(access_list(b"x\n".to_vec(), &[]), b"x\n");
+    }
+
+    #[test]
+    fn what_begins_with_a_dollar_is_denied_level_by_level() {
+        let rules = "topic $a/b/c\n  pattern  readwrite  $devices/%u/#\ntopic deny $d\r\n\
+                     #topic read $no/#\ntopic read x/$no/#\npattern write $%u/#\n";
+        let id = "dev_0123456789ABCDEFGHIJKL".parse().unwrap();
+        let list = String::from_utf8(access_list(rules.into(), &[id])).unwrap();
+        let denied = list.split_once("topic deny #\n").unwrap().1;
+        let mut levels: Vec<_> =
+            denied.lines().filter_map(|line| line.strip_prefix("topic deny ")).collect();
+        levels.sort_unstable();
+        let own = format!("${id}/#");
+        assert_eq!(levels, ["$CONTROL/#", "$SYS/#", "$a/#", "$d/#", &own, "$devices/#"]);
     }
 }
