@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 use crate::agent::{Agent, Beside, option};
-use crate::mosquitto::{Mosquitto, hand_over};
+use crate::mosquitto::{Mosquitto, Version, hand_over};
 use crate::mqtt_session::Endpoint;
 use crate::process::send_signal;
 use crate::site::{Device, Site, Watched, let_the_witnesses_in};
@@ -17,6 +17,7 @@ pub struct Guarded {
     pub site: Site,
     /// How its agent is started.
     pub beside: Beside,
+    version: Version,
     broker: Option<Mosquitto>,
 }
 
@@ -26,6 +27,14 @@ impl Guarded {
     /// # Errors
     /// One of them does not start.
     pub async fn start(interval: &str) -> anyhow::Result<(Self, Agent)> {
+        Self::start_version(Version::V2_0, interval).await
+    }
+
+    /// As [`Guarded::start`], with this mosquitto.
+    ///
+    /// # Errors
+    /// As [`Guarded::start`].
+    pub async fn start_version(version: Version, interval: &str) -> anyhow::Result<(Self, Agent)> {
         let site = Site::start().await?;
         let conf = site.configure("mosquitto").await?;
         let_the_witnesses_in(&conf.join("acl"))?;
@@ -40,9 +49,9 @@ impl Guarded {
         agent.until(|_| beside.directory.join("acl").exists()).await?;
         hand_over(&beside.directory).await?;
         let certificates = site.operator.path("broker");
-        let broker = Mosquitto::start_configured(&conf, &certificates, site.port).await?;
+        let broker = Mosquitto::start_configured(version, &conf, &certificates, site.port).await?;
         agent.has(1).await?;
-        Ok((Self { site, beside, broker: Some(broker) }, agent))
+        Ok((Self { site, beside, version, broker: Some(broker) }, agent))
     }
 
     /// Kills the broker.
@@ -57,7 +66,8 @@ impl Guarded {
     pub async fn start_broker(&mut self) -> anyhow::Result<()> {
         let (conf, certificates) =
             (self.site.operator.path("conf"), self.site.operator.path("broker"));
-        let broker = Mosquitto::start_configured(&conf, &certificates, self.site.port).await?;
+        let (version, port) = (self.version, self.site.port);
+        let broker = Mosquitto::start_configured(version, &conf, &certificates, port).await?;
         self.broker = Some(broker);
         Ok(())
     }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use futures_util::future::try_join_all;
 
 use crate::agent::{Agent, Beside, option};
-use crate::mosquitto::{Mosquitto, hand_over};
+use crate::mosquitto::{Mosquitto, Version, hand_over};
 use crate::mqtt_session::{Client, Endpoint};
 use crate::nats::Nats;
 use crate::operator::Operator;
@@ -19,8 +19,8 @@ use crate::stack::Stack;
 /// Which broker it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Debian's mosquitto.
-    Mosquitto,
+    /// Mosquitto.
+    Mosquitto(Version),
     /// Debian's RabbitMQ.
     Rabbitmq,
     /// Debian's nats-server.
@@ -53,12 +53,17 @@ enum Broker {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Mosquitto, Self::Rabbitmq, Self::Nats];
+    pub const ALL: [Self; 4] = [
+        Self::Mosquitto(Version::V2_0),
+        Self::Mosquitto(Version::V2_1),
+        Self::Rabbitmq,
+        Self::Nats,
+    ];
 
     /// As `birthcert broker config` names it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Mosquitto => "mosquitto",
+            Self::Mosquitto(_) => "mosquitto",
             Self::Rabbitmq => "rabbitmq",
             Self::Nats => "nats",
         }
@@ -67,7 +72,7 @@ impl Kind {
     /// What the agent writes first.
     fn file(self) -> &'static str {
         match self {
-            Self::Mosquitto => "acl",
+            Self::Mosquitto(_) => "acl",
             Self::Rabbitmq => "crls",
             Self::Nats => "devices.conf",
         }
@@ -135,7 +140,7 @@ impl GuardedStack {
     /// Where the broker listens: by TCP, and by WebSocket.
     pub fn endpoints(&self) -> [Endpoint; 2] {
         let path = match self.kind {
-            Kind::Mosquitto | Kind::Nats => "/mqtt",
+            Kind::Mosquitto(_) | Kind::Nats => "/mqtt",
             Kind::Rabbitmq => "/ws",
         };
         [Endpoint::Tcp(self.port), Endpoint::WebSocket(self.websocket_port, path)]
@@ -153,7 +158,7 @@ impl GuardedStack {
 /// What the broker and its agent need besides: users, and ways to be told. Returns the agent's options.
 async fn prepare(kind: Kind, operator: &Operator) -> anyhow::Result<Vec<[String; 2]>> {
     Ok(match kind {
-        Kind::Mosquitto => vec![
+        Kind::Mosquitto(_) => vec![
             option("--acl", &operator.path("conf/acl")),
             option("--pid-file", &operator.path("revocation/mosquitto.pid")),
         ],
@@ -189,10 +194,11 @@ async fn broker(
 ) -> anyhow::Result<Broker> {
     let conf = operator.path("conf");
     Ok(match kind {
-        Kind::Mosquitto => {
+        Kind::Mosquitto(version) => {
             hand_over(directory).await?;
             let certificates = operator.path("broker");
-            Broker::Mosquitto(Mosquitto::start_configured(&conf, &certificates, port).await?)
+            let started = Mosquitto::start_configured(version, &conf, &certificates, port).await?;
+            Broker::Mosquitto(started)
         }
         Kind::Rabbitmq => {
             let broker = Rabbitmq::start(&conf, port).await?;

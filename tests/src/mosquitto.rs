@@ -1,9 +1,9 @@
-//! Debian's mosquitto with the configuration that operators get.
+//! Debian's mosquitto, of this release and of the next, with the configuration that operators get.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
@@ -15,6 +15,24 @@ const ACL: &str = include_str!("../../infra/mosquitto/acl");
 
 /// The one line of the configuration that a test changes.
 const LISTENER: &str = "\nlistener 8883\n";
+
+/// Which mosquitto.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Debian 12's, 2.0.11.
+    V2_0,
+    /// That of `tests/install-mosquitto-2.1`.
+    V2_1,
+}
+
+impl Version {
+    fn program(self) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::V2_0 => tool::find("mosquitto"),
+            Self::V2_1 => tool::pinned("mosquitto-2.1/mosquitto"),
+        }
+    }
+}
 
 /// A running broker.
 #[derive(Debug)]
@@ -36,7 +54,7 @@ impl Mosquitto {
         fs::write(folder.join("mosquitto.conf"), on_loopback(port)?)?;
         fs::write(folder.join("acl"), ACL)?;
         hand_over(folder).await?;
-        let process = Process::start(&tool::find("mosquitto")?, port, |mosquitto, _| {
+        let process = Process::start(&Version::V2_0.program()?, port, |mosquitto, _| {
             mosquitto.current_dir(folder).args(["-c", "mosquitto.conf"]);
         })
         .await?;
@@ -48,6 +66,7 @@ impl Mosquitto {
     /// # Errors
     /// As [`Mosquitto::start`].
     pub async fn start_configured(
+        version: Version,
         folder: &Path,
         certificates: &Path,
         port: u16,
@@ -58,7 +77,7 @@ impl Mosquitto {
         for folder in [folder, certificates] {
             hand_over(folder).await?;
         }
-        let process = Process::start(&tool::find("mosquitto")?, port, |mosquitto, _| {
+        let process = Process::start(&version.program()?, port, |mosquitto, _| {
             mosquitto.arg("-c").arg(folder.join("mosquitto.conf"));
         })
         .await?;

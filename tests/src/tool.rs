@@ -51,6 +51,15 @@ pub fn folder() -> anyhow::Result<PathBuf> {
     found.with_context(|| missing("target/test-tools"))
 }
 
+/// A program in that folder.
+///
+/// # Errors
+/// As [`find`].
+pub fn pinned(path: &str) -> anyhow::Result<PathBuf> {
+    let program = folder()?.join(path);
+    program.is_file().then_some(program).with_context(|| missing(path))
+}
+
 /// Runs a tool to its end, without input.
 ///
 /// # Errors

@@ -1,21 +1,38 @@
-//! Debian's mosquitto, by TCP and by WebSocket.
+//! Debian's mosquitto, of this release and of the next, by TCP and by WebSocket.
 
 use anyhow::ensure;
-use birthcert_tests::mosquitto::Mosquitto;
+use birthcert_tests::mosquitto::{Mosquitto, Version};
 use birthcert_tests::mqtt_session::{Client, Endpoint};
 
 use super::Fleet;
 
+/// Lists tests of the form `async fn name(version: Version)`, with each version.
+macro_rules! each_version {
+    ($($test:ident),+ $(,)?) => {
+        vec![$(
+            crate::Alone {
+                name: concat!(stringify!($test), "::2.0"),
+                run: || Box::pin($test(Version::V2_0)),
+            },
+            crate::Alone {
+                name: concat!(stringify!($test), "::2.1"),
+                run: || Box::pin($test(Version::V2_1)),
+            },
+        )+]
+    };
+}
+pub(crate) use each_version;
+
 pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![devices_have_their_topics, a_service_is_no_device]
+    each_version![devices_have_their_topics, a_service_is_no_device]
 }
 
-async fn devices_have_their_topics() -> anyhow::Result<()> {
+async fn devices_have_their_topics(version: Version) -> anyhow::Result<()> {
     let fleet = Fleet::start().await?;
     let folder = fleet.configure("mosquitto").await?;
     let (alice, bob) = (fleet.device().await?, fleet.device().await?);
-    let broker =
-        Mosquitto::start_configured(&folder, &fleet.operator.path("broker"), fleet.port).await?;
+    let certificates = fleet.operator.path("broker");
+    let broker = Mosquitto::start_configured(version, &folder, &certificates, fleet.port).await?;
     fleet.listens_on_loopback_alone().await?;
     for endpoint in [Endpoint::Tcp(fleet.port), Endpoint::WebSocket(fleet.websocket_port, "/mqtt")]
     {
@@ -33,7 +50,7 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
     fleet.stack.stop().await
 }
 
-async fn a_service_is_no_device() -> anyhow::Result<()> {
+async fn a_service_is_no_device(version: Version) -> anyhow::Result<()> {
     let fleet = Fleet::start().await?;
     let root = fleet.stack.data.join("ca");
     let set_up = format!(
@@ -45,8 +62,8 @@ async fn a_service_is_no_device() -> anyhow::Result<()> {
     fleet.operator.done(issue).await?;
     let folder = fleet.configure("mosquitto").await?;
     let alice = fleet.device().await?;
-    let _broker =
-        Mosquitto::start_configured(&folder, &fleet.operator.path("broker"), fleet.port).await?;
+    let certificates = fleet.operator.path("broker");
+    let _broker = Mosquitto::start_configured(version, &folder, &certificates, fleet.port).await?;
 
     let endpoint = Endpoint::Tcp(fleet.port);
     let bridge = |file: &str| fleet.operator.path("bridge").join(file);

@@ -16,7 +16,7 @@ use crate::{Context, files::write_new, output::Format};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Eclipse Mosquitto. Tested with 2.0.11.
+    /// Eclipse Mosquitto. Tested with 2.0.11 and 2.1.2.
     Mosquitto(Options),
     /// RabbitMQ with its MQTT plugin. Tested with 3.10.8.
     Rabbitmq(Options),
