@@ -47,6 +47,13 @@ impl CaCertificate {
     pub fn key(&self) -> &VerifyingKey {
         &self.key
     }
+
+    /// Whether its purposes are those of a CA for `usage`, and no others.
+    #[must_use]
+    pub fn is_for(&self, usage: Usage) -> bool {
+        let purposes = self.constraints.key_purposes();
+        purposes.is_some_and(|purposes| is_same_set(purposes, usage.key_purposes()))
+    }
 }
 
 impl Deref for CaCertificate {
@@ -146,9 +153,10 @@ impl Authority {
         if leaf_not_after > ca_not_after {
             return Err(self.fault(AuthorityFault::TooShort { ca_not_after, leaf_not_after }));
         }
-        match self.certificate.constraints.key_purposes() {
-            Some(purposes) if is_same_set(purposes, usage.key_purposes()) => Ok(()),
-            _ => Err(self.fault(AuthorityFault::Unusable("its extKeyUsage is another".into()))),
+        if self.certificate.is_for(usage) {
+            Ok(())
+        } else {
+            Err(self.fault(AuthorityFault::Unusable("its extKeyUsage is another".into())))
         }
     }
 }

@@ -67,6 +67,15 @@ pub enum Freshness {
     Stale,
 }
 
+/// Until when a list says that it is good, whoever signed it.
+///
+/// # Errors
+/// It is no list, or does not say so.
+pub fn claimed_end(der: &[u8]) -> Result<Timestamp, CrlError> {
+    let read = Parsed::from_tbs(Signed::parse(der)?.tbs)?;
+    read.next_update.ok_or(CrlError::NoEnd)
+}
+
 /// A full list that its CA signed, with all that must be known of it understood.
 #[derive(Clone)]
 pub struct VerifiedCrl {
