@@ -1,22 +1,19 @@
 //! The agent: asks what is new, keeps it, and has the broker act on it.
 
-use std::{collections::BTreeMap, fs, time::Instant};
+use std::{fs, time::Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::{
-    authority::{AnyCa, CaCertificate},
-    clock::Timestamp,
-};
-use futures_util::future::join_all;
+use birthcert::{authority::AnyCa, clock::Timestamp};
 use http::HeaderValue;
 
 use crate::{
-    authority::{Authority, Desk},
+    authorities::Authorities,
     brokers::{Command, Desired},
     denied::Denied,
     directory::Directory,
     enforcer::Enforcer,
     index::{self, Listed},
+    listing::Desk,
     log,
     options::Options,
     schedule::Schedule,
@@ -34,8 +31,8 @@ pub(crate) struct Agent<'a> {
     pub(crate) directory: Directory,
     pub(crate) index: Schedule,
     index_etag: Option<HeaderValue>,
-    /// CAs and, as `root`, the root, if its CRL is taken.
-    pub(crate) authorities: BTreeMap<String, Authority>,
+    /// With the root, if its CRL is taken.
+    pub(crate) authorities: Authorities,
     pub(crate) denied: Denied,
     /// Of the list of denied devices.
     pub(crate) list: Schedule,
@@ -55,44 +52,22 @@ impl<'a> Agent<'a> {
             log::error(format_args!("the kept list of denied devices: {error:#}"));
             Denied::default()
         });
-        let mut agent = Self {
+        let source = Source::new(options)?;
+        let desk = Desk { source: &source, roots: &roots, directory: &directory };
+        let authorities = Authorities::restored(&desk, options)?;
+        Ok(Self {
             options,
-            source: Source::new(options)?,
+            source,
             roots,
             directory,
             index: Schedule::new(options.interval.saturating_mul(INDEX_INTERVALS)),
             index_etag: None,
-            authorities: BTreeMap::new(),
+            authorities,
             denied,
             list: schedule(),
             enforcer,
             counters: Counters::default(),
-        };
-        agent.restore()?;
-        Ok(agent)
-    }
-
-    fn restore(&mut self) -> anyhow::Result<()> {
-        let interval = self.options.interval;
-        let mut authorities = Vec::new();
-        for name in self.directory.names()? {
-            // Where its files are the index says again, and until then this.
-            let (crl, certificate) = (format!("crl/{name}.crl"), format!("ca/{name}.crt"));
-            authorities.push(Authority::listed(Listed { name, crl, certificate }, interval));
-        }
-        if let Some(path) = &self.options.root_crl {
-            let root = self.roots.first().context("--root")?;
-            let root = CaCertificate::from_pem(root.pem()).map_err(anyhow::Error::msg);
-            let root = root.context("the root's CRL cannot be verified")?;
-            authorities.push(Authority::root(root, path, interval));
-        }
-        let (source, roots, directory) = (&self.source, &self.roots, &self.directory);
-        let desk = Desk { source, roots, directory };
-        for authority in authorities {
-            let authority = authority.restored(&desk)?;
-            self.authorities.insert(authority.name().to_owned(), authority);
-        }
-        Ok(())
+        })
     }
 
     /// Does what is due.
@@ -105,11 +80,8 @@ impl<'a> Agent<'a> {
 
     /// When there is something to be done next.
     pub(crate) fn due(&self) -> Instant {
-        let now = Timestamp::now();
-        let authorities = self.authorities.values().filter(|it| !it.is_over(now));
-        let schedules = authorities.map(Authority::schedule);
-        let others = [&self.index, &self.list, self.enforcer.schedule()];
-        let due = schedules.chain(others).map(Schedule::due).min();
+        let others = [&self.index, &self.list, self.enforcer.schedule()].map(Schedule::due);
+        let due = others.into_iter().chain(self.authorities.due()).min();
         due.unwrap_or_else(Instant::now)
     }
 
@@ -118,14 +90,8 @@ impl<'a> Agent<'a> {
             return;
         }
         let outcome = self.fetch_index().await;
-        let Some(Some(listed)) = self.index.settle(outcome) else { return };
-        for listed in listed {
-            if let Some(known) = self.authorities.get_mut(&listed.name) {
-                known.moved(listed);
-            } else {
-                let authority = Authority::listed(listed, self.options.interval);
-                self.authorities.insert(authority.name().to_owned(), authority);
-            }
+        if let Some(Some(listed)) = self.index.settle(outcome) {
+            self.authorities.list(listed, self.options);
         }
     }
 
@@ -140,21 +106,13 @@ impl<'a> Agent<'a> {
 
     /// Whether there is a new CRL.
     async fn look_at_authorities(&mut self) -> bool {
-        let now = Timestamp::now();
-        let (source, roots, directory) = (&self.source, &self.roots, &self.directory);
-        let desk = Desk { source, roots, directory };
-        let due =
-            self.authorities.values_mut().filter(|it| it.schedule().is_due() && !it.is_over(now));
-        let outcomes = join_all(due.map(|it| it.poll(&desk))).await;
-        let taken = outcomes.iter().filter(|it| **it == Some(true)).count();
-        self.counters.failures += outcomes.iter().filter(|it| it.is_none()).count() as u64;
-        self.counters.crls_taken += taken as u64;
-        taken > 0
+        let desk = Desk { source: &self.source, roots: &self.roots, directory: &self.directory };
+        self.authorities.look(&desk, &mut self.counters).await
     }
 
     /// Whether there is a new list of denied devices.
     async fn look_at_list(&mut self, is_new: bool) -> bool {
-        if !self.denied.is_behind(self.authorities.values()) {
+        if !self.denied.is_behind(self.authorities.known()) {
             // What failed may have been about a list that was replaced since.
             self.list.settle(Ok(()));
             return false;
@@ -162,7 +120,7 @@ impl<'a> Agent<'a> {
         if !is_new && !self.list.is_due() {
             return false;
         }
-        let authorities = self.authorities.values();
+        let authorities = self.authorities.known();
         let outcome = Denied::fetch(authorities, &self.source, &self.directory).await;
         match self.list.settle(outcome) {
             Some(denied) => {
@@ -177,22 +135,27 @@ impl<'a> Agent<'a> {
         if self.missing().is_some() {
             return;
         }
-        let now = Timestamp::now();
-        let authorities = self.authorities.values().filter(|it| !it.is_over(now));
-        let crls = authorities.filter_map(|it| Some((it.name(), it.certificate()?, it.crl()?)));
-        let crls: Vec<_> = crls.collect();
+        let authorities = self.authorities.in_force(Timestamp::now());
+        let crls: Vec<_> = authorities.map(|it| (it.name(), it.certificate(), it.crl())).collect();
         let desired = Desired { crls: &crls, denied: self.denied.devices() };
         self.enforcer.enforce(&desired, is_new, &self.directory, &mut self.counters).await;
+        self.authorities.written();
+        if self.enforcer.is_in_place() {
+            let desk =
+                Desk { source: &self.source, roots: &self.roots, directory: &self.directory };
+            if let Err(error) = self.authorities.settled(&desk) {
+                log::warn(format_args!("what is kept of CAs that were dropped: {error:#}"));
+            }
+        }
     }
 
     /// What has to be there before the broker's files are touched: what was written without it would
     /// be less than what may stand there.
-    pub(crate) fn missing(&self) -> Option<String> {
+    pub(crate) fn missing(&self) -> Option<&'static str> {
         if !self.denied.is_known() {
-            return Some("there was no list of denied devices yet: nothing is written".into());
+            return Some("there was no list of denied devices yet: nothing is written");
         }
-        let damaged = self.authorities.values().find(|it| it.is_damaged())?;
-        Some(format!("the kept CRL of CA {} is damaged: nothing is written", damaged.name()))
+        self.authorities.missing(Timestamp::now())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert::{clock::Timestamp, crl::denied_digest, id::DeviceId};
+use birthcert::{clock::Timestamp, crl::denied_digest, id::DeviceId, profile::Usage};
 
 use crate::{
     authority::Authority,
@@ -44,12 +44,11 @@ impl Denied {
     }
 
     /// The lists that matter: each names the devices of all CAs, so that the newest one counts, and
-    /// all of those that are of the same second.
+    /// all of those that are of the same second. Only devices' CAs have a say: another CA under the
+    /// same root has no business with them.
     fn wanted<'a>(authorities: impl Iterator<Item = &'a Authority>) -> BTreeSet<Digest> {
-        let dated = |it: &'a Authority| {
-            let crl = it.crl()?;
-            Some((crl.this_update(), *crl.denied_devices()?))
-        };
+        let authorities = authorities.filter(|it| it.certificate().is_for(Usage::Device));
+        let dated = |it: &'a Authority| Some((it.crl().this_update(), *it.crl().denied_devices()?));
         let dated: Vec<(Timestamp, Digest)> = authorities.filter_map(dated).collect();
         let newest = dated.iter().map(|(at, _)| *at).max();
         dated.into_iter().filter(|(at, _)| Some(*at) == newest).map(|(_, digest)| digest).collect()

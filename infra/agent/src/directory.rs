@@ -84,6 +84,14 @@ impl Directory {
         files::replace(&self.of(name, kept), content, None)
     }
 
+    /// Removes what is kept of a CA.
+    pub(crate) fn forget(&self, name: &str) -> anyhow::Result<()> {
+        for kept in [Kept::Crl, Kept::Chain] {
+            files::remove(&self.of(name, kept))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn read_denied(&self) -> anyhow::Result<Option<Vec<u8>>> {
         files::read(&self.state().join("denied.txt"))
     }
@@ -146,5 +154,7 @@ mod tests {
         assert_eq!(directory.names().unwrap(), ["device".to_owned()].into());
         assert_eq!(directory.read("device", Kept::Crl).unwrap().unwrap(), b"crl");
         assert_eq!(directory.read_denied().unwrap().unwrap(), b"");
+        directory.forget("device").unwrap();
+        assert!(directory.names().unwrap().is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! The agent beside a broker: it keeps out the devices that were revoked.
 //!
 //! It asks again and again for the CRLs and for the list of denied devices (`source`, `index`,
-//! `authority`, `denied`), takes nothing that is not signed under the pinned root, nor anything older
+//! `listing`, `authorities`, `denied`), takes nothing that is not signed under the pinned root, nor anything older
 //! or less fresh than what it has, keeps what it took (`directory`), writes the broker's files
 //! (`installer`, `files`) and has the broker act on them (`brokers`, `enforcer`). How it goes is in
 //! the log, in a file, and on a port (`watch`, `board`, `metrics`).
@@ -10,9 +10,11 @@
 //! SDK that would look for some.
 
 mod agent;
+mod authorities;
 mod authority;
 mod board;
 mod brokers;
+mod chain;
 mod denied;
 mod directory;
 mod duration;
@@ -20,10 +22,12 @@ mod enforcer;
 mod files;
 mod index;
 mod installer;
+mod listing;
 mod log;
 mod metrics;
 mod notify;
 mod options;
+mod present;
 mod schedule;
 mod source;
 mod status;

@@ -9,7 +9,7 @@ use birthcert::clock::Timestamp;
 
 use crate::{
     agent::Agent,
-    authority::Authority,
+    authorities::Authorities,
     board::Board,
     files, index, log,
     status::{AuthorityStatus, CrlStatus, Level, Problem, Status},
@@ -46,7 +46,7 @@ impl Watch {
             source: agent.options.source.to_string(),
             level: problems.iter().map(|it| it.level).max().unwrap_or(Level::Ok),
             problems,
-            authorities: agent.authorities.values().map(authority).collect(),
+            authorities: authorities(&agent.authorities),
             denied_devices: agent.denied.devices().len(),
             applied: agent.enforcer.is_applied(),
             started_at: self.started_at,
@@ -105,22 +105,18 @@ fn problems(agent: &Agent<'_>, now: Timestamp) -> Vec<Problem> {
     let mut problem = |level, about: String, text: String| {
         problems.push(Problem { level, about, text });
     };
-    for authority in agent.authorities.values().filter(|it| !it.is_over(now)) {
-        let about = |what: &str| format!("CA {}{what}", authority.name());
-        if let Some(text) = authority.schedule().problem() {
-            problem(Level::Warning, about(""), text.to_owned());
-        }
-        let Some(crl) = authority.crl() else { continue };
-        let until = crl.next_update();
+    for (name, text) in agent.authorities.problems(now) {
+        problem(Level::Warning, format!("CA {name}"), text.to_owned());
+    }
+    for authority in agent.authorities.in_force(now) {
+        let about = format!("CA {}'s CRL", authority.name());
+        let until = authority.crl().next_update();
         if until < now {
             let text = format!("expired {until}: brokers that read it refuse everyone");
-            problem(Level::Failing, about("'s CRL"), text);
+            problem(Level::Failing, about, text);
         } else if until <= now.plus(agent.options.warn_before.as_secs()) {
-            problem(
-                Level::Warning,
-                about("'s CRL"),
-                format!("expires {until}, and there is no newer one"),
-            );
+            let text = format!("expires {until}, and there is no newer one");
+            problem(Level::Warning, about, text);
         }
     }
     for (schedule, about) in [(&agent.index, index::PATH), (&agent.list, "list of denied devices")]
@@ -130,7 +126,7 @@ fn problems(agent: &Agent<'_>, now: Timestamp) -> Vec<Problem> {
         }
     }
     if let Some(text) = agent.missing() {
-        problem(Level::Failing, "files".to_owned(), text);
+        problem(Level::Failing, "files".to_owned(), text.to_owned());
     }
     if let Some(text) = agent.enforcer.schedule().problem() {
         problem(Level::Failing, agent.enforcer.broker().name().to_owned(), text.to_owned());
@@ -138,12 +134,24 @@ fn problems(agent: &Agent<'_>, now: Timestamp) -> Vec<Problem> {
     problems
 }
 
-fn authority(authority: &Authority) -> AuthorityStatus {
-    let crl = authority.crl().map(|crl| CrlStatus {
-        number: crl.number(),
-        entries: crl.len(),
-        this_update: crl.this_update(),
-        next_update: crl.next_update(),
+/// By name.
+fn authorities(all: &Authorities) -> Vec<AuthorityStatus> {
+    let known = all.known().map(|it| AuthorityStatus {
+        name: it.name().to_owned(),
+        crl: Some(CrlStatus {
+            number: it.crl().number(),
+            entries: it.crl().len(),
+            this_update: it.crl().this_update(),
+            next_update: it.crl().next_update(),
+        }),
+        checked_at: it.checked_at(),
     });
-    AuthorityStatus { name: authority.name().to_owned(), crl, checked_at: authority.checked_at() }
+    let unknown = all.unknown().map(|name| AuthorityStatus {
+        name: name.to_owned(),
+        crl: None,
+        checked_at: None,
+    });
+    let mut all: Vec<_> = known.chain(unknown).collect();
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all
 }

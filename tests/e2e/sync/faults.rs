@@ -7,16 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use birthcert::crl::{Contents, VerifiedCrl};
 use birthcert::profile::Usage;
-use birthcert_tests::agent::{Agent, Beside};
-use birthcert_tests::mqtt_session::Endpoint;
+use birthcert_tests::agent::Beside;
 use birthcert_tests::pki::Ca;
 use birthcert_tests::process::free_port;
 use birthcert_tests::tool;
-use serde_json::Value;
 use tokio::time::sleep;
 
-use birthcert_tests::guarded::{Guarded, INTERVAL};
-use birthcert_tests::site::{Device, SOON, is_refused};
+use birthcert_tests::site::{SOON, is_refused};
+
+use super::scene::Scene;
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
     crate::alone![
@@ -33,69 +32,6 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
 }
 
 const CRL: &str = "crl/device.crl";
-
-/// A broker with an agent, a device that is out and one that is not.
-struct Scene {
-    guarded: Guarded,
-    agent: Agent,
-    out: Device,
-    good: Device,
-}
-
-impl Scene {
-    async fn start() -> anyhow::Result<Self> {
-        let (mut guarded, mut agent) = Guarded::start(INTERVAL).await?;
-        let (out, good) = (guarded.site.device()?, guarded.site.device()?);
-        guarded.site.revoke(&out);
-        agent.has(2).await?;
-        let scene = Self { guarded, agent, out, good };
-        scene.holds().await?;
-        Ok(scene)
-    }
-
-    fn tcp(&self) -> Endpoint {
-        Endpoint::Tcp(self.guarded.site.port)
-    }
-
-    /// The one is out, the other is not.
-    async fn holds(&self) -> anyhow::Result<()> {
-        is_refused(&self.out, self.tcp()).await?;
-        drop(self.guarded.lets_in(&self.good, self.tcp()).await?);
-        // Whatever the broker was told in the meantime.
-        ensure!(self.out.client.connect(self.tcp()).await?.is_refused(), "it got in again");
-        Ok(())
-    }
-
-    /// Waits until the status has a problem with this, of this level.
-    async fn complains(&mut self, level: &str, text: &str) -> anyhow::Result<Value> {
-        self.agent
-            .until(|status| {
-                let problems = status["problems"].as_array().into_iter().flatten();
-                let has = |it: &Value| {
-                    it["level"] == level && it["text"].as_str().is_some_and(|it| it.contains(text))
-                };
-                problems.into_iter().any(has)
-            })
-            .await
-            .with_context(|| format!("{level}: {text}"))
-    }
-
-    fn installed(&self) -> anyhow::Result<String> {
-        Ok(fs::read_to_string(self.guarded.beside.directory.join("crl.pem"))?)
-    }
-
-    /// After what went wrong, the next CRL is taken as if nothing had been.
-    async fn recovers(&mut self) -> anyhow::Result<()> {
-        let late = self.guarded.site.device()?;
-        drop(self.guarded.lets_in(&late, self.tcp()).await?);
-        self.guarded.site.revoke(&late);
-        self.agent.has(self.guarded.site.publisher.number).await?;
-        // What failed for long is asked for again after a while.
-        self.agent.until(|status| status["level"] == "ok").await?;
-        is_refused(&late, self.tcp()).await?;
-        self.holds().await
-    }
-}
 
 async fn a_wrong_crl_changes_nothing() -> anyhow::Result<()> {
     let mut scene = Scene::start().await?;

@@ -5,4 +5,6 @@ pub(crate) mod faults;
 pub(crate) mod mosquitto;
 pub(crate) mod nats;
 pub(crate) mod rabbitmq;
+mod scene;
 pub(crate) mod stack;
+pub(crate) mod trust;

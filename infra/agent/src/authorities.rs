@@ -1,0 +1,295 @@
+//! All CAs: what the index says of them, and what they proved.
+//!
+//! Nobody signed the index. So a CA is known by its key, whatever the index calls it, and only once a
+//! CRL of its own verified; its last CRL's number is the floor, whichever entry a CRL comes by.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use anyhow::{Context as _, ensure};
+use birthcert::{authority::CaCertificate, clock::Timestamp, crl::VerifiedCrl};
+use futures_util::{StreamExt as _, future::join_all, stream};
+
+use crate::{
+    authority::{Authority, expect_better},
+    chain::Chain,
+    directory::Kept,
+    index::{self, Listed},
+    listing::{Desk, Listing},
+    log,
+    options::Options,
+    present::Present,
+    status::Counters,
+};
+
+/// CRLs that are fetched at once, each of which may take much memory.
+const AT_ONCE: usize = 4;
+
+pub(crate) struct Authorities {
+    listings: BTreeMap<String, Listing>,
+    known: BTreeMap<String, Authority>,
+    /// Whether this run has seen an index.
+    is_listed: bool,
+    present: Present,
+    /// Kept CAs that lead to no root any more.
+    dropped: Vec<String>,
+}
+
+impl Authorities {
+    /// With what an earlier run kept, as far as that still verifies, or what the broker has.
+    pub(crate) fn restored(desk: &Desk<'_>, options: &Options) -> anyhow::Result<Self> {
+        let mut all = Self {
+            listings: BTreeMap::new(),
+            known: BTreeMap::new(),
+            is_listed: false,
+            present: Present::read(desk.directory),
+            dropped: Vec::new(),
+        };
+        for name in desk.directory.names()? {
+            let chain = desk.directory.read(&name, Kept::Chain)?.map(Chain::read).transpose();
+            let chain = chain.unwrap_or_else(|error| {
+                log::error(format_args!("the kept certificate of CA {name}: {error:#}"));
+                None
+            });
+            if let Some(chain) = &chain
+                && let Err(error) = chain.lead_to(desk.roots)
+            {
+                log::warn(format_args!("CA {name} is dropped: {error:#}"));
+                all.present.adopt(&chain.certificate);
+                all.dropped.push(name);
+                continue;
+            }
+            let listing = Listing::kept(&name, chain, options.interval);
+            all.listings.insert(name, listing);
+        }
+        if let Some(path) = &options.root_crl {
+            let root = Chain::root(desk.roots.first().context("--root")?)?;
+            let root = Listing::root(root, path, options.interval);
+            all.listings.insert(index::ROOT.to_owned(), root);
+        }
+        for (name, listing) in &all.listings {
+            let Some(chain) = &listing.chain else { continue };
+            let kept = desk.directory.read(name, Kept::Crl)?;
+            let kept = kept.map(|der| VerifiedCrl::from_der(der, &chain.certificate)).transpose();
+            let kept = kept.unwrap_or_else(|error| {
+                log::error(format_args!("the kept CRL of CA {name}: {error}"));
+                None
+            });
+            let crls = [kept, all.present.adopt(&chain.certificate)];
+            if let Some(crl) = crls.into_iter().flatten().max_by_key(VerifiedCrl::number) {
+                let authority = Authority::new(name.clone(), chain.certificate.clone(), crl);
+                all.known.insert(name.clone(), authority);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes what the index says now.
+    pub(crate) fn list(&mut self, listed: Vec<Listed>, options: &Options) {
+        let now = Timestamp::now();
+        self.is_listed = true;
+        for listing in self.listings.values_mut().filter(|it| !it.is_root()) {
+            listing.is_current = false;
+        }
+        for listed in listed {
+            if let Some(listing) = self.listings.get_mut(&listed.name) {
+                listing.moved(listed, now);
+            } else {
+                let name = listed.name.clone();
+                self.listings.insert(name, Listing::new(listed, options.interval));
+            }
+        }
+        // A CA that it no longer names stays; a name of which nothing is known is nothing.
+        let known = &self.known;
+        self.listings.retain(|_, it| {
+            it.is_current || it.is_kept || known.values().any(|authority| it.is_of(authority))
+        });
+    }
+
+    /// Asks for what is due; whether there is a new CRL.
+    pub(crate) async fn look(&mut self, desk: &Desk<'_>, counters: &mut Counters) -> bool {
+        let is_adopted = self.look_at_certificates(desk, counters).await;
+        self.look_at_crls(desk, counters).await || is_adopted
+    }
+
+    /// Whether the broker had a CRL of a CA that is found now.
+    async fn look_at_certificates(&mut self, desk: &Desk<'_>, counters: &mut Counters) -> bool {
+        let mut is_adopted = false;
+        let due = self.listings.iter().filter(|(_, it)| it.schedule.is_due() && it.chain.is_none());
+        let fetched = due.map(async |(name, it)| (name.clone(), it.fetch_chain(desk).await));
+        for (name, fetched) in join_all(fetched).await {
+            match fetched.and_then(|chain| self.claim(&name, chain, desk)) {
+                // What it is asked for next is its CRL.
+                Ok(has_crl) => is_adopted |= has_crl,
+                Err(error) => {
+                    counters.failures += 1;
+                    if let Some(listing) = self.listings.get_mut(&name) {
+                        listing.settle(Err(error));
+                    }
+                }
+            }
+        }
+        is_adopted
+    }
+
+    /// Believes that this name is for the CA with this certificate, unless it has another name now.
+    fn claim(&mut self, name: &str, chain: Chain, desk: &Desk<'_>) -> anyhow::Result<bool> {
+        let certificate = chain.certificate.clone();
+        let has_it = |it: &Listing| {
+            it.chain.as_ref().is_some_and(|it| it.certificate.key() == certificate.key())
+        };
+        let rival = self.listings.iter().find(|(other, it)| *other != name && has_it(it));
+        if let Some((rival, listing)) = rival {
+            ensure!(!listing.is_current, "its certificate is that of CA {rival}");
+            let rival = rival.clone();
+            self.listings.remove(&rival);
+        }
+        self.listings.get_mut(name).context("a name")?.chain = Some(chain);
+        match self.present.adopt(&certificate) {
+            Some(crl) if self.of(&certificate).is_none() => {
+                self.keep(name, crl, desk).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn look_at_crls(&mut self, desk: &Desk<'_>, counters: &mut Counters) -> bool {
+        let now = Timestamp::now();
+        let due = self.listings.iter().filter(|(_, it)| it.schedule.is_due() && !it.is_over(now));
+        let due = due.filter_map(|(name, it)| Some((name, it, it.chain.as_ref()?)));
+        let asked = due.map(async |(name, it, chain)| {
+            let known = self.of(&chain.certificate);
+            (name.clone(), it.fetch_crl(chain, known, desk).await)
+        });
+        let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let mut is_any_new = false;
+        for (name, answer) in answers {
+            let is_new = answer.as_ref().is_ok_and(|it| it.crl.is_some());
+            let outcome = answer.and_then(|answer| {
+                if let Some(crl) = answer.crl {
+                    self.take(&name, crl, desk, now)?;
+                }
+                Ok(answer.etag)
+            });
+            let Some(listing) = self.listings.get_mut(&name) else { continue };
+            if !listing.settle(outcome) {
+                counters.failures += 1;
+                continue;
+            }
+            if let Some(authority) = self.known.values_mut().find(|it| listing.is_of(it)) {
+                authority.checked(Timestamp::now());
+            }
+            counters.crls_taken += u64::from(is_new);
+            is_any_new |= is_new;
+        }
+        is_any_new
+    }
+
+    fn take(
+        &mut self,
+        name: &str,
+        crl: VerifiedCrl,
+        desk: &Desk<'_>,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let chain = self.listings.get(name).and_then(|it| it.chain.as_ref());
+        let known = chain.and_then(|it| self.of(&it.certificate));
+        expect_better(&crl, known.map(Authority::crl), now)?;
+        self.keep(name, crl, desk)
+    }
+
+    /// On the disk first: what the broker is told is never forgotten, and so never taken back.
+    fn keep(&mut self, name: &str, crl: VerifiedCrl, desk: &Desk<'_>) -> anyhow::Result<()> {
+        let chain = self.listings.get(name).and_then(|it| it.chain.as_ref()).context("a name")?;
+        let known = self.of(&chain.certificate).map(|it| it.name().to_owned());
+        let own = known.clone().unwrap_or_else(|| self.free_name(name));
+        if known.is_none() && own != index::ROOT {
+            desk.directory.keep(&own, Kept::Chain, chain.text().as_bytes())?;
+        }
+        desk.directory.keep(&own, Kept::Crl, crl.der())?;
+        log::info(format_args!(
+            "CA {own}: CRL {} with {} entries, valid until {}",
+            crl.number(),
+            crl.len(),
+            crl.next_update()
+        ));
+        if let Some(authority) = self.known.get_mut(&own) {
+            authority.take(crl);
+        } else {
+            let authority = Authority::new(own.clone(), chain.certificate.clone(), crl);
+            self.known.insert(own, authority);
+        }
+        Ok(())
+    }
+
+    fn of(&self, certificate: &CaCertificate) -> Option<&Authority> {
+        self.known.values().find(|it| it.is(certificate))
+    }
+
+    /// A name that no other CA has: by the index one may have come to it that it is not for.
+    fn free_name(&self, name: &str) -> String {
+        if !self.known.contains_key(name) {
+            return name.to_owned();
+        }
+        let others = (2_u32..).map(|number| format!("{name:.50}-{number}"));
+        others.into_iter().find(|it| !self.known.contains_key(it)).unwrap_or_default()
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let now = Timestamp::now();
+        let listings = self.listings.values().filter(|it| !it.is_over(now));
+        listings.map(|it| it.schedule.due()).min()
+    }
+
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Authority> {
+        self.known.values()
+    }
+
+    /// Those whose certificates have not expired.
+    pub(crate) fn in_force(&self, now: Timestamp) -> impl Iterator<Item = &Authority> {
+        self.known.values().filter(move |it| !it.is_over(now))
+    }
+
+    /// The names of which nothing is known but what the index says.
+    pub(crate) fn unknown(&self) -> impl Iterator<Item = &str> {
+        let is_unknown = |it: &Listing| !self.known.values().any(|authority| it.is_of(authority));
+        let unknown = self.listings.iter().filter(move |(_, it)| is_unknown(it));
+        unknown.map(|(name, _)| name.as_str()).filter(|name| !self.known.contains_key(*name))
+    }
+
+    /// What is wrong, by name.
+    pub(crate) fn problems(&self, now: Timestamp) -> impl Iterator<Item = (&str, &str)> {
+        let listings = self.listings.iter().filter(move |(_, it)| !it.is_over(now));
+        listings.filter_map(|(name, it)| Some((name.as_str(), it.schedule.problem()?)))
+    }
+
+    /// What has to be there before the broker's CRLs are touched.
+    ///
+    /// The broker may have a CRL of a CA of which nothing is known yet, and would refuse all of its
+    /// devices without. It is waited for, but not for longer than that CRL is good: nor can somebody
+    /// have anything waited for by naming CAs that there are not.
+    pub(crate) fn missing(&self, now: Timestamp) -> Option<&'static str> {
+        if self.in_force(now).next().is_none() {
+            return Some("there was no CRL yet: nothing is written");
+        }
+        let is_to_come = !self.is_listed || self.unknown().next().is_some();
+        let takes_away = is_to_come && self.present.is_in_force(now);
+        takes_away
+            .then_some("the broker has a CRL of a CA that is not known yet: nothing is written")
+    }
+
+    /// The broker has other CRLs now than there were at the start.
+    pub(crate) fn written(&mut self) {
+        self.present.forget();
+    }
+
+    /// Nothing of the CAs that were dropped is left at the broker.
+    pub(crate) fn settled(&mut self, desk: &Desk<'_>) -> anyhow::Result<()> {
+        for name in &self.dropped {
+            if !self.known.contains_key(name) {
+                desk.directory.forget(name)?;
+            }
+        }
+        self.dropped.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! An entry of the index: where a CA's files are said to be. Which CA it is shows by its certificate.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use birthcert::{
+    authority::AnyCa,
+    clock::Timestamp,
+    crl::{CrlError, VerifiedCrl},
+};
+use http::HeaderValue;
+
+use crate::{
+    authority::Authority,
+    chain::Chain,
+    directory::Directory,
+    index::{self, Listed},
+    schedule::Schedule,
+    source::{Fetched, Source},
+};
+
+const CHAIN_LIMIT: usize = 1 << 16;
+/// Of a million entries and more.
+const CRL_LIMIT: usize = 64 << 20;
+
+/// What CAs' news are taken from and kept in.
+pub(crate) struct Desk<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) roots: &'a [AnyCa],
+    pub(crate) directory: &'a Directory,
+}
+
+pub(crate) struct Listing {
+    listed: Listed,
+    /// Whether it is in the index now; what only was there claims nothing.
+    pub(crate) is_current: bool,
+    /// Whether an earlier run kept something of it.
+    pub(crate) is_kept: bool,
+    /// None, before it was fetched, and when it has to be again.
+    pub(crate) chain: Option<Chain>,
+    etag: Option<HeaderValue>,
+    pub(crate) schedule: Schedule,
+}
+
+/// What was answered about a CRL.
+pub(crate) struct Answer {
+    /// None, if it is the one that is known.
+    pub(crate) crl: Option<VerifiedCrl>,
+    pub(crate) etag: Option<HeaderValue>,
+}
+
+impl Listing {
+    /// As the index has it.
+    pub(crate) fn new(listed: Listed, interval: Duration) -> Self {
+        let schedule = Schedule::new(interval);
+        Self { listed, is_current: true, is_kept: false, chain: None, etag: None, schedule }
+    }
+
+    /// As an earlier run kept it.
+    pub(crate) fn kept(name: &str, chain: Option<Chain>, interval: Duration) -> Self {
+        // Where its files are the index says again, and until then this.
+        let (crl, certificate) = (format!("crl/{name}.crl"), format!("ca/{name}.crt"));
+        let listed = Listed { name: name.to_owned(), crl, certificate };
+        Self { is_current: false, is_kept: true, chain, ..Self::new(listed, interval) }
+    }
+
+    /// The root, for its own CRL at this path.
+    pub(crate) fn root(chain: Chain, path: &str, interval: Duration) -> Self {
+        let (crl, none) = (path.to_owned(), String::new());
+        let root = Listed { name: index::ROOT.to_owned(), crl, certificate: none };
+        Self { chain: Some(chain), ..Self::new(root, interval) }
+    }
+
+    /// Where the index says now that its files are.
+    pub(crate) fn moved(&mut self, listed: Listed, now: Timestamp) {
+        (self.listed, self.is_current) = (listed, true);
+        if self.is_over(now) {
+            // There may be another by now.
+            self.chain = None;
+        }
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        self.listed.name == index::ROOT
+    }
+
+    pub(crate) fn is_of(&self, authority: &Authority) -> bool {
+        self.chain.as_ref().is_some_and(|it| authority.is(&it.certificate))
+    }
+
+    /// Whether its CA's certificate expired.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.chain.as_ref().is_some_and(|it| it.certificate.not_after() < now)
+    }
+
+    pub(crate) async fn fetch_chain(&self, desk: &Desk<'_>) -> anyhow::Result<Chain> {
+        // Beside the certificate, with those between it and the root.
+        let path = &self.listed.certificate;
+        let path = format!("{}.pem", path.strip_suffix(".crt").unwrap_or(path));
+        let fetched = desk.source.fetch(&path, None, CHAIN_LIMIT).await?;
+        let Fetched::Changed(document) = fetched else { bail!("no certificate") };
+        let chain = Chain::read(document.body)?;
+        chain.lead_to(desk.roots)?;
+        Ok(chain)
+    }
+
+    /// What is there of the CA in `chain`, of which `known` is known.
+    pub(crate) async fn fetch_crl(
+        &self,
+        chain: &Chain,
+        known: Option<&Authority>,
+        desk: &Desk<'_>,
+    ) -> anyhow::Result<Answer> {
+        let fetched = desk.source.fetch(&self.listed.crl, self.etag.as_ref(), CRL_LIMIT).await?;
+        let Fetched::Changed(document) = fetched else {
+            return Ok(Answer { crl: None, etag: self.etag.clone() });
+        };
+        let etag = document.etag;
+        if known.is_some_and(|it| it.crl().der() == document.body) {
+            return Ok(Answer { crl: None, etag });
+        }
+        let crl = VerifiedCrl::from_der(document.body, &chain.certificate)?;
+        Ok(Answer { crl: Some(crl), etag })
+    }
+
+    /// Takes down what came of it. The entity tag is of what was taken only: the rest is asked for
+    /// again, and may have become good.
+    pub(crate) fn settle(&mut self, outcome: anyhow::Result<Option<HeaderValue>>) -> bool {
+        if let Err(error) = &outcome {
+            let other = error.downcast_ref();
+            let is_anothers = matches!(
+                other,
+                Some(CrlError::WrongSignature | CrlError::OtherIssuer | CrlError::OtherKey)
+            );
+            if is_anothers && !self.is_root() {
+                // The index may have led to another CA's certificate before, or does now.
+                self.chain = None;
+            }
+        }
+        let settled = self.schedule.settle(outcome);
+        let is_good = settled.is_some();
+        if let Some(etag) = settled {
+            self.etag = etag;
+        }
+        is_good
+    }
+}

@@ -1,0 +1,213 @@
+//! What the agent believes of the index, which nobody signed, and what it goes on from without its state.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use birthcert::clock::Timestamp;
+use birthcert::crl::{Contents, VerifiedCrl, denied_digest};
+use birthcert::profile::Usage;
+use birthcert::token::hex;
+use birthcert_tests::agent::option;
+use birthcert_tests::pki::{Ca, revoked};
+use birthcert_tests::publication::Publisher;
+use birthcert_tests::site::{Site, is_refused};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::scene::Scene;
+
+pub(crate) fn tests() -> Vec<crate::Alone> {
+    crate::alone![
+        an_old_crl_by_another_name_is_not_taken,
+        a_name_that_led_elsewhere_leads_back,
+        a_servers_ca_dates_no_list_of_devices,
+        a_lost_state_takes_nothing_from_the_broker,
+        a_ca_that_never_comes_is_not_waited_for_for_ever,
+        a_root_that_changed_holds_up_nothing,
+    ]
+}
+
+/// Publishes an index of these names and CAs, each with a CRL of its name.
+fn list(publisher: &Publisher, names: &[(&str, &str)]) {
+    let listed = names.iter().map(|(name, ca)| {
+        json!({ "name": name, "crl": format!("/crl/{name}.crl"), "certificate": format!("/ca/{ca}.crt") })
+    });
+    let index = json!({ "authorities": listed.collect::<Vec<_>>() });
+    publisher.publication.put("ca/index.json", index.to_string());
+}
+
+/// Publishes the certificate and the CRL of another CA under this name, with the digest of a list.
+fn publish_other(publisher: &Publisher, name: &str, ca: &Ca, list: &str) {
+    let chain = format!("{}{}", ca.certificate.pem(), publisher.root.certificate.pem());
+    publisher.publication.put(&format!("ca/{name}.pem"), chain);
+    let digest = denied_digest(list.as_bytes());
+    publisher.publication.put(&format!("denied/{}.txt", hex(&digest)), list.to_owned());
+    let dates = publisher.crl("service", 1, 0);
+    let crl = ca.crl(Contents {
+        number: 1,
+        // Later than those of others.
+        this_update: dates.this_update().plus(60),
+        next_update: dates.next_update(),
+        revoked: &[],
+        denied_devices: Some(digest),
+        distribution_point: None,
+    });
+    publisher.publication.put(&format!("crl/{name}.crl"), crl.der().to_vec());
+}
+
+fn has(status: &Value, name: &str, number: u64) -> bool {
+    let mut all = status["authorities"].as_array().into_iter().flatten();
+    all.any(|it| it["name"] == name && it["crl"]["number"] == number)
+}
+
+async fn an_old_crl_by_another_name_is_not_taken() -> anyhow::Result<()> {
+    let mut scene = Scene::start().await?;
+    let before = scene.installed()?;
+    let publisher = &mut scene.guarded.site.publisher;
+    let now = publisher.revoked.clone();
+    publisher.revoked.clear();
+    publisher.publication.put("crl/a.crl", publisher.crl("device", 1, 0).der().to_vec());
+    publisher.revoked = now;
+
+    let all = [("a", "device"), ("device", "device"), ("service", "service")];
+    list(&scene.guarded.site.publisher, &all);
+    scene.complains("warning", "its certificate is that of CA device").await?;
+    scene.agent.kill().await?;
+    scene.agent = scene.guarded.beside.start()?;
+    scene.complains("warning", "its certificate is that of CA device").await?;
+    ensure!(scene.installed()? == before, "it was installed");
+    scene.holds().await?;
+
+    // Nor when it is the only name that the CA has now.
+    list(&scene.guarded.site.publisher, &all[..1]);
+    scene.complains("warning", "an old CRL, 1: 2 was there already").await?;
+    ensure!(scene.installed()? == before, "it was installed");
+    scene.holds().await?;
+    ensure!(!scene.guarded.beside.directory.join("state/a.pem").exists(), "it was kept");
+    scene.guarded.site.publisher.publish_authorities();
+    scene.recovers().await
+}
+
+async fn a_name_that_led_elsewhere_leads_back() -> anyhow::Result<()> {
+    let mut scene = Scene::start().await?;
+    let publisher = &mut scene.guarded.site.publisher;
+    let other = publisher.root.subordinate("Server CA", Usage::Server);
+    publish_other(publisher, "device-2", &other, "");
+    list(publisher, &[("device", "device"), ("device-2", "device-2"), ("service", "service")]);
+    scene.agent.until(|status| has(status, "device-2", 1)).await?;
+
+    let publisher = &mut scene.guarded.site.publisher;
+    let successor = publisher.root.subordinate("Device CA 2", Usage::Device);
+    publisher.authorities.push(("device-2", successor));
+    publisher.publish_authorities();
+    publisher.publish();
+    scene.agent.until(|status| status["applied"] == true && has(status, "device-2-2", 3)).await?;
+    let device = scene.guarded.site.device_of("device-2")?;
+    drop(scene.guarded.lets_in(&device, scene.tcp()).await?);
+    let entry = revoked(&device.leaf.serial_number, Timestamp::now().minus(1));
+    scene.guarded.site.publisher.revoked.entry("device-2").or_default().push(entry);
+    scene.guarded.site.publisher.publish();
+    is_refused(&device, scene.tcp()).await?;
+    scene.holds().await
+}
+
+async fn a_servers_ca_dates_no_list_of_devices() -> anyhow::Result<()> {
+    let mut scene = Scene::start().await?;
+    let publisher = &mut scene.guarded.site.publisher;
+    let server = publisher.root.subordinate("Server CA", Usage::Server);
+    publish_other(publisher, "server", &server, "");
+    list(publisher, &[("device", "device"), ("server", "server"), ("service", "service")]);
+    scene.agent.until(|status| status["applied"] == true && has(status, "server", 1)).await?;
+    sleep(Duration::from_secs(1)).await;
+    let status = scene.agent.until(|status| status["applied"] == true).await?;
+    ensure!(status["denied_devices"] == 1, "{status}");
+    scene.holds().await
+}
+
+async fn a_lost_state_takes_nothing_from_the_broker() -> anyhow::Result<()> {
+    let mut scene = Scene::start().await?;
+    let before = scene.installed()?;
+    let state = scene.guarded.beside.directory.join("state");
+    let publication = &scene.guarded.site.publisher.publication;
+    let (crl, chain) = (publication.get("crl/device.crl"), publication.get("ca/device.pem"));
+    let (crl, chain) = (crl.context("a CRL")?, chain.context("a chain")?);
+
+    scene.agent.kill().await?;
+    fs::remove_dir_all(&state)?;
+    scene.guarded.site.publisher.publication.remove("crl/device.crl");
+    scene.agent = scene.guarded.beside.start()?;
+    scene.complains("warning", "it answers 404").await?;
+    scene.agent.has(2).await?;
+    ensure!(scene.installed()? == before, "it was written");
+    scene.holds().await?;
+
+    scene.agent.kill().await?;
+    for file in ["device.crl", "device.pem"] {
+        fs::remove_file(state.join(file))?;
+    }
+    scene.guarded.site.publisher.publication.remove("ca/device.pem");
+    scene.agent = scene.guarded.beside.start()?;
+    scene.complains("failing", "a CRL of a CA that is not known yet").await?;
+    sleep(Duration::from_secs(1)).await;
+    ensure!(scene.installed()? == before, "it was written");
+    scene.holds().await?;
+
+    scene.guarded.site.publisher.publication.put("crl/device.crl", crl);
+    scene.guarded.site.publisher.publication.put("ca/device.pem", chain);
+    scene.agent.has(2).await?;
+    scene.recovers().await
+}
+
+async fn a_ca_that_never_comes_is_not_waited_for_for_ever() -> anyhow::Result<()> {
+    let mut scene = Scene::start().await?;
+    let publisher = &mut scene.guarded.site.publisher;
+    let validity = std::mem::replace(&mut publisher.validity, 5);
+    publisher.publish();
+    scene.agent.has(3).await?;
+    scene.agent.kill().await?;
+    for file in ["device.crl", "device.pem"] {
+        fs::remove_file(scene.guarded.beside.directory.join("state").join(file))?;
+    }
+    let publisher = &mut scene.guarded.site.publisher;
+    publisher.validity = validity;
+    publisher.publish();
+    publisher.publication.remove("ca/device.pem");
+    scene.agent = scene.guarded.beside.start()?;
+    scene.complains("failing", "a CRL of a CA that is not known yet").await?;
+    scene.agent.until(|status| status["applied"] == true).await?;
+    let crl = scene.installed()?;
+    let service = &scene.guarded.site.publisher.ca("service").certificate;
+    ensure!(VerifiedCrl::from_pem(&crl, service)?.number() == 4, "{crl}");
+    Ok(())
+}
+
+async fn a_root_that_changed_holds_up_nothing() -> anyhow::Result<()> {
+    let mut site = Site::start().await?;
+    let beside = site.beside("command", &[["--run".into(), "true".into()]]);
+    let mut agent = beside.start()?;
+    agent.has(1).await?;
+    agent.kill().await?;
+
+    let publisher = &mut site.publisher;
+    publisher.root = Ca::root("Root 2");
+    publisher.authorities = vec![("device", publisher.root.subordinate("D", Usage::Device))];
+    publisher.publish_authorities();
+    publisher.publish();
+    let root = site.operator.path("root-2.pem");
+    fs::write(&root, site.publisher.root.certificate.pem())?;
+    let mut agent = beside.with(option("--root", &root)).start()?;
+    agent.has(2).await?;
+    let log = beside.log();
+    ensure!(
+        log.contains("CA device is dropped: its certificate does not lead to the root"),
+        "{log}"
+    );
+    ensure!(log.contains("CA service is dropped"), "{log}");
+    let crl = fs::read_to_string(beside.directory.join("crl.pem"))?;
+    VerifiedCrl::from_pem(&crl, &site.publisher.ca("device").certificate)?;
+    ensure!(beside.directory.join("state/device.pem").exists());
+    ensure!(!beside.directory.join("state/service.pem").exists(), "it is still kept");
+    ensure!(agent.stop().await?.success());
+    Ok(())
+}
