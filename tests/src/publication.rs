@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::bail;
 use birthcert::clock::Timestamp;
@@ -23,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::pki::Ca;
 
@@ -41,6 +43,7 @@ struct Shared {
     files: Mutex<BTreeMap<String, Bytes>>,
     is_away: AtomicBool,
     is_cut_off: AtomicBool,
+    trickling: Mutex<Option<String>>,
     requests: AtomicU64,
     unchanged: AtomicU64,
 }
@@ -81,6 +84,11 @@ impl Publication {
     /// Whether answers end before their end.
     pub fn set_cut_off(&self, is_cut_off: bool) {
         self.shared.is_cut_off.store(is_cut_off, Ordering::SeqCst);
+    }
+
+    /// The one path, if any, of which an octet a second is sent.
+    pub fn set_trickling(&self, path: Option<&str>) {
+        *self.shared.trickling.lock().unwrap() = path.map(ToOwned::to_owned);
     }
 
     /// How many requests came so far, and how many of them were answered by 304.
@@ -127,6 +135,14 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> anyhow::Resu
         return Ok(Response::builder().status(304).header(ETAG, etag).body(body(vec![]))?);
     }
     let answer = Response::builder().header(ETAG, etag).header(CONTENT_LENGTH, file.len());
+    if shared.trickling.lock().unwrap().as_deref() == Some(path) {
+        let octets = iter(file.chunks(1).map(Bytes::copy_from_slice).collect::<Vec<_>>());
+        let slow = octets.then(async |octet| {
+            sleep(Duration::from_secs(1)).await;
+            Ok(Frame::data(octet))
+        });
+        return Ok(answer.body(StreamBody::new(slow.boxed()))?);
+    }
     let frames = if shared.is_cut_off.load(Ordering::SeqCst) {
         vec![Ok(file.slice(..file.len() / 2)), Err(std::io::Error::other("cut off on purpose"))]
     } else {

@@ -23,6 +23,10 @@ pub(crate) struct Options {
     /// Warn when a CRL expires within this time: once it has, brokers refuse everyone.
     #[arg(long, value_name = "TIME", default_value = "3d", value_parser = duration::parse)]
     pub(crate) warn_before: Duration,
+    /// Warn when a CRL was made longer ago than this: there is a new one every twelve hours, and whoever
+    /// is in between may hold it back.
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = duration::parse)]
+    pub(crate) stale_after: Duration,
     /// Also take the root's CRL, published at this path, such as crl/root.crl.
     #[arg(long, value_name = "PATH")]
     pub(crate) root_crl: Option<String>,

@@ -1,7 +1,11 @@
 //! What is published, by HTTP: asked for with the entity tag of what is known (RFC 9110, section
 //! 13.1.2), so that no news cost no more than a header.
 
-use std::{fmt, fs, str::FromStr, time::Duration};
+use std::{
+    fmt, fs,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use http::{
@@ -9,13 +13,17 @@ use http::{
     header::{ETAG, IF_NONE_MATCH},
 };
 use reqwest::{Certificate, Client, Url, redirect::Policy};
+use tokio::time::timeout;
 
 use crate::options::Options;
 
-/// Between two reads: what trickles is taken for a failure.
-const READ_LIMIT: Duration = Duration::from_secs(10);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// For a whole document, which may be a CRL of a million entries on a slow line.
+/// For an answer to begin, and between two reads.
+const READ_LIMIT: Duration = Duration::from_secs(10);
+/// What has to arrive in a second after that: others wait for what trickles. A CRL of a million entries
+/// takes a minute and a half.
+const PACE: usize = 512 << 10;
+/// For a whole document.
 const TOTAL_LIMIT: Duration = Duration::from_secs(120);
 
 /// The address below which everything is published.
@@ -113,7 +121,9 @@ impl Source {
         if let Some(known) = known {
             request = request.header(IF_NONE_MATCH, known);
         }
-        let mut answer = request.send().await.map_err(bare)?;
+        let began = Instant::now();
+        let answer = timeout(READ_LIMIT, request.send()).await.context("no answer")?;
+        let mut answer = answer.map_err(bare)?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Fetched::Unchanged),
@@ -124,6 +134,8 @@ impl Source {
         while let Some(chunk) = answer.chunk().await.map_err(bare)? {
             ensure!(body.len() + chunk.len() <= limit, "more than {limit} bytes");
             body.extend_from_slice(&chunk);
+            let limit = READ_LIMIT + Duration::from_secs((body.len() / PACE) as u64);
+            ensure!(began.elapsed() <= limit, "it is too slow: {} bytes in {limit:?}", body.len());
         }
         Ok(Fetched::Changed(Document { body, etag }))
     }

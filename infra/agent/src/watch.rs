@@ -10,6 +10,7 @@ use birthcert::clock::Timestamp;
 use crate::{
     agent::Agent,
     authorities::Authorities,
+    authority::Authority,
     board::Board,
     files, index, log,
     status::{AuthorityStatus, CrlStatus, Level, Problem, Status},
@@ -117,6 +118,10 @@ fn problems(agent: &Agent<'_>, now: Timestamp) -> Vec<Problem> {
         } else if until <= now.plus(agent.options.warn_before.as_secs()) {
             let text = format!("expires {until}, and there is no newer one");
             problem(Level::Warning, about, text);
+        } else if is_stale(authority, agent.options.stale_after, now) {
+            let made = authority.crl().this_update();
+            let text = format!("is of {made}: somebody may hold back what is newer");
+            problem(Level::Warning, about, text);
         }
     }
     for (schedule, about) in [(&agent.index, index::PATH), (&agent.list, "list of denied devices")]
@@ -132,6 +137,12 @@ fn problems(agent: &Agent<'_>, now: Timestamp) -> Vec<Problem> {
         problem(Level::Failing, agent.enforcer.broker().name().to_owned(), text.to_owned());
     }
     problems
+}
+
+/// The root makes its CRL by hand, and when it has to.
+fn is_stale(authority: &Authority, after: Duration, now: Timestamp) -> bool {
+    let is_made_by_hand = authority.name() == index::ROOT;
+    !is_made_by_hand && authority.crl().this_update().plus(after.as_secs()) < now
 }
 
 /// By name.

@@ -2,6 +2,7 @@
 
 pub(crate) mod alone;
 pub(crate) mod faults;
+pub(crate) mod held_back;
 pub(crate) mod mosquitto;
 pub(crate) mod nats;
 pub(crate) mod rabbitmq;
