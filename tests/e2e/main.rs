@@ -127,6 +127,7 @@ fn main() -> ExitCode {
         ("sync_mosquitto", sync::mosquitto::tests()),
         ("sync_alone", sync::alone::tests()),
         ("sync_faults", sync::faults::tests()),
+        ("sync_access_list", sync::access_list::tests()),
         ("sync_held_back", sync::held_back::tests()),
         ("sync_trust", sync::trust::tests()),
         ("sync_nats", sync::nats::tests()),

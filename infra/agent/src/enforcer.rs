@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use anyhow::bail;
 use birthcert::id::DeviceId;
 
 use crate::{
-    brokers::{Broker, Desired, Output},
+    brokers::{Broker, Desired, Outputs},
     directory::Directory,
     files::Stamp,
     installer::{self, Fingerprint, Installer},
@@ -17,7 +18,7 @@ use crate::{
 pub(crate) struct Enforcer {
     broker: Broker,
     /// None before the first time.
-    outputs: Option<Vec<Output>>,
+    outputs: Option<Outputs>,
     /// The operator's file at the time that the outputs were made.
     made_of: Option<Stamp>,
     installer: Installer,
@@ -50,7 +51,10 @@ impl Enforcer {
 
     /// Whether the broker was told all that there is.
     pub(crate) fn is_applied(&self) -> bool {
-        self.outputs.as_ref().is_some_and(|it| self.applied == Some(installer::fingerprint(it)))
+        let is_applied = |it: &Outputs| {
+            it.lacking.is_none() && self.applied == Some(installer::fingerprint(&it.files))
+        };
+        self.outputs.as_ref().is_some_and(is_applied)
     }
 
     /// Whether the broker's files are there, for a broker that is still to be started.
@@ -88,17 +92,19 @@ impl Enforcer {
         counters: &mut Counters,
     ) -> anyhow::Result<()> {
         let made_of = self.broker.made_of().and_then(Stamp::of);
-        if is_new || made_of != self.made_of {
-            self.outputs = None;
-        }
-        let outputs = match self.outputs.take() {
-            Some(outputs) => outputs,
-            None => self.broker.outputs(desired)?,
-        };
-        let outputs = self.outputs.insert(outputs);
+        let is_as_before =
+            |it: &Outputs| !is_new && made_of == self.made_of && it.lacking.is_none();
+        let outputs = self.outputs.take().filter(is_as_before);
+        let outputs = outputs.unwrap_or_else(|| self.broker.outputs(desired));
+        let Outputs { files, lacking } = self.outputs.insert(outputs);
         self.made_of = made_of;
+        if files.is_empty()
+            && let Some(error) = lacking
+        {
+            bail!("{error:#}");
+        }
 
-        let missing = self.installer.missing(outputs)?;
+        let missing = self.installer.missing(files)?;
         if !missing.is_empty() {
             // First: what the broker was told is no longer what stands there, whenever this is cut short.
             (self.applied, self.is_in_place) = (None, false);
@@ -108,19 +114,23 @@ impl Enforcer {
             }
             counters.installs += 1;
         }
-        self.is_in_place = true;
+        self.is_in_place = lacking.is_none();
+        let lacking = lacking.as_ref().map(|error| format!("{error:#}"));
 
-        let fingerprint = installer::fingerprint(outputs);
+        let fingerprint = installer::fingerprint(files);
         if self.applied != Some(fingerprint) {
+            installer::sweep(&directory.file("crls"), files)?;
             self.tell(desired.denied, counters).await?;
             directory.keep_applied(&fingerprint)?;
             self.applied = Some(fingerprint);
             let (broker, denied) = (self.broker.name(), desired.denied.len());
-            log::info(format_args!("{broker} has it all; {denied} devices are denied"));
+            if lacking.is_none() {
+                log::info(format_args!("{broker} has it all; {denied} devices are denied"));
+            }
         } else if self.is_to_be_told_again() {
             self.tell(desired.denied, counters).await?;
         }
-        Ok(())
+        lacking.map_or(Ok(()), |error| Err(anyhow::Error::msg(error)))
     }
 
     fn is_to_be_told_again(&self) -> bool {

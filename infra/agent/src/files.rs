@@ -13,7 +13,8 @@ use anyhow::Context as _;
 /// renamed, and the rename flushed. Whatever fails, and whenever this is cut short, the file is what
 /// it was.
 ///
-/// It gets the owner and the mode of the file `like`, or else everybody may read it.
+/// It gets the mode of the file `like`, and its owner and group as far as this process may give them,
+/// or else everybody may read it.
 ///
 /// # Errors
 /// The disk is full, or the file system refuses otherwise.
@@ -37,17 +38,33 @@ fn put(path: &Path, content: &[u8], like: Option<&Path>) -> anyhow::Result<()> {
 fn write(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
-    let mut mode = 0o644;
-    if let Some(like) = like {
-        let made = file.metadata()?;
-        if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
-            // Not by its name, which whoever owns the folder could have led elsewhere by now.
-            fchown(&file, Some(like.uid()), Some(like.gid()))?;
-        }
-        mode = like.mode() & 0o7777;
-    }
+    let mode = like.map_or(Ok(0o644), |like| give(&file, like))?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
+}
+
+/// Gives a file to the owner and the group of another; the mode that it should have then.
+fn give(file: &File, like: &Metadata) -> io::Result<u32> {
+    let made = file.metadata()?;
+    let owner = (made.uid() != like.uid()).then_some(like.uid());
+    let group = (made.gid() != like.gid()).then_some(like.gid());
+    // Not by its name, which whoever owns the folder could have led elsewhere by now. Others than root
+    // may give away no file, and only to groups that they are in.
+    if owner.is_some() {
+        may(fchown(file, owner, None))?;
+    }
+    let is_given = group.is_none() || may(fchown(file, None, group))?;
+    let mode = like.mode() & 0o777;
+    // Another group may do no more with it than everybody.
+    Ok(if is_given { mode } else { mode & !0o070 | (mode & 0o007) << 3 & mode })
+}
+
+/// Whether it was permitted.
+fn may(outcome: io::Result<()>) -> io::Result<bool> {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+        outcome => outcome.map(|()| true),
+    }
 }
 
 /// Removes a file, if it is there.

@@ -1,6 +1,10 @@
 //! The broker's files: put in place when they are to change, and put back when somebody changed them.
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -51,6 +55,21 @@ impl Installer {
     }
 }
 
+/// Removes CRLs that are not among `outputs`, of CAs that are over, from the folder that has one a CA.
+pub(crate) fn sweep(folder: &Path, outputs: &[Output]) -> anyhow::Result<()> {
+    let Ok(files) = fs::read_dir(folder) else { return Ok(()) };
+    for file in files {
+        let path = file?.path();
+        let extension = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
+        let number = extension.strip_prefix('r').map(str::parse::<u32>);
+        let is_crl = extension == "crl" || matches!(number, Some(Ok(_)));
+        if is_crl && !outputs.iter().any(|output| output.path == path) {
+            files::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn fingerprint(outputs: &[Output]) -> Fingerprint {
     let mut digest = Sha256::new();
     for output in outputs {
@@ -89,5 +108,19 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         let found = Installer::default().missing(&two).unwrap().len();
         assert_eq!(found, 0, "in place, as after a restart");
+    }
+
+    #[test]
+    fn removes_crls_of_cas_that_are_over_and_nothing_else() {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a.r0", "a.r1", "a.crl", "b.crl", "a.rx", "README"] {
+            fs::write(path(name), "").unwrap();
+        }
+        let outputs = ["a.r0", "a.crl"].map(|name| Output::new(path(name), Vec::new()));
+        sweep(folder.path(), &outputs).unwrap();
+        let left = ["a.r0", "a.r1", "a.crl", "b.crl", "a.rx", "README"].map(|it| path(it).exists());
+        assert_eq!(left, [true, false, true, false, true, true]);
+        sweep(&path("none"), &outputs).unwrap();
     }
 }

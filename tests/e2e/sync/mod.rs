@@ -1,5 +1,6 @@
 //! The agent beside real brokers, and what is published, by CAs with keys in memory.
 
+pub(crate) mod access_list;
 pub(crate) mod alone;
 pub(crate) mod faults;
 pub(crate) mod held_back;

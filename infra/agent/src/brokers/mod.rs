@@ -70,6 +70,22 @@ impl Output {
     }
 }
 
+/// The files that a broker should read.
+pub(crate) struct Outputs {
+    pub(crate) files: Vec<Output>,
+    /// Why these are not all. They do not wait for the others.
+    pub(crate) lacking: Option<anyhow::Error>,
+}
+
+impl From<anyhow::Result<Vec<Output>>> for Outputs {
+    fn from(outputs: anyhow::Result<Vec<Output>>) -> Self {
+        match outputs {
+            Ok(files) => Self { files, lacking: None },
+            Err(error) => Self { files: Vec::new(), lacking: Some(error) },
+        }
+    }
+}
+
 /// What the agent does to a broker.
 pub(crate) enum Broker {
     Mosquitto(mosquitto::Mosquitto),
@@ -100,12 +116,12 @@ impl Command {
 
 impl Broker {
     /// The files that it should read. Nothing is done.
-    pub(crate) fn outputs(&self, desired: &Desired<'_>) -> anyhow::Result<Vec<Output>> {
+    pub(crate) fn outputs(&self, desired: &Desired<'_>) -> Outputs {
         match self {
             Self::Mosquitto(it) => it.outputs(desired),
-            Self::Rabbitmq(it) => it.outputs(desired),
-            Self::Nats(it) => it.outputs(desired),
-            Self::Command(it) => it.outputs(desired),
+            Self::Rabbitmq(it) => it.outputs(desired).into(),
+            Self::Nats(it) => it.outputs(desired).into(),
+            Self::Command(it) => it.outputs(desired).into(),
         }
     }
 

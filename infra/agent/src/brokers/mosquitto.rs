@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use birthcert::id::DeviceId;
 
-use super::{Desired, Output, bundle, reload::Reload};
+use super::{Desired, Output, Outputs, bundle, reload::Reload};
 use crate::{directory::Directory, files, options::Options};
 
 pub(super) const EXAMPLE: &str = "\
@@ -60,11 +60,20 @@ impl Mosquitto {
         &self.rules
     }
 
-    pub(super) fn outputs(&self, desired: &Desired<'_>) -> anyhow::Result<Vec<Output>> {
+    pub(super) fn outputs(&self, desired: &Desired<'_>) -> Outputs {
+        let crl = bundle(desired).map(|crl| vec![Output::new(self.crl.clone(), crl)]);
+        let mut outputs = Outputs::from(crl);
+        match self.access_list(desired.denied) {
+            Ok(acl) => outputs.files.push(acl),
+            Err(error) => outputs.lacking = Some(error),
+        }
+        outputs
+    }
+
+    fn access_list(&self, denied: &[DeviceId]) -> anyhow::Result<Output> {
         let rules = files::read(&self.rules)?;
         let rules = rules.with_context(|| format!("{} is not there", self.rules.display()))?;
-        let acl = Output::new(self.acl.clone(), access_list(rules, desired.denied));
-        Ok(vec![Output::new(self.crl.clone(), bundle(desired)?), acl.like(&self.rules)])
+        Ok(Output::new(self.acl.clone(), access_list(rules, denied)).like(&self.rules))
     }
 
     pub(super) async fn enforce(&self, _: &[DeviceId]) -> anyhow::Result<()> {
