@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 use tokio::{process::Command, time::timeout};
 
 /// Far more than a reload takes.
@@ -35,13 +35,18 @@ impl Reload {
 fn hang_up(file: &PathBuf) -> anyhow::Result<()> {
     let name = file.display();
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
-    let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw);
-    let pid = pid.with_context(|| format!("{name} has no process id"))?;
+    let pid = process(&text).with_context(|| format!("{name} has no broker's process id"))?;
     let status = format!("/proc/{}/status", pid.as_raw_nonzero());
     let status = fs::read_to_string(status).with_context(|| format!("{name}: no such process"))?;
     // It ends a process that does not: a broker that is just starting, or whoever has its number now.
     ensure!(catches_hangup(&status), "the process in {name} is not ready for SIGHUP");
     kill_process(pid, Signal::HUP).with_context(|| format!("cannot signal the process in {name}"))
+}
+
+/// In a container's PID namespace a broker is process 1. 0 and negative numbers are whole groups.
+fn process(text: &str) -> Option<Pid> {
+    let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw)?;
+    (pid != getpid()).then_some(pid)
 }
 
 /// From the mask in /proc/<pid>/status, whose lowest bit is signal 1.
@@ -88,9 +93,10 @@ mod tests {
             fs::write(&file, text).unwrap();
             hang_up(&file).unwrap_err().to_string()
         };
-        for text in ["", "0", "1", "-1", "x", "99999999999"] {
-            assert!(outcome(text).contains("no process id"), "{text}");
+        for text in ["", "0", "-1", "x", "99999999999", &std::process::id().to_string()] {
+            assert!(outcome(text).contains("no broker's process id"), "{text}");
         }
+        assert_eq!(process("1\n"), Pid::from_raw(1), "a container's");
         assert!(outcome("2147483647").contains("no such process"));
         let mut sleep = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let refused = outcome(&format!("{}\n", sleep.id()));
