@@ -3,7 +3,7 @@
 //! Nobody signed the index. So a CA is known by its key, whatever the index calls it, and only once a
 //! CRL of its own verified; its last CRL's number is the floor, whichever entry a CRL comes by.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{cmp::Reverse, collections::BTreeMap, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use birthcert::{authority::CaCertificate, clock::Timestamp, crl::VerifiedCrl};
@@ -30,7 +30,7 @@ pub(crate) struct Authorities {
     /// Whether this run has seen an index.
     is_listed: bool,
     present: Present,
-    /// Kept CAs that lead to no root any more.
+    /// Kept CAs that lead to no root any more, or are there twice.
     dropped: Vec<String>,
 }
 
@@ -66,21 +66,37 @@ impl Authorities {
             let root = Listing::root(root, path, options.interval);
             all.listings.insert(index::ROOT.to_owned(), root);
         }
-        for (name, listing) in &all.listings {
+        all.restore_crls(desk)?;
+        Ok(all)
+    }
+
+    fn restore_crls(&mut self, desk: &Desk<'_>) -> anyhow::Result<()> {
+        let mut kept = Vec::new();
+        for (name, listing) in &self.listings {
             let Some(chain) = &listing.chain else { continue };
-            let kept = desk.directory.read(name, Kept::Crl)?;
-            let kept = kept.map(|der| VerifiedCrl::from_der(der, &chain.certificate)).transpose();
-            let kept = kept.unwrap_or_else(|error| {
+            let crl = desk.directory.read(name, Kept::Crl)?;
+            let crl = crl.map(|der| VerifiedCrl::from_der(der, &chain.certificate)).transpose();
+            let crl = crl.unwrap_or_else(|error| {
                 log::error(format_args!("the kept CRL of CA {name}: {error}"));
                 None
             });
-            let crls = [kept, all.present.adopt(&chain.certificate)];
+            kept.push((name.clone(), chain.certificate.clone(), crl));
+        }
+        // Of two names for a CA, whoever wrote them there, the one with the newer CRL stays.
+        kept.sort_by_key(|(_, _, crl)| Reverse(crl.as_ref().map(VerifiedCrl::number)));
+        for (name, certificate, crl) in kept {
+            if let Some(known) = self.of(&certificate) {
+                log::warn(format_args!("CA {name} is dropped: it is CA {}", known.name()));
+                self.listings.remove(&name);
+                self.dropped.push(name);
+                continue;
+            }
+            let crls = [crl, self.present.adopt(&certificate)];
             if let Some(crl) = crls.into_iter().flatten().max_by_key(VerifiedCrl::number) {
-                let authority = Authority::new(name.clone(), chain.certificate.clone(), crl);
-                all.known.insert(name.clone(), authority);
+                self.known.insert(name.clone(), Authority::new(name, certificate, crl));
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Takes what the index says now.
@@ -100,8 +116,10 @@ impl Authorities {
         }
         // A CA that it no longer names stays; a name of which nothing is known is nothing.
         let known = &self.known;
-        self.listings.retain(|_, it| {
-            it.is_current || it.is_kept || known.values().any(|authority| it.is_of(authority))
+        self.listings.retain(|name, it| {
+            let is_known =
+                known.contains_key(name) || known.values().any(|authority| it.is_of(authority));
+            it.is_current || it.is_kept || is_known
         });
     }
 

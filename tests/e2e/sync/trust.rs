@@ -67,7 +67,8 @@ async fn an_old_crl_by_another_name_is_not_taken() -> anyhow::Result<()> {
     let publisher = &mut scene.guarded.site.publisher;
     let now = publisher.revoked.clone();
     publisher.revoked.clear();
-    publisher.publication.put("crl/a.crl", publisher.crl("device", 1, 0).der().to_vec());
+    let old = publisher.crl("device", 1, 0);
+    publisher.publication.put("crl/a.crl", old.der().to_vec());
     publisher.revoked = now;
 
     let all = [("a", "device"), ("device", "device"), ("service", "service")];
@@ -85,7 +86,17 @@ async fn an_old_crl_by_another_name_is_not_taken() -> anyhow::Result<()> {
     ensure!(scene.installed()? == before, "it was installed");
     scene.holds().await?;
     ensure!(!scene.guarded.beside.directory.join("state/a.pem").exists(), "it was kept");
+
+    // Nor from the disk, whoever wrote it there.
+    scene.agent.kill().await?;
+    let state = scene.guarded.beside.directory.join("state");
+    fs::copy(state.join("device.pem"), state.join("a.pem"))?;
+    fs::write(state.join("a.crl"), old.der())?;
     scene.guarded.site.publisher.publish_authorities();
+    scene.agent = scene.guarded.beside.start()?;
+    scene.agent.has(2).await?;
+    ensure!(scene.installed()? == before && !state.join("a.crl").exists(), "it was kept");
+    scene.holds().await?;
     scene.recovers().await
 }
 
