@@ -8,24 +8,11 @@ use anyhow::Context as _;
 use futures_util::future::try_join_all;
 
 use crate::agent::{Agent, Beside, option};
-use crate::mosquitto::{Mosquitto, Version, hand_over};
+use crate::brokers::{Broker, Kind};
 use crate::mqtt_session::{Client, Endpoint};
-use crate::nats::Nats;
 use crate::operator::Operator;
 use crate::process::free_port;
-use crate::rabbitmq::Rabbitmq;
 use crate::stack::Stack;
-
-/// Which broker it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Mosquitto.
-    Mosquitto(Version),
-    /// Debian's RabbitMQ.
-    Rabbitmq,
-    /// Debian's nats-server.
-    Nats,
-}
 
 /// The stack, its operator, and the broker.
 pub struct GuardedStack {
@@ -41,42 +28,6 @@ pub struct GuardedStack {
     /// Where the devices' files are, and the stack's.
     _scratch: tempfile::TempDir,
     _broker: Broker,
-}
-
-/// Stopped when it is dropped.
-#[expect(dead_code, reason = "they are only held")]
-enum Broker {
-    Mosquitto(Mosquitto),
-    Rabbitmq(Rabbitmq),
-    Nats(Nats),
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::Mosquitto(Version::V2_0),
-        Self::Mosquitto(Version::V2_1),
-        Self::Rabbitmq,
-        Self::Nats,
-    ];
-
-    /// As `birthcert broker config` names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mosquitto(_) => "mosquitto",
-            Self::Rabbitmq => "rabbitmq",
-            Self::Nats => "nats",
-        }
-    }
-
-    /// What the agent writes first.
-    fn file(self) -> &'static str {
-        match self {
-            Self::Mosquitto(_) => "acl",
-            Self::Rabbitmq => "crls",
-            Self::Nats => "devices.conf",
-        }
-    }
 }
 
 impl GuardedStack {
@@ -111,7 +62,10 @@ impl GuardedStack {
             option("--directory", &directory),
             ["--interval".into(), interval.into()],
         ];
-        options.extend(prepare(kind, &operator).await?);
+        if let Some(users) = kind.users() {
+            operator.done(&format!("broker users {name} --file {users}")).await?;
+        }
+        options.extend(kind.prepare(&operator)?);
         let arguments = [name.to_owned()].into_iter().chain(options.into_iter().flatten());
         let beside = Beside {
             arguments: arguments.collect(),
@@ -121,8 +75,8 @@ impl GuardedStack {
         };
         let mut agent = beside.start()?;
         // Without its files the broker would not start; without the broker, the agent waits for it.
-        agent.until(|_| beside.directory.join(kind.file()).exists()).await?;
-        let broker = broker(kind, &operator, &beside.directory, port).await?;
+        agent.until(|_| beside.directory.join(kind.first_file()).exists()).await?;
+        let broker = kind.start(&operator, port).await?;
         agent.until(|status| status["applied"] == true && status["level"] == "ok").await?;
         let guarded = Self {
             stack,
@@ -139,11 +93,10 @@ impl GuardedStack {
 
     /// Where the broker listens: by TCP, and by WebSocket.
     pub fn endpoints(&self) -> [Endpoint; 2] {
-        let path = match self.kind {
-            Kind::Mosquitto(_) | Kind::Nats => "/mqtt",
-            Kind::Rabbitmq => "/ws",
-        };
-        [Endpoint::Tcp(self.port), Endpoint::WebSocket(self.websocket_port, path)]
+        [
+            Endpoint::Tcp(self.port),
+            Endpoint::WebSocket(self.websocket_port, self.kind.websocket_path()),
+        ]
     }
 
     /// A device that nobody has used yet.
@@ -153,62 +106,6 @@ impl GuardedStack {
     pub fn device(&mut self) -> anyhow::Result<Client> {
         self.devices.pop().context("no device is left")
     }
-}
-
-/// What the broker and its agent need besides: users, and ways to be told. Returns the agent's options.
-async fn prepare(kind: Kind, operator: &Operator) -> anyhow::Result<Vec<[String; 2]>> {
-    Ok(match kind {
-        Kind::Mosquitto(_) => vec![
-            option("--acl", &operator.path("conf/acl")),
-            option("--pid-file", &operator.path("revocation/mosquitto.pid")),
-        ],
-        Kind::Rabbitmq => {
-            let management = free_port()?;
-            let file = operator.path("conf/rabbitmq.conf");
-            let port = format!("management.tcp.port = {management}");
-            let config = fs::read_to_string(&file)?;
-            fs::write(file, config.replace("management.tcp.port = 15672", &port))?;
-            operator.done("broker users rabbitmq --file users.json").await?;
-            fs::write(operator.path("credentials"), "agent:a password: for tests\n")?;
-            vec![
-                ["--management".into(), format!("http://127.0.0.1:{management}")],
-                option("--credentials", &operator.path("credentials")),
-            ]
-        }
-        Kind::Nats => {
-            operator.done("broker users nats --file users.conf").await?;
-            let (file, pid_file) =
-                (operator.path("conf/nats-server.conf"), operator.path("nats.pid"));
-            let config = fs::read_to_string(&file)?;
-            fs::write(file, format!("{config}\npid_file: \"{}\"\n", pid_file.display()))?;
-            vec![option("--users", &operator.path("users.conf")), option("--pid-file", &pid_file)]
-        }
-    })
-}
-
-async fn broker(
-    kind: Kind,
-    operator: &Operator,
-    directory: &Path,
-    port: u16,
-) -> anyhow::Result<Broker> {
-    let conf = operator.path("conf");
-    Ok(match kind {
-        Kind::Mosquitto(version) => {
-            hand_over(directory).await?;
-            let certificates = operator.path("broker");
-            let started = Mosquitto::start_configured(version, &conf, &certificates, port).await?;
-            Broker::Mosquitto(started)
-        }
-        Kind::Rabbitmq => {
-            let broker = Rabbitmq::start(&conf, port).await?;
-            broker.import(&operator.path("users.json")).await?;
-            broker.ctl(&["add_user", "agent", "a password: for tests"]).await?;
-            broker.ctl(&["set_user_tags", "agent", "administrator"]).await?;
-            Broker::Rabbitmq(broker)
-        }
-        Kind::Nats => Broker::Nats(Nats::start(&conf, port).await?),
-    })
 }
 
 /// A device that has its identity.

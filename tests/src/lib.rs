@@ -13,6 +13,7 @@
 pub mod access;
 pub mod agent;
 pub mod api;
+pub mod brokers;
 pub mod cloudformation;
 pub mod corporate;
 pub mod counterparties;

@@ -3,9 +3,8 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::agent::{Agent, Beside, option};
-use birthcert_tests::nats::Nats;
-use birthcert_tests::process::free_port;
+use birthcert_tests::agent::{Agent, Beside};
+use birthcert_tests::brokers::{Broker, Kind};
 use birthcert_tests::site::{Device, SOON, Site, echoes, is_refused};
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
@@ -20,30 +19,19 @@ struct Guarded {
     site: Site,
     beside: Beside,
     devices: Vec<Device>,
-    _broker: Nats,
+    _broker: Broker,
 }
 
 impl Guarded {
     async fn start() -> anyhow::Result<(Self, Agent)> {
         let site = Site::start().await?;
-        let conf = site.configure("nats").await?;
+        site.configure("nats").await?;
         let devices = (0..4).map(|_| site.device()).collect::<anyhow::Result<Vec<_>>>()?;
         site.write_users("nats", "users.conf", &devices).await?;
-        let pid_file = site.operator.path("nats.pid");
-        let config = fs::read_to_string(conf.join("nats-server.conf"))?;
-        let monitoring = format!("127.0.0.1:{}", free_port()?);
-        let config = config.replace("127.0.0.1:8222", &monitoring);
-        let config = format!("{config}\npid_file: \"{}\"\n", pid_file.display());
-        fs::write(conf.join("nats-server.conf"), config)?;
-        let options = [
-            option("--users", &site.operator.path("users.conf")),
-            option("--pid-file", &pid_file),
-            ["--monitoring".into(), format!("http://{monitoring}")],
-        ];
-        let beside = site.beside("nats", &options);
+        let beside = site.beside("nats", &Kind::Nats.prepare(&site.operator)?);
         let mut agent = beside.start()?;
-        agent.until(|_| beside.directory.join("devices.conf").exists()).await?;
-        let broker = Nats::start(&conf, site.port).await?;
+        agent.until(|_| beside.directory.join(Kind::Nats.first_file()).exists()).await?;
+        let broker = Kind::Nats.start(&site.operator, site.port).await?;
         agent.has(1).await?;
         Ok((Self { site, beside, devices, _broker: broker }, agent))
     }

@@ -1,12 +1,10 @@
 //! The agent beside Debian's RabbitMQ with its MQTT plugins, by TCP and by WebSocket.
 
-use std::fs;
-
 use anyhow::{Context as _, ensure};
 use birthcert::id::DeviceId;
-use birthcert_tests::agent::{Agent, option};
+use birthcert_tests::agent::Agent;
+use birthcert_tests::brokers::{Broker, Kind};
 use birthcert_tests::mqtt_session::Endpoint;
-use birthcert_tests::process::free_port;
 use birthcert_tests::rabbitmq::Rabbitmq;
 use birthcert_tests::site::{Device, SOON, Site, echoes, is_refused};
 use getrandom::SysRng;
@@ -25,32 +23,25 @@ struct Guarded {
 impl Guarded {
     async fn start() -> anyhow::Result<(Self, Agent)> {
         let site = Site::start().await?;
-        let conf = site.configure("rabbitmq").await?;
-        let management = free_port()?;
-        let config = fs::read_to_string(conf.join("rabbitmq.conf"))?;
-        let port = format!("management.tcp.port = {management}");
-        let config = config.replace("management.tcp.port = 15672", &port);
-        fs::write(conf.join("rabbitmq.conf"), config)?;
+        site.configure("rabbitmq").await?;
         let devices = (0..4).map(|_| site.device()).collect::<anyhow::Result<Vec<_>>>()?;
         site.write_users("rabbitmq", "users.json", &devices).await?;
-        fs::write(site.operator.path("credentials"), "agent:a password: for tests\n")?;
-        let options = [
-            ["--management".into(), format!("http://127.0.0.1:{management}")],
-            option("--credentials", &site.operator.path("credentials")),
-        ];
-        let beside = site.beside("rabbitmq", &options);
+        let beside = site.beside("rabbitmq", &Kind::Rabbitmq.prepare(&site.operator)?);
         let mut agent = beside.start()?;
-        agent.until(|_| beside.directory.join("crls").exists()).await?;
-        let broker = Rabbitmq::start(&conf, site.port).await?;
-        broker.import(&site.operator.path("users.json")).await?;
-        broker.ctl(&["add_user", "agent", "a password: for tests"]).await?;
-        broker.ctl(&["set_user_tags", "agent", "administrator"]).await?;
+        agent.until(|_| beside.directory.join(Kind::Rabbitmq.first_file()).exists()).await?;
+        let Broker::Rabbitmq(broker) = Kind::Rabbitmq.start(&site.operator, site.port).await?
+        else {
+            anyhow::bail!("another broker");
+        };
         agent.has(1).await?;
         Ok((Self { site, devices, broker }, agent))
     }
 
     fn endpoints(&self) -> [Endpoint; 2] {
-        [Endpoint::Tcp(self.site.port), Endpoint::WebSocket(self.site.websocket_port, "/ws")]
+        [
+            Endpoint::Tcp(self.site.port),
+            Endpoint::WebSocket(self.site.websocket_port, Kind::Rabbitmq.websocket_path()),
+        ]
     }
 
     /// Whether the device may open no connection.

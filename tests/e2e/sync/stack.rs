@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use birthcert_tests::brokers::Kind;
 use birthcert_tests::guarded::INTERVAL;
-use birthcert_tests::guarded_stack::{GuardedStack, Kind};
+use birthcert_tests::guarded_stack::GuardedStack;
+use birthcert_tests::mosquitto::Version;
 use birthcert_tests::mqtt_raw::Identity;
 use birthcert_tests::site::SOON;
 use tokio::time::sleep;
@@ -14,7 +16,8 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
 }
 
 async fn a_revoked_device_is_out_and_one_on_hold_comes_back() -> anyhow::Result<()> {
-    let (mut guarded, agent) = GuardedStack::start(Kind::Mosquitto, INTERVAL, 2).await?;
+    let (mut guarded, agent) =
+        GuardedStack::start(Kind::Mosquitto(Version::V2_0), INTERVAL, 2).await?;
     let [tcp, _] = guarded.endpoints();
     let (alice, bob) = (guarded.device()?, guarded.device()?);
     let (alices, bobs) = (Identity::of(&alice)?, Identity::of(&bob)?);

@@ -14,12 +14,20 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::guarded_stack::{GuardedStack, Kind};
+use birthcert_tests::brokers::Kind;
+use birthcert_tests::guarded_stack::GuardedStack;
+use birthcert_tests::mosquitto::Version;
 use birthcert_tests::mqtt_raw::{Identity, Raw};
 use birthcert_tests::mqtt_session::Endpoint;
 use futures_util::future::try_join_all;
 use tokio::time::sleep;
 
+const BROKERS: [(&str, Kind); 4] = [
+    ("mosquitto-2.0", Kind::Mosquitto(Version::V2_0)),
+    ("mosquitto-2.1", Kind::Mosquitto(Version::V2_1)),
+    ("rabbitmq", Kind::Rabbitmq),
+    ("nats", Kind::Nats),
+];
 /// The agent's default.
 const INTERVAL: &str = "2s";
 /// Between two tries to get in, and between two messages.
@@ -34,25 +42,25 @@ const GOAL: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut rounds = 50;
-    let mut kinds = Vec::new();
+    let mut brokers = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--rounds" {
             rounds = arguments.next().context("--rounds N")?.parse()?;
         } else {
-            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == argument);
-            kinds.push(kind.with_context(|| format!("no broker {argument}"))?);
+            let broker = BROKERS.into_iter().find(|(name, _)| *name == argument);
+            brokers.push(broker.with_context(|| format!("no broker {argument}"))?);
         }
     }
-    if kinds.is_empty() {
-        kinds.extend(Kind::ALL);
+    if brokers.is_empty() {
+        brokers.extend(BROKERS);
     }
     println!("From the command to the broker, {rounds} revocations each, interval {INTERVAL}:");
     // At the same time: most of it is waiting for the next question.
-    let measured = try_join_all(kinds.iter().map(|kind| measure(*kind, rounds))).await?;
-    for (kind, times) in kinds.iter().zip(measured) {
+    let measured = try_join_all(brokers.iter().map(|(_, kind)| measure(*kind, rounds))).await?;
+    for ((name, _), times) in brokers.iter().zip(measured) {
         for (what, times) in times {
-            report(kind.name(), what, times);
+            report(name, what, times);
         }
     }
     Ok(())
@@ -67,6 +75,9 @@ async fn measure(kind: Kind, rounds: usize) -> anyhow::Result<Times> {
     // while one was open.
     let bystander = Identity::of(&guarded.device()?)?.connect(websocket).await?;
     ensure!(bystander.is_some(), "a good device is not let in");
+
+    // 2.0.11 checks no CRL there.
+    let checks_websockets = kind != Kind::Mosquitto(Version::V2_0);
 
     let (mut refused, mut refused_by_websocket) = (Vec::new(), Vec::new());
     let (mut cut, mut cut_by_websocket) = (Vec::new(), Vec::new());
@@ -94,14 +105,13 @@ async fn measure(kind: Kind, rounds: usize) -> anyhow::Result<Times> {
         let (_, times) = tokio::try_join!(revoke, async {
             tokio::try_join!(
                 until_refused(&newcomers[0], tcp),
-                // mosquitto 2.0.11 checks no CRL on WebSockets.
-                until_refused(&newcomers[1], if kind == Kind::Mosquitto { tcp } else { websocket }),
+                until_refused(&newcomers[1], if checks_websockets { websocket } else { tcp }),
                 session.until_cut(),
                 session_by_websocket.until_cut(),
             )
         })?;
         refused.push(times.0 - typed);
-        if kind != Kind::Mosquitto {
+        if checks_websockets {
             refused_by_websocket.push(times.1 - typed);
         }
         cut.push(times.2 - typed);
@@ -121,12 +131,12 @@ fn report(broker: &str, what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
     if times.is_empty() {
-        println!("{broker:10} {what:34} not checked by this broker");
+        println!("{broker:14} {what:34} not checked by this broker");
         return;
     }
     let goal = if at(0.99) < GOAL { "" } else { "  above the goal" };
     let (half, most) = (at(0.5).as_millis(), at(0.99).as_millis());
-    println!("{broker:10} {what:34} p50 {half:5} ms  p99 {most:5} ms{goal}");
+    println!("{broker:14} {what:34} p50 {half:5} ms  p99 {most:5} ms{goal}");
 }
 
 /// A session that hears what it says.
