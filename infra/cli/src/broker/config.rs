@@ -12,19 +12,40 @@ use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
 use super::{aws_iot::AwsIotCommand, revocation};
-use crate::{Context, files::write_new, output::Format};
+use crate::{
+    Context,
+    files::{expect_new, write_new},
+    output::Format,
+};
+
+/// How a broker's own command is typed.
+macro_rules! example {
+    ($broker:literal) => {
+        concat!(
+            "Example, beside an agent that keeps revoked devices out (docs/sync.md):\n  birthcert broker config ",
+            $broker,
+            " --output-directory /etc/birthcert/conf \\\n    --directory /etc/birthcert/broker \\\n    \
+             --port 8883 --websocket-port 8884 --revocation-directory /var/lib/birthcert"
+        )
+    };
+}
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Eclipse Mosquitto. Tested with 2.0.11 and 2.1.2.
+    #[command(after_help = example!("mosquitto"))]
     Mosquitto(Options),
     /// RabbitMQ with its MQTT plugin. Tested with 3.10.8.
+    #[command(after_help = example!("rabbitmq"))]
     Rabbitmq(Options),
     /// NATS with its MQTT listener. Tested with 2.9.10.
+    #[command(after_help = example!("nats"))]
     Nats(Options),
     /// EMQX 5. Not tested.
+    #[command(after_help = example!("emqx"))]
     Emqx(Options),
     /// HiveMQ 4. Not tested, and needs its Enterprise Security Extension.
+    #[command(after_help = example!("hivemq"))]
     Hivemq(Options),
     /// AWS IoT Core: what it takes to register the device CA.
     AwsIot(AwsIotCommand),
@@ -111,8 +132,7 @@ pub(super) fn write(folder: &Path, files: Vec<Generated>, output: Format) -> any
     let paths: Vec<_> = files.iter().map(|file| folder.join(file.name)).collect();
     for path in &paths {
         // All or nothing, as far as it can be told before.
-        let is_free = path.symlink_metadata().is_err();
-        ensure!(is_free, "{} exists already and is never overwritten", path.display());
+        expect_new(path)?;
     }
     for (file, path) in files.iter().zip(&paths) {
         write_new(path, &file.text)?;
