@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use birthcert::authority::CaCertificate;
-use birthcert::bucket::{Bucket, Object, Put};
 use birthcert::clock::Timestamp;
 use birthcert::crl::{Freshness, VerifiedCrl};
 use birthcert::revocation::RevocationReason::{self, CertificateHold, KeyCompromise};
@@ -13,17 +12,13 @@ use birthcert::store::Policy;
 use birthcert::trigger::Trigger;
 use birthcert::world::World;
 use birthcert_tests::api::Enrolled;
-use birthcert_tests::counterparties::{Counterparties, Pair, binary};
+use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
-use birthcert_tests::function;
 use birthcert_tests::operator::Operator;
-use birthcert_tests::proxy::Fault;
 use birthcert_tests::published::{Published, get};
 use birthcert_tests::revocation::{self, Checked};
-use birthcert_tests::runtime_api::RuntimeApi;
 use birthcert_tests::stack::Stack;
 use crl::Crl;
-use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -33,13 +28,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         a_hold_comes_and_goes,
         what_was_superseded_comes_due_and_what_expired_drops_out,
         the_same_is_not_signed_twice_until_it_is_old,
-        a_request_is_looked_at_twice,
-        a_second_request_does_not_wait_for_the_first,
         a_fast_clock_hides_no_revocation,
-        publishers_at_once_never_go_back,
-        the_bucket_takes_no_older_number,
-        a_table_from_a_backup_goes_on_above_the_bucket,
-        the_program_answers_events,
     ]
 }
 
@@ -47,19 +36,23 @@ pub(crate) fn tests_alone() -> Vec<crate::Alone> {
     crate::alone![operators_see_their_revocations_published]
 }
 
-const QUIET: World = World { log: |_| {}, ..World::REAL };
+pub(crate) const QUIET: World = World { log: |_| {}, ..World::REAL };
 const DAY: u64 = 24 * 60 * 60;
 
-async fn publisher(env: &Env) -> anyhow::Result<Crl> {
+pub(crate) async fn publisher(env: &Env) -> anyhow::Result<Crl> {
     Ok(Crl::start(&env.config, QUIET).await?)
 }
 
-async fn revoke(env: &Env, device: &Enrolled, reason: RevocationReason) -> anyhow::Result<()> {
+pub(crate) async fn revoke(
+    env: &Env,
+    device: &Enrolled,
+    reason: RevocationReason,
+) -> anyhow::Result<()> {
     env.store.revoke_device(device.device_id, reason, Timestamp::now()).await?;
     Ok(())
 }
 
-fn changes(name: &str) -> Trigger {
+pub(crate) fn changes(name: &str) -> Trigger {
     Trigger::Changes(BTreeSet::from([name.to_owned()]))
 }
 
@@ -219,71 +212,6 @@ async fn the_same_is_not_signed_twice_until_it_is_old(
     Ok(())
 }
 
-/// The index of AWS is behind the table by a moment: what comes between the first look and the second is
-/// published by the second.
-async fn a_request_is_looked_at_twice(
-    counterparties: &Counterparties,
-    pair: Pair,
-) -> anyhow::Result<()> {
-    let env = Env::start(counterparties, pair).await?;
-    let crl = publisher(&env).await?;
-    crl.pass(&Trigger::Time).await?;
-    let device = env.api.enrolled(&env.token).await?;
-    let serial = env.api.released(&device).await?.serial_number;
-    env.store.request_crl("device", Timestamp::now()).await?;
-    let between = async {
-        let answered = async || anyhow::Ok(env.store.crl_state("device").await?.answered);
-        while answered().await? == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        ensure!(Published::of(&env, "device").await?.crl.is_empty());
-        revoke(&env, &device, KeyCompromise).await
-    };
-    let handled = async { Ok(crl.handle(changes("device")).await?) };
-    tokio::try_join!(handled, between)?;
-    ensure!(Published::of(&env, "device").await?.serials() == [serial]);
-    Ok(())
-}
-
-async fn a_second_request_does_not_wait_for_the_first(
-    counterparties: &Counterparties,
-    pair: Pair,
-) -> anyhow::Result<()> {
-    let env = Env::start(counterparties, pair).await?;
-    let crl = publisher(&env).await?;
-    crl.pass(&Trigger::Time).await?;
-    let device = env.api.enrolled(&env.token).await?;
-    let serial = env.api.released(&device).await?.serial_number;
-    env.store.request_crl("device", Timestamp::now()).await?;
-    let answered = async |count: u64| {
-        while env.store.crl_state("device").await?.answered < count {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        anyhow::Ok(())
-    };
-    // While the publisher waits for the index.
-    let second = async {
-        answered(1).await?;
-        revoke(&env, &device, KeyCompromise).await?;
-        env.store.request_crl("device", Timestamp::now()).await?;
-        answered(2).await?;
-        anyhow::Ok(Published::of(&env, "device").await?.serials())
-    };
-    let handled = async {
-        crl.handle(changes("device")).await?;
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        biased;
-        serials = second => ensure!(serials? == [serial]),
-        handled = handled => {
-            handled?;
-            anyhow::bail!("the second request waited until the first was done");
-        }
-    }
-    Ok(())
-}
-
 async fn a_fast_clock_hides_no_revocation(
     counterparties: &Counterparties,
     pair: Pair,
@@ -298,177 +226,6 @@ async fn a_fast_clock_hides_no_revocation(
     ensure!(published.serials() == [serial]);
     let entry = published.crl.revoked().next().context("one")?;
     ensure!(entry.revoked_at <= Timestamp::now(), "not revoked in the future");
-    Ok(())
-}
-
-/// Eight publishers, four revocations and as many requests at once. The bucket's number only rises, no
-/// number has two lists, and the last list has everything.
-async fn publishers_at_once_never_go_back(
-    counterparties: &Counterparties,
-    pair: Pair,
-) -> anyhow::Result<()> {
-    let env = Env::start(counterparties, pair).await?;
-    publisher(&env).await?.pass(&Trigger::Time).await?;
-    let devices = try_join_all((0..4).map(|_| env.api.enrolled(&env.token))).await?;
-    let leaves = try_join_all(devices.iter().map(|device| env.api.released(device))).await?;
-    let publishers = try_join_all((0..8).map(|_| publisher(&env))).await?;
-
-    let ca = Published::of(&env, "device").await?.ca;
-    let watch = async {
-        let mut last = 0;
-        loop {
-            let list = VerifiedCrl::from_der(get(&env, "crl/device.crl").await?, &ca)?;
-            ensure!(list.number() >= last, "{} came after {last}", list.number());
-            last = list.number();
-        }
-    };
-    let publish = async {
-        let revoke = async |device: &Enrolled| {
-            revoke(&env, device, KeyCompromise).await?;
-            env.store.request_crl("device", Timestamp::now()).await?;
-            anyhow::Ok(())
-        };
-        let publish = async |publisher: &Crl| {
-            for _ in 0..3 {
-                publisher.pass(&changes("device")).await?;
-            }
-            anyhow::Ok(())
-        };
-        let revocations = try_join_all(devices.iter().map(revoke));
-        let publications = try_join_all(publishers.iter().map(publish));
-        tokio::try_join!(revocations, publications)?;
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        watched = watch => return watched,
-        published = publish => published?,
-    }
-    // Whoever asked last was answered by somebody.
-    publishers[0].pass(&changes("device")).await?;
-    let published = Published::of(&env, "device").await?;
-    let mut serials: Vec<_> = leaves.iter().map(|leaf| leaf.serial_number.clone()).collect();
-    serials.sort();
-    ensure!(published.serials() == serials, "{:?}", published.serials());
-    ensure!(published.denied.len() == 4);
-    let state = env.store.crl_state("device").await?;
-    ensure!(state.answered == 4 && state.reserved >= published.crl.number(), "{state:?}");
-    let recorded = state.published.context("published")?;
-    ensure!(recorded.number == published.crl.number() && recorded.entries == 4, "{recorded:?}");
-    Ok(())
-}
-
-async fn the_bucket_takes_no_older_number(
-    counterparties: &Counterparties,
-    pair: Pair,
-) -> anyhow::Result<()> {
-    let env = Env::start(counterparties, pair).await?;
-    let bucket = Bucket::new(env.config.aws.s3()?, env.config.bucket_name()?);
-    let object = |number: u64| Object {
-        key: "crl/x.crl".into(),
-        content_type: "application/pkix-crl",
-        cache_control: "public, max-age=5",
-        body: format!("list {number}").into(),
-    };
-    ensure!(bucket.stored("crl/x.crl").await?.is_none());
-    let put = async |number| bucket.put_newer(&object(number), number, "digest").await;
-    ensure!(put(2).await? == Put::Done);
-    ensure!(put(1).await? == Put::Newer(2));
-    ensure!(put(2).await? == Put::Done, "it is there");
-    ensure!(put(5).await? == Put::Done && put(4).await? == Put::Newer(5));
-    let stored = bucket.stored("crl/x.crl").await?.context("it is there")?;
-    ensure!((stored.number, stored.content.as_str()) == (5, "digest"));
-    ensure!(get(&env, "crl/x.crl").await? == b"list 5");
-
-    // S3 says so where another write is at the same object at that moment.
-    env.s3.fail_once("PutObject", Fault::Conflict);
-    ensure!(put(6).await? == Put::Done);
-    // Where an answer was lost, the SDK asks again, and finds what it put itself.
-    env.s3.fail_once("PutObject", Fault::AnswerLost);
-    ensure!(put(7).await? == Put::Done);
-
-    // In any order at once: the highest stays.
-    let numbers = [13, 10, 20, 11, 9, 17, 8, 19, 16, 12];
-    let all = try_join_all(numbers.map(put)).await?;
-    ensure!(all[2] == Put::Done);
-    ensure!(get(&env, "crl/x.crl").await? == b"list 20");
-    Ok(())
-}
-
-async fn a_table_from_a_backup_goes_on_above_the_bucket(
-    counterparties: &Counterparties,
-    pair: Pair,
-) -> anyhow::Result<()> {
-    let env = Env::start(counterparties, pair).await?;
-    for _ in 0..3 {
-        env.store.request_crl("device", Timestamp::now()).await?;
-        publisher(&env).await?.pass(&changes("device")).await?;
-    }
-    let before = Published::of(&env, "device").await?.crl.number();
-    let key = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
-    let client = env.config.aws.dynamodb()?;
-    let delete = client.delete_item().table_name(&env.config.table_name);
-    delete.key("PK", key("CRL#device")).key("SK", key("META")).send().await?;
-    publisher(&env).await?.pass(&Trigger::Time).await?;
-    let after = Published::of(&env, "device").await?.crl.number();
-    ensure!(after > before, "{before}, {after}");
-
-    let forget = async || {
-        for name in ["CRL#device", "CRL#denied"] {
-            let delete = client.delete_item().table_name(&env.config.table_name);
-            delete.key("PK", key(name)).key("SK", key("META")).send().await?;
-        }
-        anyhow::Ok(())
-    };
-    // The denied devices by their plain name, too.
-    forget().await?;
-    let device = env.api.enrolled(&env.token).await?;
-    revoke(&env, &device, KeyCompromise).await?;
-    publisher(&env).await?.pass(&Trigger::Time).await?;
-    let denied = String::from_utf8(get(&env, "denied/devices.txt").await?)?;
-    ensure!(denied == format!("{}\n", device.device_id), "{denied}");
-
-    // And where the bucket is lost as well: verifiers have seen what was in it.
-    let before = Published::of(&env, "device").await?.crl.number();
-    forget().await?;
-    let other = counterparties.bucket(pair, &env.scratch.path().join("other")).await?;
-    let mut config = env.config.clone();
-    config.aws.endpoint_s3 = Some(other.endpoint.clone());
-    config.bucket_name = Some(other.name.clone());
-    // Several lists within a second are ahead of the time.
-    while Timestamp::now().unix() <= before {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Crl::start(&config, QUIET).await?.pass(&Trigger::Time).await?;
-    let other = Bucket::new(config.aws.s3()?, config.bucket_name()?);
-    let stored = other.stored("crl/device.crl").await?.context("published")?;
-    ensure!(stored.number > before, "{before}, {}", stored.number);
-    Ok(())
-}
-
-/// As Lambda starts it and hands it its events.
-async fn the_program_answers_events(
-    counterparties: &Counterparties,
-    pair: Pair,
-) -> anyhow::Result<()> {
-    let env = Env::start(counterparties, pair).await?;
-    let api = RuntimeApi::bind().await?;
-    let command = tokio::process::Command::new(binary("crl")?);
-    let _program = function::start_by(command, &env, api.address()?)?;
-    let mut runtime = api.accept().await?;
-    ensure!(runtime.invoke("{}").await? == "null");
-    ensure!(Published::of(&env, "device").await?.crl.is_empty());
-
-    let device = env.api.enrolled(&env.token).await?;
-    let serial = env.api.released(&device).await?.serial_number;
-    revoke(&env, &device, KeyCompromise).await?;
-    env.store.request_crl("device", Timestamp::now()).await?;
-    let keys = json!({ "PK": { "S": "CRL#REQUEST" }, "SK": { "S": "device" } });
-    let record = json!({
-        "eventID": "1", "eventName": "MODIFY", "eventSource": "aws:dynamodb",
-        "dynamodb": { "Keys": keys, "StreamViewType": "KEYS_ONLY", "SequenceNumber": "1" },
-    });
-    ensure!(runtime.invoke(&json!({ "Records": [record] }).to_string()).await? == "null");
-    ensure!(Published::of(&env, "device").await?.serials() == [serial]);
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod cli;
 mod contract;
 mod crl;
 mod crl_faults;
+mod crl_publishers;
 mod csr;
 mod device_keys;
 mod events;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         ("contract", contract::tests()),
         ("crl", crl::tests()),
         ("crl_faults", crl_faults::tests()),
+        ("crl_publishers", crl_publishers::tests()),
         ("bad_input", bad_input::tests()),
         ("broker", broker::tests()),
         ("csr", csr::tests()),
