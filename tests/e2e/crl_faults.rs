@@ -4,14 +4,16 @@
 use std::sync::Mutex;
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert::Error;
 use birthcert::authority::Roots;
 use birthcert::clock::Timestamp;
 use birthcert::revocation::RevocationReason::KeyCompromise;
+use birthcert::store::Owner;
 use birthcert::trigger::Trigger;
 use birthcert::world::World;
 use birthcert_tests::counterparties::{Counterparties, Pair};
-use birthcert_tests::env::Env;
+use birthcert_tests::env::{Env, Setup};
 use birthcert_tests::proxy::{Fault, Proxy};
 use birthcert_tests::published::{Published, get};
 use crl::Crl;
@@ -23,8 +25,11 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
         a_lost_answer_is_no_failure,
         one_ca_that_fails_stops_no_other,
         a_ca_of_another_root_gets_no_list,
+        what_looks_like_an_entry_elsewhere_is_in_no_list,
     ]
 }
+
+const DAY: u64 = 24 * 60 * 60;
 
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const WORLD: World = World { log: |line| LOG.lock().unwrap().push(line.to_owned()), ..World::REAL };
@@ -117,7 +122,7 @@ async fn one_ca_that_fails_stops_no_other(
 ) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
     // The device CA's key is one that KMS does not have.
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
+    let text = |text: &str| AttributeValue::S(text.into());
     let update = env.config.aws.dynamodb()?.update_item().table_name(&env.config.table_name);
     let missing = format!("arn:aws:kms:us-east-1:000000000000:key/{}", env.config.table_name);
     update
@@ -130,8 +135,23 @@ async fn one_ca_that_fails_stops_no_other(
     let crl = Crl::start(&env.config, WORLD).await?;
     let failed = crl.pass(&Trigger::Time).await;
     ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == "device"), "{failed:?}");
-    Published::of(&env, "server").await?;
+    let before = Published::of(&env, "server").await?.crl.number();
     ensure!(failures(&missing) == 1, "one line for it");
+
+    // The stream does not deliver again what no trying mends; it would hold back who comes after. And who
+    // has asked does not wait for the stream to say so.
+    for name in ["device", "server"] {
+        env.store.request_crl(name, Timestamp::now()).await?;
+    }
+    crl.pass(&Trigger::Changes(["device".to_owned()].into())).await?;
+    ensure!(failures(&missing) == 2 && env.store.crl_state("device").await?.answered == 0);
+    ensure!(Published::of(&env, "server").await?.crl.number() > before);
+    // But what may be over in a moment.
+    env.store.request_crl("server", Timestamp::now()).await?;
+    env.s3.fail("PutObject", Fault::Away);
+    let failed = crl.pass(&Trigger::Changes(["server".to_owned()].into())).await;
+    env.s3.mend();
+    ensure!(failed.is_err(), "nobody would try again");
     Ok(())
 }
 
@@ -139,7 +159,8 @@ async fn a_ca_of_another_root_gets_no_list(
     counterparties: &Counterparties,
     pair: Pair,
 ) -> anyhow::Result<()> {
-    let env = Env::start(counterparties, pair).await?;
+    let setup = Setup { device_ca_seconds: DAY, ..Setup::default() };
+    let env = Env::with(counterparties, pair, setup).await?;
     let mut config = env.config.clone();
     config.roots = Roots::only(Env::start(counterparties, pair).await?.root()?.certificate());
     let crl = Crl::start(&config, WORLD).await?;
@@ -151,8 +172,44 @@ async fn a_ca_of_another_root_gets_no_list(
     ensure!(
         get(&env, "ca/device.crt").await.is_err() && get(&env, "crl/device.crl").await.is_err()
     );
+    // One that expired is in nobody's way.
+    let tomorrow = World { clock: || Timestamp::now().plus(DAY + 3600), ..WORLD };
+    let failed = Crl::start(&config, tomorrow).await?.pass(&Trigger::Time).await;
+    ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == "server"), "{failed:?}");
 
     config.roots = Roots::only(env.root()?.certificate());
     Crl::start(&config, WORLD).await?.pass(&Trigger::Time).await?;
     Published::of(&env, "device").await.map(drop)
+}
+
+/// Whoever may write devices, as `enroll` does, can make neither a list longer nor one impossible.
+async fn what_looks_like_an_entry_elsewhere_is_in_no_list(
+    counterparties: &Counterparties,
+    pair: Pair,
+) -> anyhow::Result<()> {
+    let env = Env::start(counterparties, pair).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let serial = env.api.released(&device).await?.serial_number;
+    let text = |text: &str| AttributeValue::S(text.into());
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    let now = Timestamp::now();
+    for (ca, serial) in [("server", "4000"), ("device", "no serial number"), ("device", &serial)] {
+        let put = env.direct.aws.dynamodb()?.put_item().table_name(&env.config.table_name);
+        put.item("PK", text(&format!("DEVICE#{}", device.device_id)))
+            .item("SK", text(&format!("CERT#{serial}")))
+            .item("ca", text(ca))
+            .item("serial_number", text(serial))
+            .item("revoked_at", number(now.minus(60).unix()))
+            .item("not_after", number(now.plus(DAY).unix()))
+            .send()
+            .await?;
+    }
+    Crl::start(&env.config, WORLD).await?.pass(&Trigger::Time).await?;
+    for ca in ["device", "server"] {
+        let published = Published::of(&env, ca).await?;
+        ensure!(published.crl.is_empty(), "{ca}: {:?}", published.revoked());
+    }
+    let (owner, entry) = env.store.certificate(&serial).await?.context("it is on the ledger")?;
+    ensure!(owner == Owner::Device(device.device_id) && entry.revoked_at.is_none(), "{entry:?}");
+    Ok(())
 }

@@ -23,7 +23,7 @@ use std::{
 use birthcert::{
     Error, Result,
     audit::Event,
-    authority::{Authority, AuthorityStatus, Roots},
+    authority::{AuthorityStatus, CaCertificate, Roots},
     bucket::Bucket,
     clock::Timestamp,
     config::Config,
@@ -89,9 +89,11 @@ impl Crl {
             return Ok(());
         }
         let end = Instant::now() + AT_WORK;
-        while Instant::now() < end
-            && let Some(names) = self.asked_since(&looked.requests).await
-        {
+        while let Some(names) = self.asked_since(&looked.requests).await {
+            if Instant::now() >= end {
+                tokio::time::sleep(SETTLE).await;
+                break;
+            }
             trigger.add(&names);
             looked = self.look(&Trigger::Changes(names)).await?;
         }
@@ -138,32 +140,31 @@ impl Crl {
         // Before anything is read: what was asked for until now is in what is published next.
         let requests = self.store.crl_requests().await?;
         let authorities = self.store.authorities().await?;
-        let (mut failed, mut answered) = (Vec::new(), false);
-        for KnownAuthority { record, status, .. } in &authorities {
-            let name = record.name.as_str();
-            let is_meant = match trigger {
-                Trigger::Changes(names) => names.contains(name),
-                Trigger::Time => true,
-            };
+        let (mut failed, mut answered, mut is_worth_a_try) = (Vec::new(), false, false);
+        for known in &authorities {
+            let name = known.record.name.as_str();
             let asked = requests.iter().find(|(ca, _)| ca == name).map_or(0, |(_, count)| *count);
-            if !is_meant {
-                continue;
-            }
-            let is_active = *status == AuthorityStatus::Active;
-            match self.look_after(self.roots.admit(record.clone()), is_active, asked, now).await {
+            match self.look_after(known, trigger, asked, now).await {
                 Ok(was_asked) => answered |= was_asked,
                 Err(error) => {
-                    self.unpublished(name, &error, self.hours_left(name, now).await);
+                    self.unpublished(name, &error, self.hours_left(known, now).await);
+                    is_worth_a_try |= error.is_transient();
                     failed.push(name);
                 }
             }
         }
         if let Err(error) = self.publish_catalogue(&authorities).await {
             self.unpublished(objects::INDEX, &error, None);
+            is_worth_a_try |= error.is_transient();
             failed.push(objects::INDEX);
         }
         match failed.as_slice() {
             [] => Ok(Looked { answered, requests }),
+            // The stream would deliver this again and again, and hold back all that comes after. The clock
+            // tries it again, and the alarms tell who mends it.
+            _ if matches!(trigger, Trigger::Changes(_)) && !is_worth_a_try => {
+                Ok(Looked { answered, requests })
+            }
             failed => Err(Error::Unpublished(failed.join(", "))),
         }
     }
@@ -171,18 +172,25 @@ impl Crl {
     /// Publishes a CA's list if it is due, and whether it was asked for.
     async fn look_after(
         &self,
-        ca: Result<Authority>,
-        is_active: bool,
+        known: &KnownAuthority,
+        trigger: &Trigger,
         asked: u64,
         now: Timestamp,
     ) -> Result<bool> {
-        let ca = ca?;
-        // Nobody needs a list of what expired with its CA.
-        if ca.certificate().not_after() < now {
+        let KnownAuthority { record, status, .. } = known;
+        let name = record.name.to_string();
+        let is_asked = asked > self.store.crl_state(&name).await?.answered;
+        let is_meant = match trigger {
+            // Whoever else waits: the stream brings them only after this.
+            Trigger::Changes(names) => is_asked || names.contains(&name),
+            Trigger::Time => true,
+        };
+        // Nobody needs a list of what expired with its CA, whatever became of the root above it.
+        let certificate = CaCertificate::from_pem(&record.certificate_pem);
+        if !is_meant || certificate.is_ok_and(|it| it.not_after() < now) {
             return Ok(false);
         }
-        let name = ca.name().to_string();
-        let is_asked = asked > self.store.crl_state(&name).await?.answered;
+        let ca = self.roots.admit(record.clone())?;
         let kept = if is_asked { None } else { self.unchanged(&ca, now).await? };
         let (crl, published) = match kept {
             Some(kept) => (kept, false),
@@ -197,16 +205,18 @@ impl Crl {
             published,
             entries: crl.entries,
             hours_left: hours(now, crl.next_update),
-            ca_days_left: is_active.then(|| now.days_until(ca.not_after())),
+            ca_days_left: (*status == AuthorityStatus::Active)
+                .then(|| now.days_until(ca.not_after())),
         }
         .log(self.world, None);
         Ok(is_asked)
     }
 
-    /// For how many more hours the last list of a CA is valid: for none, where there is no list.
-    async fn hours_left(&self, ca: &str, now: Timestamp) -> Option<u64> {
-        let last = self.store.crl_state(ca).await.ok()?.published;
-        Some(last.map_or(0, |last| hours(now, last.next_update)))
+    /// For how many more hours the last list of a CA is valid: for none, where one that issues has none.
+    async fn hours_left(&self, ca: &KnownAuthority, now: Timestamp) -> Option<u64> {
+        let state = self.store.crl_state(ca.record.name.as_str()).await.ok()?;
+        let last = state.published.map(|last| hours(now, last.next_update));
+        last.or((ca.status == AuthorityStatus::Active).then_some(0))
     }
 
     fn unpublished(&self, ca: &str, error: &Error, hours_left: Option<u64>) {

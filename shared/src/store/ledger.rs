@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, Item, META, Store, device, incomplete, item, key, number, record, string};
+use super::{
+    Holder, Item, META, Store, device, incomplete, item, key, number, record, service, string,
+};
 use crate::{
     clock::Timestamp, error::Result, id::DeviceId, lint::LintedTbs, revocation::RevocationReason,
     token::hex,
@@ -14,6 +16,8 @@ use crate::{
 /// What the partitions of devices' entries begin with. Not those of the devices: whoever may write devices,
 /// as the function `enroll` does, has no business on the ledger, and its role has no way there.
 pub(super) const LEDGER: &str = "LEDGER#";
+/// What all partitions with entries begin with.
+const PARTITIONS: [&str; 3] = [LEDGER, service::PARTITION, "REGISTRATION#"];
 
 /// A certificate's entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +179,12 @@ impl Store {
         entries.sort_by_key(|entry| entry.requested_at);
         Ok(entries)
     }
+}
+
+/// Whether a partition has entries: what looks like one elsewhere was put there by somebody who may write
+/// other items.
+pub(super) fn is_partition(partition: &str) -> bool {
+    PARTITIONS.iter().any(|it| partition.starts_with(it))
 }
 
 /// Where a device's entries are.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::{
     LedgerEntry, SERIALS, Store,
-    ledger::{LEDGER, sort},
-    record, string,
+    ledger::{LEDGER, is_partition, sort},
+    record, service, string,
 };
 use crate::{clock::Timestamp, error::Result, id::DeviceId, revocation::RevocationReason};
 
@@ -94,13 +94,13 @@ impl Store {
             .map_err(|error| self.unavailable(&error))?;
         let keys = page.items.unwrap_or_default().into_iter().map(record::<Keys>);
         let keys: Vec<Keys> = keys.collect::<Result<_>>()?;
-        let Some(Keys { pk, sk }) = keys.into_iter().find(|keys| keys.sk.starts_with(&sort("")))
-        else {
+        let is_entry = |keys: &Keys| is_partition(&keys.pk) && keys.sk.starts_with(&sort(""));
+        let Some(Keys { pk, sk }) = keys.into_iter().find(is_entry) else {
             return Ok(None);
         };
         let owner = match pk.strip_prefix(LEDGER).map(str::parse) {
             Some(Ok(id)) => Owner::Device(id),
-            _ => Owner::Server(pk.strip_prefix("SERVER#").unwrap_or(&pk).to_owned()),
+            _ => Owner::Server(pk.strip_prefix(service::PARTITION).unwrap_or(&pk).to_owned()),
         };
         let entry = self.get(pk, sk).await?;
         Ok(entry.map(|entry| (owner, entry)))

@@ -5,7 +5,7 @@
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{REVOCATIONS, Store, device, number, record, string};
+use super::{REVOCATIONS, Store, device, ledger::is_partition, number, record, string};
 use crate::{
     clock::Timestamp,
     crl::{CrlReason, Entry, Serial},
@@ -22,6 +22,8 @@ const SKEW: u64 = 60 * 60;
 /// An item of the index `revocations`: a certificate.
 #[derive(Deserialize)]
 struct Revoked {
+    #[serde(rename = "PK")]
+    partition: String,
     serial_number: String,
     revoked_at: Timestamp,
     #[serde(default)]
@@ -106,7 +108,10 @@ impl Store {
 }
 
 fn entry(revoked: Revoked, now: Timestamp) -> Result<Option<Entry>> {
-    let Revoked { serial_number, revoked_at, revocation_reason } = revoked;
+    let Revoked { partition, serial_number, revoked_at, revocation_reason } = revoked;
+    if !is_partition(&partition) {
+        return Ok(None);
+    }
     if revoked_at > now && revocation_reason == Some(RevocationReason::Superseded) {
         return Ok(None);
     }

@@ -30,8 +30,11 @@ pub struct ServiceCertificate {
     pub entry: LedgerEntry,
 }
 
+/// What the partitions of services' entries begin with.
+pub(super) const PARTITION: &str = "SERVER#";
+
 pub(super) fn partition(common_name: &Host) -> String {
-    format!("SERVER#{common_name}")
+    format!("{PARTITION}{common_name}")
 }
 
 impl Store {
