@@ -43,6 +43,7 @@ bench: functions
 	cargo build -p birthcert-local
 	cargo run -p birthcert-tests --bin cold_start
 	cargo run -p birthcert-tests --bin warm
+	cargo build --release -p birthcert-local
 	cargo run --release -p birthcert-tests --bin lists
 
 clean:

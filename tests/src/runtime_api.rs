@@ -2,6 +2,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::ensure;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -9,12 +10,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Where a function that is started looks for events.
 pub struct RuntimeApi {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
 }
 
 /// A function that has come for events.
 pub struct Runtime {
     connection: BufReader<TcpStream>,
+    listener: Arc<TcpListener>,
 }
 
 impl RuntimeApi {
@@ -23,7 +25,7 @@ impl RuntimeApi {
     /// # Errors
     /// No port is left.
     pub async fn bind() -> anyhow::Result<Self> {
-        Ok(Self { listener: TcpListener::bind("127.0.0.1:0").await? })
+        Ok(Self { listener: Arc::new(TcpListener::bind("127.0.0.1:0").await?) })
     }
 
     /// For the function's `AWS_LAMBDA_RUNTIME_API`.
@@ -39,7 +41,8 @@ impl RuntimeApi {
     /// # Errors
     /// The socket is gone.
     pub async fn accept(&self) -> anyhow::Result<Runtime> {
-        Ok(Runtime { connection: BufReader::new(self.listener.accept().await?.0) })
+        let listener = self.listener.clone();
+        Ok(Runtime { connection: BufReader::new(listener.accept().await?.0), listener })
     }
 }
 
@@ -67,9 +70,13 @@ impl Runtime {
 
     /// One HTTP request: its first line and its body, whose end is told by length or by chunks.
     async fn request(&mut self) -> anyhow::Result<(String, String)> {
-        let runtime = &mut self.connection;
         let mut first = String::new();
-        runtime.read_line(&mut first).await?;
+        if self.connection.read_line(&mut first).await? == 0 {
+            // A connection that was idle for long is given up, and another is made.
+            self.connection = BufReader::new(self.listener.accept().await?.0);
+            self.connection.read_line(&mut first).await?;
+        }
+        let runtime = &mut self.connection;
         let (mut length, mut chunked) = (0, false);
         loop {
             let mut line = String::new();

@@ -1,6 +1,6 @@
 //! What a list of revoked certificates costs by its length: time and memory to make one; and of the function
-//! `crl` as it ships, the time from a revocation to the bucket, and its memory. `cargo build --workspace` and
-//! `make functions`, then `cargo run --release -p birthcert-tests --bin lists`
+//! `crl` as it ships, the time from a revocation to the bucket, and its memory. `make functions` and
+//! `cargo build --release -p birthcert-local`, then `cargo run --release -p birthcert-tests --bin lists`
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::collections::HashMap;
@@ -38,8 +38,14 @@ const IN_A_TABLE: [u32; 4] = [1, 10_000, 100_000, 1_000_000];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    if let Some(length) = std::env::args().nth(1) {
-        return make(length.parse()?);
+    let counterparties = Counterparties::default();
+    match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => {}
+        [length] => return make(length.parse()?),
+        [what, length] if what == "publish" => {
+            return publish(&counterparties, length.parse()?).await;
+        }
+        _ => anyhow::bail!("usage: lists [LENGTH | publish LENGTH]"),
     }
     println!("To make a list: one in two has a reason. Each in a process of its own.");
     for length in LENGTHS {
@@ -48,7 +54,6 @@ async fn main() -> anyhow::Result<()> {
         ensure!(made.success());
     }
     println!("From a revocation to the bucket, by crl as it ships, on the local stand-ins:");
-    let counterparties = Counterparties::default();
     for length in IN_A_TABLE {
         publish(&counterparties, length).await?;
     }
