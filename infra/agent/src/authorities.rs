@@ -41,9 +41,10 @@ impl Authorities {
             listings: BTreeMap::new(),
             known: BTreeMap::new(),
             is_listed: false,
-            present: Present::read(desk.directory),
+            present: Present::read(desk.directory, Timestamp::now()),
             dropped: Vec::new(),
         };
+        let mut gone = Vec::new();
         for name in desk.directory.names()? {
             let chain = desk.directory.read(&name, Kept::Chain)?.map(Chain::read).transpose();
             let chain = chain.unwrap_or_else(|error| {
@@ -55,6 +56,7 @@ impl Authorities {
             {
                 log::warn(format_args!("CA {name} is dropped: {error:#}"));
                 all.present.adopt(&chain.certificate);
+                gone.extend(chain.issuers());
                 all.dropped.push(name);
                 continue;
             }
@@ -67,6 +69,9 @@ impl Authorities {
             all.listings.insert(index::ROOT.to_owned(), root);
         }
         all.restore_crls(desk)?;
+        // Nobody has to wait for those above a CA that was dropped, nor for a root whose CRL is not asked
+        // for: theirs are made by hand, and good for years.
+        all.present.take_out(gone.iter().chain(desk.roots.iter().map(|root| root.subject())));
         Ok(all)
     }
 
@@ -135,12 +140,14 @@ impl Authorities {
         let due = self.listings.iter().filter(|(_, it)| it.schedule.is_due() && it.chain.is_none());
         let fetched = due.map(async |(name, it)| (name.clone(), it.fetch_chain(desk).await));
         for (name, fetched) in join_all(fetched).await {
+            let has_come = fetched.is_ok();
             match fetched.and_then(|chain| self.claim(&name, chain, desk)) {
                 // What it is asked for next is its CRL.
                 Ok(has_crl) => is_adopted |= has_crl,
                 Err(error) => {
                     counters.failures += 1;
                     if let Some(listing) = self.listings.get_mut(&name) {
+                        listing.is_nobodys |= has_come && listing.chain.is_none();
                         listing.settle(Err(error));
                     }
                 }
@@ -149,8 +156,10 @@ impl Authorities {
         is_adopted
     }
 
-    /// Believes that this name is for the CA with this certificate, unless it has another name now.
+    /// Believes that this name is for the CA with this certificate, unless it is no CA of ours or has
+    /// another name now.
     fn claim(&mut self, name: &str, chain: Chain, desk: &Desk<'_>) -> anyhow::Result<bool> {
+        chain.lead_to(desk.roots)?;
         let certificate = chain.certificate.clone();
         let has_it = |it: &Listing| {
             it.chain.as_ref().is_some_and(|it| it.certificate.key() == certificate.key())
@@ -283,16 +292,21 @@ impl Authorities {
     /// What has to be there before the broker's CRLs are touched.
     ///
     /// The broker may have a CRL of a CA of which nothing is known yet, and would refuse all of its
-    /// devices without. It is waited for, but not for longer than that CRL is good: nor can somebody
-    /// have anything waited for by naming CAs that there are not.
+    /// devices without. It is waited for, but not for longer than that CRL is good, nor than a CA's can
+    /// be. By naming CAs that there are not, somebody has such a CRL waited for, and nothing else.
     pub(crate) fn missing(&self, now: Timestamp) -> Option<&'static str> {
         if self.in_force(now).next().is_none() {
             return Some("there was no CRL yet: nothing is written");
         }
-        let is_to_come = !self.is_listed || self.unknown().next().is_some();
+        let is_to_come = !self.is_listed || self.unknown().any(|name| !self.is_nobodys(name));
         let takes_away = is_to_come && self.present.is_in_force(now);
         takes_away
             .then_some("the broker has a CRL of a CA that is not known yet: nothing is written")
+    }
+
+    /// Whether nothing is to be expected of the name, whatever the index says.
+    fn is_nobodys(&self, name: &str) -> bool {
+        self.listings.get(name).is_some_and(|it| it.chain.is_none() && it.is_nobodys)
     }
 
     /// The broker has other CRLs now than there were at the start.

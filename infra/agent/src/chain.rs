@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use birthcert::authority::{AnyCa, CaCertificate, chain};
+use x509_cert::name::Name;
 
 const END: &str = "-----END CERTIFICATE-----\n";
 
@@ -41,6 +42,12 @@ impl Chain {
             }
         }
         bail!("its certificate does not lead to the root: {}", faults.join("; "))
+    }
+
+    /// The names of those that should be above it, the root's among them.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = Name> {
+        let certificates = self.text.split_inclusive(END).map(AnyCa::from_pem);
+        certificates.flatten().map(|it| it.issuer().clone())
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -38,6 +38,8 @@ pub(crate) struct Listing {
     pub(crate) is_kept: bool,
     /// None, before it was fetched, and when it has to be again.
     pub(crate) chain: Option<Chain>,
+    /// Whether what came instead was not a certificate of a CA of ours that it could be for.
+    pub(crate) is_nobodys: bool,
     etag: Option<HeaderValue>,
     pub(crate) schedule: Schedule,
 }
@@ -52,8 +54,15 @@ pub(crate) struct Answer {
 impl Listing {
     /// As the index has it.
     pub(crate) fn new(listed: Listed, interval: Duration) -> Self {
-        let schedule = Schedule::new(interval);
-        Self { listed, is_current: true, is_kept: false, chain: None, etag: None, schedule }
+        Self {
+            listed,
+            is_current: true,
+            is_kept: false,
+            chain: None,
+            is_nobodys: false,
+            etag: None,
+            schedule: Schedule::new(interval),
+        }
     }
 
     /// As an earlier run kept it.
@@ -93,15 +102,14 @@ impl Listing {
         self.chain.as_ref().is_some_and(|it| it.certificate.not_after() < now)
     }
 
+    /// Its certificate and those above it; where they lead is still to be seen.
     pub(crate) async fn fetch_chain(&self, desk: &Desk<'_>) -> anyhow::Result<Chain> {
         // Beside the certificate, with those between it and the root.
         let path = &self.listed.certificate;
         let path = format!("{}.pem", path.strip_suffix(".crt").unwrap_or(path));
         let fetched = desk.source.fetch(&path, None, CHAIN_LIMIT).await?;
         let Fetched::Changed(document) = fetched else { bail!("no certificate") };
-        let chain = Chain::read(document.body)?;
-        chain.lead_to(desk.roots)?;
-        Ok(chain)
+        Chain::read(document.body)
     }
 
     /// What is there of the CA in `chain`, of which `known` is known.

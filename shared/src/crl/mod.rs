@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 pub use build::{Contents, TbsCrl, build};
 pub use entry::{BadSerial, Entry, Serial};
 pub use lint::{LintedCrl, UnverifiedCrl, lint};
-pub use verify::{CrlError, Freshness, VerifiedCrl, claimed_end, to_pem};
+pub use verify::{CrlError, Freshness, VerifiedCrl, claimed_end, claimed_issuer, to_pem};
 pub use x509_cert::ext::pkix::CrlReason;
 
 /// How long a list is good unless a newer one comes, in seconds: 7 days. As long as that a publisher

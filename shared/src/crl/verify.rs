@@ -76,6 +76,14 @@ pub fn claimed_end(der: &[u8]) -> Result<Timestamp, CrlError> {
     read.next_update.ok_or(CrlError::NoEnd)
 }
 
+/// Whose a list says that it is, whoever signed it: a name, in DER.
+///
+/// # Errors
+/// It is no list.
+pub fn claimed_issuer(der: &[u8]) -> Result<Vec<u8>, CrlError> {
+    Ok(Parsed::from_tbs(Signed::parse(der)?.tbs)?.issuer.to_vec())
+}
+
 /// A full list that its CA signed, with all that must be known of it understood.
 #[derive(Clone)]
 pub struct VerifiedCrl {

@@ -9,6 +9,7 @@ use birthcert::crl::{Contents, VerifiedCrl, denied_digest};
 use birthcert::profile::Usage;
 use birthcert::token::hex;
 use birthcert_tests::agent::option;
+use birthcert_tests::env::YEAR;
 use birthcert_tests::pki::{Ca, revoked};
 use birthcert_tests::publication::Publisher;
 use birthcert_tests::site::{Site, is_refused};
@@ -193,32 +194,70 @@ async fn a_ca_that_never_comes_is_not_waited_for_for_ever() -> anyhow::Result<()
     Ok(())
 }
 
+/// Publishes the root's own CRL, as it is made by hand: good for a year.
+fn publish_roots(publisher: &Publisher) {
+    let now = Timestamp::now().minus(60);
+    let crl = publisher.root.crl(Contents {
+        number: 1,
+        this_update: now,
+        next_update: now.plus(YEAR),
+        revoked: &[],
+        denied_devices: None,
+        distribution_point: None,
+    });
+    publisher.publication.put("crl/root.crl", crl.der().to_vec());
+}
+
 async fn a_root_that_changed_holds_up_nothing() -> anyhow::Result<()> {
     let mut site = Site::start().await?;
-    let beside = site.beside("command", &[["--run".into(), "true".into()]]);
+    publish_roots(&site.publisher);
+    let options = [["--run".into(), "true".into()], ["--root-crl".into(), "crl/root.crl".into()]];
+    let beside = site.beside("command", &options);
     let mut agent = beside.start()?;
     agent.has(1).await?;
     agent.kill().await?;
+    let path = beside.directory.join("crl.pem");
+    let before = fs::read(&path)?;
 
+    // The index still has an old CA.
     let publisher = &mut site.publisher;
     publisher.root = Ca::root("Root 2");
-    publisher.authorities = vec![("device", publisher.root.subordinate("D", Usage::Device))];
+    let device = publisher.root.subordinate("D", Usage::Device);
+    let old = publisher.publication.get("ca/service.pem").context("a chain")?;
+    publisher.authorities = vec![("device", device)];
     publisher.publish_authorities();
     publisher.publish();
+    publish_roots(publisher);
+    publisher.publication.put("ca/service.pem", old);
+    list(publisher, &[("device", "device"), ("service", "service")]);
     let root = site.operator.path("root-2.pem");
     fs::write(&root, site.publisher.root.certificate.pem())?;
-    let mut agent = beside.with(option("--root", &root)).start()?;
-    agent.has(2).await?;
+    let beside = beside.with(option("--root", &root));
+    let has_it_all = |status: &Value| {
+        status["applied"] == true && has(status, "device", 2) && has(status, "root", 1)
+    };
+    let mut agent = beside.start()?;
+    agent.until(has_it_all).await?;
     let log = beside.log();
     ensure!(
         log.contains("CA device is dropped: its certificate does not lead to the root"),
         "{log}"
     );
     ensure!(log.contains("CA service is dropped"), "{log}");
-    let crl = fs::read_to_string(beside.directory.join("crl.pem"))?;
-    VerifiedCrl::from_pem(&crl, &site.publisher.ca("device").certificate)?;
+    let after = fs::read_to_string(&path)?;
+    let devices = fs::read(beside.directory.join("crls/device.crl"))?;
+    VerifiedCrl::from_der(devices, &site.publisher.ca("device").certificate)?;
+    ensure!(after.matches("BEGIN X509 CRL").count() == 2, "{after}");
     ensure!(beside.directory.join("state/device.pem").exists());
     ensure!(!beside.directory.join("state/service.pem").exists(), "it is still kept");
+    ensure!(agent.stop().await?.success());
+
+    // Nor where nothing says any more whose the broker's CRLs are.
+    fs::remove_dir_all(beside.directory.join("state"))?;
+    fs::write(&path, before)?;
+    let mut agent = beside.start()?;
+    agent.until(has_it_all).await?;
+    ensure!(fs::read_to_string(&path)? == after, "something else was written");
     ensure!(agent.stop().await?.success());
     Ok(())
 }
