@@ -19,6 +19,8 @@ pub(crate) struct Enforcer {
     broker: Broker,
     /// None before the first time.
     outputs: Option<Outputs>,
+    /// What the broker is to be told, as far as there are files for it.
+    desired: Option<Fingerprint>,
     /// The operator's file at the time that the outputs were made.
     made_of: Option<Stamp>,
     installer: Installer,
@@ -40,6 +42,7 @@ impl Enforcer {
         Ok(Self {
             broker,
             outputs: None,
+            desired: None,
             made_of: None,
             installer: Installer::default(),
             is_in_place: false,
@@ -51,10 +54,8 @@ impl Enforcer {
 
     /// Whether the broker was told all that there is.
     pub(crate) fn is_applied(&self) -> bool {
-        let is_applied = |it: &Outputs| {
-            it.lacking.is_none() && self.applied == Some(installer::fingerprint(&it.files))
-        };
-        self.outputs.as_ref().is_some_and(is_applied)
+        let is_whole = self.outputs.as_ref().is_some_and(|it| it.lacking.is_none());
+        is_whole && self.desired.is_some() && self.applied == self.desired
     }
 
     /// Whether the broker's files are there, for a broker that is still to be started.
@@ -97,7 +98,8 @@ impl Enforcer {
         let outputs = self.outputs.take().filter(is_as_before);
         let outputs = outputs.unwrap_or_else(|| self.broker.outputs(desired));
         let Outputs { files, lacking } = self.outputs.insert(outputs);
-        self.made_of = made_of;
+        let fingerprint = installer::fingerprint(files, desired.denied);
+        (self.made_of, self.desired) = (made_of, Some(fingerprint));
         if files.is_empty()
             && let Some(error) = lacking
         {
@@ -105,10 +107,13 @@ impl Enforcer {
         }
 
         let missing = self.installer.missing(files)?;
-        if !missing.is_empty() {
-            // First: what the broker was told is no longer what stands there, whenever this is cut short.
-            (self.applied, self.is_in_place) = (None, false);
+        if !missing.is_empty() || self.applied != Some(fingerprint) {
+            // First: what the broker was told is no longer all, whenever this is cut short.
+            self.applied = None;
             directory.forget_applied()?;
+        }
+        if !missing.is_empty() {
+            self.is_in_place = false;
             for output in missing {
                 self.installer.put(output)?;
             }
@@ -117,8 +122,7 @@ impl Enforcer {
         self.is_in_place = lacking.is_none();
         let lacking = lacking.as_ref().map(|error| format!("{error:#}"));
 
-        let fingerprint = installer::fingerprint(files);
-        if self.applied != Some(fingerprint) {
+        if self.applied.is_none() {
             installer::sweep(&directory.file("crls"), files)?;
             self.tell(desired.denied, counters).await?;
             directory.keep_applied(&fingerprint)?;

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use birthcert::id::DeviceId;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     files::{self, Stamp},
 };
 
-/// What tells one set of files from another.
+/// What tells one set of files and of denied devices from another.
 pub(crate) type Fingerprint = [u8; 32];
 
 /// Remembers the files that it found or put in place, so as not to read them at every look.
@@ -70,11 +71,15 @@ pub(crate) fn sweep(folder: &Path, outputs: &[Output]) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) fn fingerprint(outputs: &[Output]) -> Fingerprint {
+/// Of what a broker is told by files, and what by other means.
+pub(crate) fn fingerprint(outputs: &[Output], denied: &[DeviceId]) -> Fingerprint {
     let mut digest = Sha256::new();
     for output in outputs {
         digest.update(Sha256::digest(output.path.as_os_str().as_encoded_bytes()));
         digest.update(output.digest);
+    }
+    for id in denied {
+        digest.update(id.to_string());
     }
     digest.finalize().into()
 }
@@ -91,7 +96,9 @@ mod tests {
         let path = folder.path().join("crls/a.r0");
         let output = |content: &str| vec![Output::new(path.clone(), content.into())];
         let (one, two) = (output("one"), output("two"));
-        assert_ne!(fingerprint(&one), fingerprint(&two));
+        let id = "dev_0123456789ABCDEFGHIJKL".parse().unwrap();
+        assert_ne!(fingerprint(&one, &[]), fingerprint(&two, &[]));
+        assert_ne!(fingerprint(&one, &[]), fingerprint(&one, &[id]));
         let mut installer = Installer::default();
         let mut settle = |outputs: &[Output]| {
             let missing = installer.missing(outputs).unwrap();

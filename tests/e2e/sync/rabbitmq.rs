@@ -11,7 +11,11 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_revoked_device_is_out, who_is_no_user_is_in_nobodys_way]
+    crate::alone![
+        a_revoked_device_is_out,
+        a_list_that_comes_late_is_told_at_once,
+        who_is_no_user_is_in_nobodys_way,
+    ]
 }
 
 struct Guarded {
@@ -87,6 +91,28 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
     echoes(&denied, &mut session, 1).await?;
     ensure!(!guarded.is_limited(&denied).await?, "it is still limited");
     ensure!(agent.stop().await?.success());
+    Ok(())
+}
+
+/// The CRLs, which are all that RabbitMQ reads, are the same before and after.
+async fn a_list_that_comes_late_is_told_at_once() -> anyhow::Result<()> {
+    let (mut guarded, mut agent) = Guarded::start().await?;
+    let [tcp, _] = guarded.endpoints();
+    let device = guarded.devices.pop().context("four")?;
+    let mut session = device.client.connect(tcp).await?.open()?;
+    echoes(&device, &mut session, 1).await?;
+    let publisher = &mut guarded.site.publisher;
+    publisher.denied.push(device.id);
+    publisher.publish_crls();
+    agent.until(|status| status["problems"][0]["about"] == "list of denied devices").await?;
+    agent.has(2).await?;
+    ensure!(!guarded.is_limited(&device).await?, "by what list is it limited?");
+
+    let publisher = &guarded.site.publisher;
+    publisher.publication.put(&publisher.list_path(), publisher.list());
+    agent.until(|status| status["denied_devices"] == 1 && status["applied"] == true).await?;
+    ensure!(guarded.is_limited(&device).await?, "it is not limited");
+    ensure!(session.quiet(SOON).await?, "its session goes on");
     Ok(())
 }
 
