@@ -133,14 +133,15 @@ impl<'a> Agent<'a> {
 
     async fn enforce(&mut self, is_new: bool) {
         if self.missing().is_some() {
+            self.enforcer.wait();
             return;
         }
         let authorities = self.authorities.in_force(Timestamp::now());
         let crls: Vec<_> = authorities.map(|it| (it.name(), it.certificate(), it.crl())).collect();
         let desired = Desired { crls: &crls, denied: self.denied.devices() };
         self.enforcer.enforce(&desired, is_new, &self.directory, &mut self.counters).await;
-        self.authorities.written();
         if self.enforcer.is_in_place() {
+            self.authorities.written();
             let desk =
                 Desk { source: &self.source, roots: &self.roots, directory: &self.directory };
             if let Err(error) = self.authorities.settled(&desk) {

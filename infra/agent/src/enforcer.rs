@@ -71,6 +71,12 @@ impl Enforcer {
         &self.schedule
     }
 
+    /// Does nothing for now: what there is may be less than what the broker has.
+    pub(crate) fn wait(&mut self) {
+        self.outputs = None;
+        self.schedule.settle(Ok(()));
+    }
+
     /// Brings the broker to what is desired, if it is time or `is_new` says that it changed.
     pub(crate) async fn enforce(
         &mut self,
