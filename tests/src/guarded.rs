@@ -1,12 +1,14 @@
 //! A site whose mosquitto runs, with its agent beside it.
 
-use anyhow::Context as _;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
 
 use crate::agent::{Agent, Beside, option};
 use crate::mosquitto::{Mosquitto, Version, hand_over};
 use crate::mqtt_session::Endpoint;
 use crate::process::send_signal;
-use crate::site::{Device, Site, Watched, let_the_witnesses_in};
+use crate::site::{Device, SOON, Site, Watched, let_the_witnesses_in};
 
 /// Short enough for tests, which wait for it again and again.
 pub const INTERVAL: &str = "100ms";
@@ -87,5 +89,17 @@ impl Guarded {
     pub async fn lets_in(&self, device: &Device, endpoint: Endpoint) -> anyhow::Result<Watched> {
         let witness = self.site.witness()?;
         Watched::open(device, witness, endpoint, Endpoint::Tcp(self.site.port)).await
+    }
+
+    /// Waits until it is let in: the broker does what a signal asks for after it was sent.
+    ///
+    /// # Errors
+    /// It still is not after [`SOON`].
+    pub async fn lets_in_soon(&self, device: &Device, endpoint: Endpoint) -> anyhow::Result<()> {
+        let deadline = Instant::now() + SOON;
+        while let Err(error) = self.lets_in(device, endpoint).await {
+            ensure!(Instant::now() < deadline, "it does not get in: {error:#}");
+        }
+        Ok(())
     }
 }

@@ -64,9 +64,15 @@ async fn a_command_is_run_until_it_succeeds() -> anyhow::Result<()> {
         status["level"] == "failing" && text.contains("exit status: 1")
     };
     agent.until(failing).await?;
+    let began = Instant::now();
+    while hook.runs().len() < 3 {
+        ensure!(began.elapsed() < SOON, "it is not tried again");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let (before, began) = (hook.runs().len(), Instant::now());
     sleep(Duration::from_secs(1)).await;
-    let tries = hook.runs().len();
-    ensure!((2..10).contains(&tries), "{tries} tries in a second");
+    let (tries, seconds) = (hook.runs().len() - before, began.elapsed().as_secs_f64());
+    ensure!(tries as f64 <= 5.0 * seconds, "{tries} tries in {seconds} seconds");
 
     fs::write(hook.beside.directory.join("go"), "")?;
     agent.has(1).await?;
@@ -170,10 +176,13 @@ async fn it_is_watched_by_http() -> anyhow::Result<()> {
     ensure!(post.status() == 405 && post.headers()["allow"] == "GET, HEAD");
 
     // Well before a CRL expires, and when it has.
-    hook.site.publisher.validity = 4;
+    hook.site.publisher.validity = 24 * 60 * 60;
     hook.site.publisher.publish();
     agent.until(|status| status["level"] == "warning").await?;
     ensure!(reqwest::get(url("/health")).await?.status() == 200);
+    hook.site.publisher.validity = 10;
+    hook.site.publisher.publish();
+    agent.knows(4).await?;
     hook.site.publisher.publication.set_away(true);
     let deadline = Instant::now() + SOON;
     loop {
@@ -191,15 +200,21 @@ async fn no_news_cost_nothing() -> anyhow::Result<()> {
     let hook = Hook::start("true").await?;
     let mut agent = hook.beside.start()?;
     agent.has(1).await?;
-    let before = hook.site.publisher.publication.requests();
-    sleep(Duration::from_secs(2)).await;
-    let after = hook.site.publisher.publication.requests();
-    let (requests, unchanged) = (after.0 - before.0, after.1 - before.1);
-    // Two CRLs and the index, each some twenty times; fewer on a machine that is busy.
-    ensure!((6..=72).contains(&requests), "{requests} requests in two seconds");
-    // One may not be answered yet, and one more was not at the beginning.
+    let (before, began) = (hook.site.publisher.publication.requests(), Instant::now());
+    let asked = || {
+        let after = hook.site.publisher.publication.requests();
+        (after.0 - before.0, after.1 - before.1)
+    };
+    while asked().0 < 20 {
+        ensure!(began.elapsed() < SOON, "it asks no more");
+        sleep(Duration::from_millis(10)).await;
+    }
+    let ((requests, unchanged), seconds) = (asked(), began.elapsed().as_secs_f64());
+    // Two CRLs ten times a second, and the index once; fewer on a machine that is busy.
+    ensure!(requests as f64 <= 10.0 + 30.0 * seconds, "{requests} requests in {seconds} seconds");
+    // Both may not be answered yet, or were not at the beginning.
     ensure!(
-        requests.abs_diff(unchanged) <= 1,
+        requests.abs_diff(unchanged) <= 2,
         "{requests} requests, of which {unchanged} were answered by 304"
     );
 

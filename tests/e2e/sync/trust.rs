@@ -116,7 +116,7 @@ async fn a_name_that_led_elsewhere_leads_back() -> anyhow::Result<()> {
     publisher.publish();
     scene.agent.until(|status| status["applied"] == true && has(status, "device-2-2", 3)).await?;
     let device = scene.guarded.site.device_of("device-2")?;
-    drop(scene.guarded.lets_in(&device, scene.tcp()).await?);
+    scene.guarded.lets_in_soon(&device, scene.tcp()).await?;
     let entry = revoked(&device.leaf.serial_number, Timestamp::now().minus(1));
     scene.guarded.site.publisher.revoked.entry("device-2").or_default().push(entry);
     scene.guarded.site.publisher.publish();
