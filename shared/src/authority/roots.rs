@@ -60,13 +60,15 @@ impl FromStr for Roots {
 
 fn octets(text: &str) -> Result<[u8; 32], InvalidFingerprint> {
     let digits = text.replace(':', "");
-    let is_hex = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(InvalidFingerprint);
+    }
     let mut octets = [0; 32];
-    for (place, octet) in octets.iter_mut().enumerate().filter(|_| is_hex) {
+    for (place, octet) in octets.iter_mut().enumerate() {
         let pair = &digits[2 * place..2 * place + 2];
         *octet = u8::from_str_radix(pair, 16).map_err(|_| InvalidFingerprint)?;
     }
-    if is_hex { Ok(octets) } else { Err(InvalidFingerprint) }
+    Ok(octets)
 }
 
 #[cfg(test)]
@@ -93,7 +95,7 @@ mod tests {
         for text in texts {
             assert_eq!(text.parse::<Roots>(), Err(InvalidFingerprint), "{text}");
         }
-        let trailing = format!("{}0,", short);
+        let trailing = format!("{short}0,");
         assert_eq!(trailing.parse::<Roots>(), Err(InvalidFingerprint));
     }
 }
