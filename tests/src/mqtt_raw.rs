@@ -59,11 +59,11 @@ impl Identity {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), id: client.id.clone() })
     }
 
-    /// Connects to 127.0.0.1; none, if the broker refuses.
+    /// Connects to 127.0.0.1; the inner error is the broker's refusal.
     ///
     /// # Errors
     /// Nobody listens there.
-    pub async fn connect(&self, endpoint: Endpoint) -> anyhow::Result<Option<Raw>> {
+    pub async fn connect(&self, endpoint: Endpoint) -> anyhow::Result<anyhow::Result<Raw>> {
         let (Endpoint::Tcp(port) | Endpoint::WebSocket(port, _)) = endpoint;
         let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
         tcp.set_nodelay(true)?;
@@ -79,7 +79,7 @@ impl Identity {
             raw.open(&self.id).await?;
             anyhow::Ok(raw)
         };
-        Ok(opened.await.ok())
+        Ok(opened.await)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a list of revoked certificates costs by its length: time and memory to make one; and of the function
 //! `crl` as it ships, the time from a revocation to the bucket, and its memory. `make functions` and
-//! `cargo build --release -p birthcert-local`, then `cargo run --release -p birthcert-tests --bin lists`
+//! `cargo build --profile beside -p birthcert-local`, then
+//! `cargo run --profile beside -p birthcert-tests --bin lists`
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::collections::HashMap;
