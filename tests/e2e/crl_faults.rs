@@ -182,7 +182,7 @@ async fn a_ca_of_another_root_gets_no_list(
     Published::of(&env, "device").await.map(drop)
 }
 
-/// Whoever may write devices, as `enroll` does, can make neither a list longer nor one impossible.
+/// Whoever may write devices, as `enroll` does, can make a list neither longer nor shorter nor impossible.
 async fn what_looks_like_an_entry_elsewhere_is_in_no_list(
     counterparties: &Counterparties,
     pair: Pair,
@@ -190,9 +190,25 @@ async fn what_looks_like_an_entry_elsewhere_is_in_no_list(
     let env = Env::start(counterparties, pair).await?;
     let device = env.api.enrolled(&env.token).await?;
     let serial = env.api.released(&device).await?.serial_number;
+    let stolen = env.api.enrolled(&env.token).await?;
+    let stolen_serial = env.api.released(&stolen).await?.serial_number;
     let text = |text: &str| AttributeValue::S(text.into());
     let number = |number: u64| AttributeValue::N(number.to_string());
     let now = Timestamp::now();
+    env.store.revoke_device(stolen.device_id, KeyCompromise, now).await?;
+    let stolen = stolen.device_id.to_string();
+    for (id, ca) in [(&stolen, "device"), (&device.device_id.to_string(), "DENIED")] {
+        // A device that nobody revoked, in the place of the one that was; and one that is as good.
+        let put = env.direct.aws.dynamodb()?.put_item().table_name(&env.config.table_name);
+        put.item("PK", text(&format!("DEVICE#{id}")))
+            .item("SK", text("META"))
+            .item("status", text("active"))
+            .item("ca", text(ca))
+            .item("revoked_at", number(now.minus(60).unix()))
+            .item("not_after", number(now.plus(DAY).unix()))
+            .send()
+            .await?;
+    }
     for (ca, serial) in [("server", "4000"), ("device", "no serial number"), ("device", &serial)] {
         let put = env.direct.aws.dynamodb()?.put_item().table_name(&env.config.table_name);
         put.item("PK", text(&format!("DEVICE#{}", device.device_id)))
@@ -205,10 +221,11 @@ async fn what_looks_like_an_entry_elsewhere_is_in_no_list(
             .await?;
     }
     Crl::start(&env.config, WORLD).await?.pass(&Trigger::Time).await?;
-    for ca in ["device", "server"] {
-        let published = Published::of(&env, ca).await?;
-        ensure!(published.crl.is_empty(), "{ca}: {:?}", published.revoked());
-    }
+    let published = Published::of(&env, "device").await?;
+    ensure!(published.serials() == [stolen_serial], "{:?}", published.revoked());
+    ensure!(published.denied == [stolen], "{:?}", published.denied);
+    let published = Published::of(&env, "server").await?;
+    ensure!(published.crl.is_empty(), "{:?}", published.revoked());
     let (owner, entry) = env.store.certificate(&serial).await?.context("it is on the ledger")?;
     ensure!(owner == Owner::Device(device.device_id) && entry.revoked_at.is_none(), "{entry:?}");
     Ok(())

@@ -232,7 +232,7 @@ async fn a_revoked_devices_keys_stay_its(
             let answer = env.api.certify(&alice, csr).await?;
             answer.problem(401, "invalid-device-token", &[&alice.device_token])?;
         }
-        env.store.delete_device(alice.device_id, Timestamp::now()).await?;
+        env.store.delete_device(alice.device_id).await?;
         for csr in [&one, &two] {
             refused(&env, &bob, csr, slug).await?;
         }

@@ -335,12 +335,12 @@ async fn a_deleted_device_leaves_its_ledger(
     let device = env.api.enrolled(&env.token).await?;
     let id = device.device_id;
     let serial = env.api.released(&device).await?.serial_number;
-    let good = env.store.delete_device(id, Timestamp::now()).await;
+    let good = env.store.delete_device(id).await;
     ensure!(matches!(good, Err(Error::DeviceStatus { status: DeviceStatus::Active, .. })));
     revoke(&env, &device, RevocationReason::CessationOfOperation).await?;
-    env.store.delete_device(id, Timestamp::now()).await?;
+    env.store.delete_device(id).await?;
     // Where the first answer was lost, the SDK asks again.
-    env.store.delete_device(id, Timestamp::now()).await?;
+    env.store.delete_device(id).await?;
 
     ensure!(env.store.device(id).await?.is_none());
     ensure!(env.store.devices(env.project, None).await?.is_empty());

@@ -217,6 +217,10 @@ impl Store {
             .consistent_read(true)
             .key_condition_expression("PK = :requests")
             .expression_attribute_values(":requests", string(REQUESTS));
-        self.every_page(query, |Requests { ca, count }| Ok(Some((ca, count)))).await
+        let request = |item| {
+            let Requests { ca, count } = record(item)?;
+            Ok(Some((ca, count)))
+        };
+        self.every_page(query, request).await
     }
 }

@@ -21,11 +21,6 @@ pub(super) fn partition(id: DeviceId) -> String {
     format!("DEVICE#{id}")
 }
 
-/// The device whose partition it is, if it is one's.
-pub(super) fn of_partition(partition: &str) -> Option<DeviceId> {
-    partition.strip_prefix("DEVICE#")?.parse().ok()
-}
-
 pub(super) fn inventory(project: ProjectId) -> String {
     format!("DEVICES#{project}")
 }

@@ -5,7 +5,7 @@
 //! | project | `PROJECT#<id>` | `META` |
 //! | enrollment token | `PROJECT#<id>` | `TOKEN#<id>` |
 //! | device | `DEVICE#<id>` | `META` |
-//! | deleted device, still denied | `DEVICE#<id>` | `DENIED` |
+//! | denied device | `DENIED#<id>` | `META` |
 //! | certificate (the ledger) | `LEDGER#<device>`, `SERVER#<name>` or `REGISTRATION#<code>` | `CERT#<serial>` |
 //! | authority | `CA#<usage>` | `NAME#<name>` |
 //! | which one is active | `CA#<usage>` | `ACTIVE` |
@@ -18,7 +18,7 @@
 //! |---|---|---|---|
 //! | `inventory` | `inventory`: `PROJECTS`, `DEVICES#<project>` or `SERVICES` | `created_at` | projects, a project's devices, and services' certificates, by age |
 //! | `serials` | `serial_number` | – | a certificate by its serial number |
-//! | `revocations` | `ca` | `revoked_at` | what a CRL has: entries that count as revoked at a time; under `DENIED`, devices that are revoked or on hold |
+//! | `revocations` | `ca` | `revoked_at` | what a CRL has: entries that count as revoked at a time; under `DENIED`, the denied devices |
 //!
 //! All are sparse: an item is in an index only if it has the index's keys.
 //!
@@ -29,6 +29,7 @@ mod admission;
 mod authority;
 mod change;
 mod crl;
+mod denied;
 mod device;
 mod enrollment;
 mod holder;
@@ -274,6 +275,11 @@ impl Store {
             }
         }
     }
+}
+
+/// The partition that an item is in.
+fn partition_key(item: &Item) -> &str {
+    item.get("PK").and_then(|it| it.as_s().ok()).map_or("", String::as_str)
 }
 
 fn key(pk: String, sk: String) -> Item {

@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 20;
 /// A device that keeps asking may be issued a certificate in each round. After so many it is closed
 /// first, in a write that cannot lose against that.
 const ROUNDS_IN_ONE_WRITE: u32 = 2;
-/// A transaction has 100 items at most, of which the device is one, and each entry may have a key.
+/// A transaction has 100 items at most, of which two are the device's, and each entry may have a key.
 const ENTRIES_AT_ONCE: usize = 49;
 
 /// What a revocation or a release changed.
@@ -69,7 +69,7 @@ impl Store {
             }
             if attempt >= ROUNDS_IN_ONE_WRITE && device.status != target {
                 let close = self.close(id, &device, target, reason, now, Issued::Anything)?;
-                stamped.changed |= self.transact(vec![close], attempt).await?;
+                stamped.changed |= self.transact(close.into(), attempt).await?;
                 continue;
             }
             let entries = self.device_certificates(id).await?;
@@ -80,8 +80,8 @@ impl Store {
             }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
-            let mut writes =
-                vec![self.close(id, &device, target, reason, now, Issued::NothingSince)?];
+            let close = self.close(id, &device, target, reason, now, Issued::NothingSince)?;
+            let mut writes = Vec::from(close);
             for entry in &due {
                 writes.push(self.stamp(id, entry, reason, now)?);
             }
@@ -186,7 +186,7 @@ impl Store {
             let mut writes = Vec::new();
             // The device last, so that no crash leaves an active one with certificates on hold.
             if is_held && is_last {
-                writes.push(self.reopen(id, device.held_from)?);
+                writes.extend(self.reopen(id, device.held_from)?);
             }
             for entry in &due {
                 writes.push(self.unstamp(id, entry)?);

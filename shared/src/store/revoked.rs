@@ -1,40 +1,30 @@
-//! Who is revoked: what the index `revocations` has of a CA's certificates, and of devices.
+//! What is revoked: what the index `revocations` has of a CA's certificates.
 //!
 //! The index is behind the table by a moment, so that it may miss a revocation that is an instant old.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
-use super::{REVOCATIONS, Store, device, ledger::is_partition, number, record, string};
+use super::{
+    Item, REVOCATIONS, Store, ledger::is_partition, number, partition_key, record, string,
+};
 use crate::{
     clock::Timestamp,
     crl::{CrlReason, Entry, Serial},
     error::{Error, Result},
-    id::DeviceId,
     revocation::RevocationReason,
 };
 
-/// The partition of devices that are denied. No CA has a name like it.
-pub(super) const DENIED: &str = "DENIED";
 /// How fast an operator's clock may be, in seconds.
 const SKEW: u64 = 60 * 60;
 
-/// An item of the index `revocations`: a certificate.
+/// An item of the index `revocations`.
 #[derive(Deserialize)]
 struct Revoked {
-    #[serde(rename = "PK")]
-    partition: String,
     serial_number: String,
     revoked_at: Timestamp,
     #[serde(default)]
     revocation_reason: Option<RevocationReason>,
-}
-
-/// An item of the index `revocations`: a denied device.
-#[derive(Deserialize)]
-struct Denied {
-    #[serde(rename = "PK")]
-    partition: String,
 }
 
 impl Store {
@@ -61,57 +51,37 @@ impl Store {
             .expression_attribute_values(":ca", string(ca))
             .expression_attribute_values(":now", number(now.plus(SKEW).unix()))
             .expression_attribute_values(":expired_before", number(expired_before.unix()));
-        let mut entries = self.every_page(query, |revoked| entry(revoked, now)).await?;
+        let mut entries = self.every_page(query, |item| entry(item, now)).await?;
         // What changes between two pages may be in both. The first time counts.
         entries.sort_unstable_by_key(|entry| (entry.serial, entry.revoked_at));
         entries.dedup_by_key(|entry| entry.serial);
         Ok(entries)
     }
 
-    /// The devices that are revoked or on hold, sorted.
-    ///
-    /// # Errors
-    /// When the store is away, or an item is damaged.
-    pub async fn denied_devices(&self) -> Result<Vec<DeviceId>> {
-        let query = self
-            .client
-            .query()
-            .index_name(REVOCATIONS)
-            .key_condition_expression("ca = :ca")
-            .expression_attribute_values(":ca", string(DENIED));
-        let id = |Denied { partition }| match device::of_partition(&partition) {
-            Some(id) => Ok(Some(id)),
-            None => Err(Error::Incomplete(format!("{partition} is no device"))),
-        };
-        let mut devices = self.every_page(query, id).await?;
-        devices.sort_unstable();
-        devices.dedup();
-        Ok(devices)
-    }
-
     /// What a query finds, each item made into what is kept of it as it comes.
-    pub(super) async fn every_page<T: DeserializeOwned, U>(
+    pub(super) async fn every_page<U>(
         &self,
         query: QueryFluentBuilder,
-        keep: impl Fn(T) -> Result<Option<U>>,
+        keep: impl Fn(Item) -> Result<Option<U>>,
     ) -> Result<Vec<U>> {
         let mut all = Vec::new();
         let mut pages = query.table_name(&self.table).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.unavailable(&error))?;
             for item in page.items.unwrap_or_default() {
-                all.extend(keep(record(item)?)?);
+                all.extend(keep(item)?);
             }
         }
         Ok(all)
     }
 }
 
-fn entry(revoked: Revoked, now: Timestamp) -> Result<Option<Entry>> {
-    let Revoked { partition, serial_number, revoked_at, revocation_reason } = revoked;
-    if !is_partition(&partition) {
+fn entry(item: Item, now: Timestamp) -> Result<Option<Entry>> {
+    // Before anything else of it is read: what somebody put elsewhere may be anything.
+    if !is_partition(partition_key(&item)) {
         return Ok(None);
     }
+    let Revoked { serial_number, revoked_at, revocation_reason } = record(item)?;
     if revoked_at > now && revocation_reason == Some(RevocationReason::Superseded) {
         return Ok(None);
     }

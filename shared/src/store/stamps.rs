@@ -5,9 +5,7 @@ use aws_sdk_dynamodb::types::{TransactWriteItem, Update, builders::UpdateBuilder
 use super::{
     DeviceStatus, LedgerEntry, META, Store,
     device::{self, Standing},
-    key, ledger, number,
-    revoked::DENIED,
-    string,
+    key, ledger, number, string,
 };
 use crate::{clock::Timestamp, error::Result, id::DeviceId, revocation::RevocationReason};
 
@@ -19,7 +17,7 @@ pub(super) enum Issued {
 }
 
 impl Store {
-    /// The device's part: no token of it counts any more.
+    /// The device's part: no token of it counts any more, and it is denied.
     pub(super) fn close(
         &self,
         id: DeviceId,
@@ -28,7 +26,7 @@ impl Store {
         reason: RevocationReason,
         now: Timestamp,
         issued: Issued,
-    ) -> Result<TransactWriteItem> {
+    ) -> Result<[TransactWriteItem; 2]> {
         let mut update = self.device_part(id);
         let mut condition = "#status = :from".to_owned();
         // Each issuance makes another serial the live one.
@@ -41,14 +39,13 @@ impl Store {
                 update = update.expression_attribute_values(":seen", seen);
             }
         }
-        // With `ca` the device is in the index `revocations` too, among the denied.
-        let mut set = "SET #status = :target, revocation_reason = :reason, ca = :denied, \
+        let mut set = "SET #status = :target, revocation_reason = :reason, \
                        revoked_at = if_not_exists(revoked_at, :now)"
             .to_owned();
         if target == DeviceStatus::Held && device.status != DeviceStatus::Held {
             set += ", held_from = :from";
         }
-        ledger::write(
+        let close = ledger::write(
             update
                 .condition_expression(condition)
                 .update_expression(set)
@@ -56,27 +53,28 @@ impl Store {
                 .expression_attribute_values(":from", string(device.status.as_str()))
                 .expression_attribute_values(":target", string(target.as_str()))
                 .expression_attribute_values(":reason", string(reason.as_str()))
-                .expression_attribute_values(":denied", string(DENIED))
                 .expression_attribute_values(":now", number(now.unix())),
-        )
+        )?;
+        Ok([close, self.deny(id, now)?])
     }
 
     pub(super) fn reopen(
         &self,
         id: DeviceId,
         back: Option<DeviceStatus>,
-    ) -> Result<TransactWriteItem> {
+    ) -> Result<[TransactWriteItem; 2]> {
         let back = back.unwrap_or(DeviceStatus::Active);
-        ledger::write(
+        let reopen = ledger::write(
             self.device_part(id)
                 .condition_expression("#status = :held")
                 .update_expression(
-                    "SET #status = :back REMOVE revocation_reason, ca, revoked_at, held_from",
+                    "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
                 )
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":held", string(DeviceStatus::Held.as_str()))
                 .expression_attribute_values(":back", string(back.as_str())),
-        )
+        )?;
+        Ok([reopen, self.allow(id)?])
     }
 
     pub(super) fn stamp(

@@ -3,21 +3,18 @@
 
 use aws_sdk_dynamodb::{
     operation::{
-        transact_write_items::TransactWriteItemsError,
+        delete_item::DeleteItemError,
         update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     },
-    types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::ReturnValuesOnConditionCheckFailure,
 };
 
 use super::{
     DeviceStatus, META, Store,
     device::{self, Standing},
-    incomplete, is_condition_failure, key, number, record,
-    revoked::DENIED,
-    string,
+    is_condition_failure, key, number, record, string,
 };
 use crate::{
-    clock::Timestamp,
     error::{Error, Result},
     id::DeviceId,
     label::Label,
@@ -90,43 +87,31 @@ impl Store {
     ///
     /// # Errors
     /// When it is not revoked; or when the store is away.
-    pub async fn delete_device(&self, id: DeviceId, now: Timestamp) -> Result<()> {
-        let delete = Delete::builder()
+    pub async fn delete_device(&self, id: DeviceId) -> Result<()> {
+        let answer = self
+            .client
+            .delete_item()
             .table_name(&self.table)
             .set_key(Some(key(device::partition(id), META.into())))
             .condition_expression("#status = :revoked")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":revoked", string(DeviceStatus::Revoked.as_str()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(incomplete)?;
-        let mut denied = key(device::partition(id), DENIED.into());
-        denied.insert("ca".into(), string(DENIED));
-        denied.insert("revoked_at".into(), number(now.unix()));
-        let put = Put::builder().table_name(&self.table).set_item(Some(denied)).build();
-        let answer = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().delete(delete).build())
-            .transact_items(TransactWriteItem::builder().put(put.map_err(incomplete)?).build())
             .send()
             .await;
         let Err(error) = answer else {
             return Ok(());
         };
-        let reason = match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(it)) => {
-                it.cancellation_reasons().first()
-            }
-            _ => None,
+        let old = match error.as_service_error() {
+            Some(DeleteItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
+            _ => return Err(self.unavailable(&error)),
         };
-        match reason.map(|reason| (reason.code(), reason.item())) {
-            Some((Some("ConditionalCheckFailed"), None)) => Ok(()),
-            Some((Some("ConditionalCheckFailed"), Some(old))) => {
-                let status = record::<Standing>(old.clone())?.status;
+        match old {
+            None => Ok(()),
+            Some(old) => {
+                let status = record::<Standing>(old)?.status;
                 Err(Error::DeviceStatus { device_id: id, status })
             }
-            _ => Err(self.unavailable(&error)),
         }
     }
 

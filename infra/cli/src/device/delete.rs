@@ -47,7 +47,7 @@ impl DeleteCommand {
         // In this order: what is interrupted in between leaves a revoked device to delete.
         let stamped = context.store.revoke_device(device_id, reason, Timestamp::now()).await?;
         Requests::of(context, Usage::Device).ask().await?;
-        context.store.delete_device(device_id, Timestamp::now()).await?;
+        context.store.delete_device(device_id).await?;
         context.output.print(&Deleted { device_id, certificates_revoked: stamped.certificates })
     }
 }
