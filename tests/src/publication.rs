@@ -38,12 +38,23 @@ pub struct Publication {
     server: JoinHandle<()>,
 }
 
+/// How an answer comes that comes slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// Two octets a second.
+    Trickling,
+    /// Whole, after so long.
+    After(Duration),
+}
+
 #[derive(Default)]
 struct Shared {
     files: Mutex<BTreeMap<String, Bytes>>,
     is_away: AtomicBool,
     is_cut_off: AtomicBool,
-    trickling: Mutex<Option<String>>,
+    slow: Mutex<Option<(String, Slow)>>,
+    /// One for each answer that is still coming slowly.
+    slow_answers: Arc<()>,
     requests: AtomicU64,
     unchanged: AtomicU64,
 }
@@ -86,9 +97,14 @@ impl Publication {
         self.shared.is_cut_off.store(is_cut_off, Ordering::SeqCst);
     }
 
-    /// The one path, if any, of which an octet a second is sent.
-    pub fn set_trickling(&self, path: Option<&str>) {
-        *self.shared.trickling.lock().unwrap() = path.map(ToOwned::to_owned);
+    /// The one path, if any, of which what is new comes slowly.
+    pub fn set_slow(&self, slow: Option<(&str, Slow)>) {
+        *self.shared.slow.lock().unwrap() = slow.map(|(path, how)| (path.to_owned(), how));
+    }
+
+    /// Whether an answer is coming slowly.
+    pub fn is_slow(&self) -> bool {
+        Arc::strong_count(&self.shared.slow_answers) > 1
     }
 
     /// How many requests came so far, and how many of them were answered by 304.
@@ -135,11 +151,21 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> anyhow::Resu
         return Ok(Response::builder().status(304).header(ETAG, etag).body(body(vec![]))?);
     }
     let answer = Response::builder().header(ETAG, etag).header(CONTENT_LENGTH, file.len());
-    if shared.trickling.lock().unwrap().as_deref() == Some(path) {
-        let octets = iter(file.chunks(1).map(Bytes::copy_from_slice).collect::<Vec<_>>());
-        let slow = octets.then(async |octet| {
-            sleep(Duration::from_secs(1)).await;
-            Ok(Frame::data(octet))
+    let slow = shared.slow.lock().unwrap().clone();
+    if let Some((_, how)) = slow.filter(|(it, _)| it == path) {
+        let coming = Arc::clone(&shared.slow_answers);
+        let (size, pause) = match how {
+            Slow::Trickling => (2, Duration::from_secs(1)),
+            Slow::After(pause) => (file.len(), pause),
+        };
+        let parts = iter(file.chunks(size).map(Bytes::copy_from_slice).collect::<Vec<_>>());
+        let slow = parts.then(move |part| {
+            let coming = Arc::clone(&coming);
+            async move {
+                sleep(pause).await;
+                drop(coming);
+                Ok(Frame::data(part))
+            }
         });
         return Ok(answer.body(StreamBody::new(slow.boxed()))?);
     }

@@ -1,32 +1,42 @@
 //! The agent: asks what is new, keeps it, and has the broker act on it.
 
-use std::{fs, time::Instant};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use birthcert::{authority::AnyCa, clock::Timestamp};
 use http::HeaderValue;
+use tokio::{select, time::sleep_until};
 
 use crate::{
     authorities::Authorities,
     brokers::{Command, Desired},
-    denied::Denied,
+    denied::{Denied, Digest},
     directory::Directory,
     enforcer::Enforcer,
-    index::{self, Listed},
+    index,
     listing::Desk,
     log,
     options::Options,
     schedule::Schedule,
     source::{Fetched, Source},
     status::Counters,
+    transfers::{Arrival, Purpose, Transfers},
 };
 
 /// A new CA may take longer to be found than a revocation.
 const INDEX_INTERVALS: u32 = 10;
+/// What has not come by then is late.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// As long as the broker does not have its files.
+const FIRST_PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Agent<'a> {
     pub(crate) options: &'a Options,
-    pub(crate) source: Source,
+    transfers: Transfers,
     pub(crate) roots: Vec<AnyCa>,
     pub(crate) directory: Directory,
     pub(crate) index: Schedule,
@@ -46,21 +56,21 @@ impl<'a> Agent<'a> {
         let options = command.options();
         let roots = roots(options)?;
         let directory = Directory::open(&options.directory)?;
-        let schedule = || Schedule::new(options.interval);
+        let schedule = || Schedule::new(options.pause());
         let enforcer = Enforcer::new(command.broker(&directory)?, schedule(), &directory)?;
         let denied = Denied::restored(&directory).unwrap_or_else(|error| {
             log::error(format_args!("the kept list of denied devices: {error:#}"));
             Denied::default()
         });
-        let source = Source::new(options)?;
-        let desk = Desk { source: &source, roots: &roots, directory: &directory };
+        let transfers = Transfers::new(Source::new(options)?);
+        let desk = Desk { roots: &roots, directory: &directory };
         let authorities = Authorities::restored(&desk, options)?;
         Ok(Self {
             options,
-            source,
+            transfers,
             roots,
             directory,
-            index: Schedule::new(options.interval.saturating_mul(INDEX_INTERVALS)),
+            index: Schedule::new(options.pause().saturating_mul(INDEX_INTERVALS)),
             index_etag: None,
             authorities,
             denied,
@@ -70,65 +80,95 @@ impl<'a> Agent<'a> {
         })
     }
 
-    /// Does what is due.
+    /// Does what is due, and takes what has come. What comes slowly is waited for by nothing else, once the
+    /// broker has its files.
     pub(crate) async fn look(&mut self) {
-        self.look_at_index().await;
-        let mut is_new = self.look_at_authorities().await;
-        is_new |= self.look_at_list(is_new).await;
+        let is_settled = self.enforcer.is_in_place();
+        let deadline = Instant::now() + if is_settled { PATIENCE } else { FIRST_PATIENCE };
+        let mut is_new = false;
+        loop {
+            self.ask();
+            let Some(arrival) = self.transfers.next(deadline).await else { break };
+            is_new |= self.take(arrival);
+        }
         self.enforce(is_new).await;
     }
 
-    /// When there is something to be done next.
-    pub(crate) fn due(&self) -> Instant {
-        let others = [&self.index, &self.list, self.enforcer.schedule()].map(Schedule::due);
-        let due = others.into_iter().chain(self.authorities.due()).min();
-        due.unwrap_or_else(Instant::now)
+    /// Until there is something to be done.
+    pub(crate) async fn rest(&mut self) {
+        let schedules = [&self.index, &self.list, self.enforcer.schedule()];
+        let due = schedules.into_iter().filter_map(Schedule::due).chain(self.authorities.due());
+        let due = due.min().unwrap_or_else(Instant::now);
+        select! {
+            () = sleep_until(due.into()) => {}
+            () = self.transfers.arrival() => {}
+        }
     }
 
-    async fn look_at_index(&mut self) {
-        if !self.index.is_due() {
-            return;
+    /// Whether something is waited for that comes slowly.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.transfers.is_waiting()
+    }
+
+    fn ask(&mut self) {
+        if self.index.is_due() {
+            self.index.begin();
+            self.transfers.ask(Purpose::Index, index::request(self.index_etag.clone()));
         }
-        let outcome = self.fetch_index().await;
+        self.authorities.ask(&self.transfers);
+        if self.denied.is_behind(self.authorities.known()) {
+            if self.list.is_due() {
+                self.list.begin();
+                self.transfers.ask_for_denied(Denied::wanted(self.authorities.known()));
+            }
+        } else if !self.list.is_coming() {
+            // What failed may have been about a list that was replaced since.
+            self.list.settle(Ok(()));
+        }
+    }
+
+    /// Whether it is new to the broker.
+    fn take(&mut self, arrival: Arrival) -> bool {
+        let desk = Desk { roots: &self.roots, directory: &self.directory };
+        let counters = &mut self.counters;
+        let is_new = match arrival {
+            Arrival::Document(Purpose::Index, _, fetched) => {
+                self.take_index(fetched);
+                return false;
+            }
+            Arrival::Denied(wanted, fetched) => return self.take_denied(&wanted, fetched),
+            Arrival::Document(Purpose::Chain(name), _, fetched) => {
+                self.authorities.take_chain(&name, fetched, &desk, counters)
+            }
+            Arrival::Document(Purpose::Crl(name), request, fetched) => {
+                self.authorities.take_crl(&name, request, fetched, &desk, counters)
+            }
+        };
+        if is_new {
+            self.list.hurry();
+        }
+        is_new
+    }
+
+    fn take_index(&mut self, fetched: anyhow::Result<Fetched>) {
+        let outcome = fetched.and_then(|fetched| {
+            let Fetched::Changed(document) = fetched else { return Ok(None) };
+            let listed = index::parse(&document.body).with_context(|| index::PATH)?;
+            self.index_etag = document.etag;
+            Ok(Some(listed))
+        });
         if let Some(Some(listed)) = self.index.settle(outcome) {
             self.authorities.list(listed, self.options);
         }
     }
 
-    async fn fetch_index(&mut self) -> anyhow::Result<Option<Vec<Listed>>> {
-        let fetched =
-            self.source.fetch(index::PATH, self.index_etag.as_ref(), index::LIMIT).await?;
-        let Fetched::Changed(document) = fetched else { return Ok(None) };
-        let listed = index::parse(&document.body).with_context(|| index::PATH)?;
-        self.index_etag = document.etag;
-        Ok(Some(listed))
-    }
-
-    /// Whether there is a new CRL.
-    async fn look_at_authorities(&mut self) -> bool {
-        let desk = Desk { source: &self.source, roots: &self.roots, directory: &self.directory };
-        self.authorities.look(&desk, &mut self.counters).await
-    }
-
-    /// Whether there is a new list of denied devices.
-    async fn look_at_list(&mut self, is_new: bool) -> bool {
-        if !self.denied.is_behind(self.authorities.known()) {
-            // What failed may have been about a list that was replaced since.
-            self.list.settle(Ok(()));
-            return false;
+    fn take_denied(&mut self, wanted: &BTreeSet<Digest>, fetched: anyhow::Result<Denied>) -> bool {
+        let kept = fetched.and_then(|it| it.keep(&self.directory).map(|()| it));
+        let denied = self.list.settle(kept);
+        if Denied::wanted(self.authorities.known()) != *wanted {
+            self.list.hurry();
         }
-        if !is_new && !self.list.is_due() {
-            return false;
-        }
-        let authorities = self.authorities.known();
-        let outcome = Denied::fetch(authorities, &self.source, &self.directory).await;
-        match self.list.settle(outcome) {
-            Some(denied) => {
-                self.denied = denied;
-                true
-            }
-            None => false,
-        }
+        denied.map(|it| self.denied = it).is_some()
     }
 
     async fn enforce(&mut self, is_new: bool) {
@@ -142,8 +182,7 @@ impl<'a> Agent<'a> {
         self.enforcer.enforce(&desired, is_new, &self.directory, &mut self.counters).await;
         if self.enforcer.is_in_place() {
             self.authorities.written();
-            let desk =
-                Desk { source: &self.source, roots: &self.roots, directory: &self.directory };
+            let desk = Desk { roots: &self.roots, directory: &self.directory };
             if let Err(error) = self.authorities.settled(&desk) {
                 log::warn(format_args!("what is kept of CAs that were dropped: {error:#}"));
             }

@@ -7,7 +7,6 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use birthcert::{authority::CaCertificate, clock::Timestamp, crl::VerifiedCrl};
-use futures_util::{StreamExt as _, future::join_all, stream};
 
 use crate::{
     authority::{Authority, expect_better},
@@ -18,11 +17,10 @@ use crate::{
     log,
     options::Options,
     present::Present,
+    source::Fetched,
     status::Counters,
+    transfers::{Purpose, Request, Transfers},
 };
-
-/// CRLs that are fetched at once, each of which may take much memory.
-const AT_ONCE: usize = 4;
 
 pub(crate) struct Authorities {
     listings: BTreeMap<String, Listing>,
@@ -60,12 +58,12 @@ impl Authorities {
                 all.dropped.push(name);
                 continue;
             }
-            let listing = Listing::kept(&name, chain, options.interval);
+            let listing = Listing::kept(&name, chain, options.pause());
             all.listings.insert(name, listing);
         }
         if let Some(path) = &options.root_crl {
             let root = Chain::root(desk.roots.first().context("--root")?)?;
-            let root = Listing::root(root, path, options.interval);
+            let root = Listing::root(root, path, options.pause());
             all.listings.insert(index::ROOT.to_owned(), root);
         }
         all.restore_crls(desk)?;
@@ -116,7 +114,7 @@ impl Authorities {
                 listing.moved(listed, now);
             } else {
                 let name = listed.name.clone();
-                self.listings.insert(name, Listing::new(listed, options.interval));
+                self.listings.insert(name, Listing::new(listed, options.pause()));
             }
         }
         // A CA that it no longer names stays; a name of which nothing is known is nothing.
@@ -128,32 +126,48 @@ impl Authorities {
         });
     }
 
-    /// Asks for what is due; whether there is a new CRL.
-    pub(crate) async fn look(&mut self, desk: &Desk<'_>, counters: &mut Counters) -> bool {
-        let is_adopted = self.look_at_certificates(desk, counters).await;
-        self.look_at_crls(desk, counters).await || is_adopted
+    /// Asks for what is due: a CA's certificate, and once that is there its CRL.
+    pub(crate) fn ask(&mut self, transfers: &Transfers) {
+        let now = Timestamp::now();
+        for (name, listing) in &mut self.listings {
+            if !listing.schedule.is_due() || listing.is_over(now) {
+                continue;
+            }
+            let name = name.clone();
+            let (purpose, request) = match &listing.chain {
+                None => (Purpose::Chain(name), listing.chain_request()),
+                Some(_) => (Purpose::Crl(name), listing.crl_request()),
+            };
+            listing.schedule.begin();
+            transfers.ask(purpose, request);
+        }
     }
 
-    /// Whether the broker had a CRL of a CA that is found now.
-    async fn look_at_certificates(&mut self, desk: &Desk<'_>, counters: &mut Counters) -> bool {
-        let mut is_adopted = false;
-        let due = self.listings.iter().filter(|(_, it)| it.schedule.is_due() && it.chain.is_none());
-        let fetched = due.map(async |(name, it)| (name.clone(), it.fetch_chain(desk).await));
-        for (name, fetched) in join_all(fetched).await {
-            let has_come = fetched.is_ok();
-            match fetched.and_then(|chain| self.claim(&name, chain, desk)) {
-                // What it is asked for next is its CRL.
-                Ok(has_crl) => is_adopted |= has_crl,
-                Err(error) => {
-                    counters.failures += 1;
-                    if let Some(listing) = self.listings.get_mut(&name) {
-                        listing.is_nobodys |= has_come && listing.chain.is_none();
-                        listing.settle(Err(error));
-                    }
+    /// Takes a CA's certificate; whether the broker had a CRL of it.
+    pub(crate) fn take_chain(
+        &mut self,
+        name: &str,
+        fetched: anyhow::Result<Fetched>,
+        desk: &Desk<'_>,
+        counters: &mut Counters,
+    ) -> bool {
+        // The index may have dropped it meanwhile.
+        let Some(listing) = self.listings.get_mut(name) else { return false };
+        listing.schedule.proceed();
+        let read = fetched.and_then(Listing::read_chain);
+        let has_come = read.is_ok();
+        match read.and_then(|chain| self.claim(name, chain, desk)) {
+            // What it is asked for next is its CRL.
+            Ok(has_crl) => has_crl,
+            Err(error) => {
+                counters.failures += 1;
+                if let Some(listing) = self.listings.get_mut(name) {
+                    listing.is_nobodys |= has_come && listing.chain.is_none();
+                    listing.settle(Err(error));
                 }
+                false
             }
         }
-        is_adopted
     }
 
     /// Believes that this name is for the CA with this certificate, unless it is no CA of ours or has
@@ -179,36 +193,41 @@ impl Authorities {
         }
     }
 
-    async fn look_at_crls(&mut self, desk: &Desk<'_>, counters: &mut Counters) -> bool {
+    /// Takes a CA's CRL; whether it is a new one.
+    pub(crate) fn take_crl(
+        &mut self,
+        name: &str,
+        request: Request,
+        fetched: anyhow::Result<Fetched>,
+        desk: &Desk<'_>,
+        counters: &mut Counters,
+    ) -> bool {
         let now = Timestamp::now();
-        let due = self.listings.iter().filter(|(_, it)| it.schedule.is_due() && !it.is_over(now));
-        let due = due.filter_map(|(name, it)| Some((name, it, it.chain.as_ref()?)));
-        let asked = due.map(async |(name, it, chain)| {
-            let known = self.of(&chain.certificate);
-            (name.clone(), it.fetch_crl(chain, known, desk).await)
-        });
-        let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
-        let mut is_any_new = false;
-        for (name, answer) in answers {
-            let is_new = answer.as_ref().is_ok_and(|it| it.crl.is_some());
-            let outcome = answer.and_then(|answer| {
-                if let Some(crl) = answer.crl {
-                    self.take(&name, crl, desk, now)?;
-                }
-                Ok(answer.etag)
-            });
-            let Some(listing) = self.listings.get_mut(&name) else { continue };
-            if !listing.settle(outcome) {
-                counters.failures += 1;
-                continue;
-            }
-            if let Some(authority) = self.known.values_mut().find(|it| listing.is_of(it)) {
-                authority.checked(Timestamp::now());
-            }
-            counters.crls_taken += u64::from(is_new);
-            is_any_new |= is_new;
+        if let Some(listing) = self.listings.get_mut(name) {
+            listing.schedule.proceed();
         }
-        is_any_new
+        // If not, it was asked for where the index does not lead any more.
+        let listing = self.listings.get(name).filter(|it| it.is_at(&request));
+        let Some(chain) = listing.and_then(|it| it.chain.as_ref()) else { return false };
+        let known = self.of(&chain.certificate);
+        let answer = fetched.and_then(|it| Listing::read_crl(request, it, chain, known));
+        let is_new = answer.as_ref().is_ok_and(|it| it.crl.is_some());
+        let outcome = answer.and_then(|answer| {
+            if let Some(crl) = answer.crl {
+                self.take(name, crl, desk, now)?;
+            }
+            Ok(answer.etag)
+        });
+        let Some(listing) = self.listings.get_mut(name) else { return false };
+        if !listing.settle(outcome) {
+            counters.failures += 1;
+            return false;
+        }
+        if let Some(authority) = self.known.values_mut().find(|it| listing.is_of(it)) {
+            authority.checked(now);
+        }
+        counters.crls_taken += u64::from(is_new);
+        is_new
     }
 
     fn take(
@@ -264,7 +283,7 @@ impl Authorities {
     pub(crate) fn due(&self) -> Option<Instant> {
         let now = Timestamp::now();
         let listings = self.listings.values().filter(|it| !it.is_over(now));
-        listings.map(|it| it.schedule.due()).min()
+        listings.filter_map(|it| it.schedule.due()).min()
     }
 
     pub(crate) fn known(&self) -> impl Iterator<Item = &Authority> {

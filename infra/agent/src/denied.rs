@@ -15,7 +15,7 @@ use crate::{
 /// Of two million devices.
 const LIMIT: usize = 64 << 20;
 
-type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// Whom the broker is told to deny.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl Denied {
     /// The lists that matter: each names the devices of all CAs, so that the newest one counts, and
     /// all of those that are of the same second. Only devices' CAs have a say: another CA under the
     /// same root has no business with them.
-    fn wanted<'a>(authorities: impl Iterator<Item = &'a Authority>) -> BTreeSet<Digest> {
+    pub(crate) fn wanted<'a>(authorities: impl Iterator<Item = &'a Authority>) -> BTreeSet<Digest> {
         let authorities = authorities.filter(|it| it.certificate().is_for(Usage::Device));
         let dated = |it: &'a Authority| Some((it.crl().this_update(), *it.crl().denied_devices()?));
         let dated: Vec<(Timestamp, Digest)> = authorities.filter_map(dated).collect();
@@ -60,13 +60,8 @@ impl Denied {
         !wanted.is_empty() && wanted != self.digests
     }
 
-    /// What the CRLs name, fetched and kept.
-    pub(crate) async fn fetch<'a>(
-        authorities: impl Iterator<Item = &'a Authority>,
-        source: &Source,
-        directory: &Directory,
-    ) -> anyhow::Result<Self> {
-        let digests = Self::wanted(authorities);
+    /// What was [`Denied::wanted`].
+    pub(crate) async fn fetch(digests: BTreeSet<Digest>, source: &Source) -> anyhow::Result<Self> {
         let mut files = Vec::new();
         for digest in &digests {
             files.push(fetch(digest, source).await?);
@@ -80,9 +75,12 @@ impl Denied {
                 lines.collect::<BTreeMap<_, _>>().into_values().collect()
             }
         };
-        let denied = Self { devices, digests };
-        directory.keep_denied(&denied.file())?;
-        Ok(denied)
+        Ok(Self { devices, digests })
+    }
+
+    /// Keeps it for the next run.
+    pub(crate) fn keep(&self, directory: &Directory) -> anyhow::Result<()> {
+        directory.keep_denied(&self.file())
     }
 
     fn file(&self) -> Vec<u8> {

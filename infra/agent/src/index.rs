@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
+use http::HeaderValue;
 use serde::Deserialize;
+
+use crate::transfers::Request;
 
 pub(crate) const PATH: &str = "ca/index.json";
 /// Far more than it has.
-pub(crate) const LIMIT: usize = 1 << 20;
+const LIMIT: usize = 1 << 20;
 /// So that nobody fills the disk by it.
 const MOST: usize = 100;
 /// The name under which the root's own CRL is kept.
@@ -27,6 +30,10 @@ pub(crate) struct Listed {
     pub(crate) crl: String,
     /// Path of its certificate.
     pub(crate) certificate: String,
+}
+
+pub(crate) fn request(known: Option<HeaderValue>) -> Request {
+    Request { path: PATH.to_owned(), known, limit: LIMIT }
 }
 
 pub(crate) fn parse(text: &[u8]) -> anyhow::Result<Vec<Listed>> {

@@ -1,7 +1,7 @@
 //! The agent beside a broker: it keeps out the devices that were revoked.
 //!
-//! It asks again and again for the CRLs and for the list of denied devices (`source`, `index`,
-//! `listing`, `authorities`, `denied`), takes nothing that is not signed under the pinned root, nor anything older
+//! It asks again and again for the CRLs and for the list of denied devices (`source`, `transfers`,
+//! `index`, `listing`, `authorities`, `denied`), takes nothing that is not signed under the pinned root, nor anything older
 //! or less fresh than what it has, keeps what it took (`directory`), writes the broker's files
 //! (`installer`, `files`) and has the broker act on them (`brokers`, `enforcer`). How it goes is in
 //! the log, in a file, and on a port (`watch`, `board`, `metrics`).
@@ -31,6 +31,7 @@ mod present;
 mod schedule;
 mod source;
 mod status;
+mod transfers;
 mod watch;
 
 use std::io::Write as _;
@@ -39,7 +40,6 @@ use anyhow::ensure;
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, sleep_until},
 };
 
 pub use brokers::Command;
@@ -70,6 +70,10 @@ pub async fn run(command: &Command, as_json: bool) -> anyhow::Result<()> {
     let mut watch = Watch::new(board);
     if options.once {
         agent.look().await;
+        while agent.is_waiting() {
+            agent.rest().await;
+            agent.look().await;
+        }
         return conclude(&watch.look(&agent), as_json);
     }
     let mut notify = Notify::from_env();
@@ -85,7 +89,7 @@ pub async fn run(command: &Command, as_json: bool) -> anyhow::Result<()> {
             notify.ready();
         }
         select! {
-            () = sleep_until(Instant::from_std(agent.due())) => {}
+            () = agent.rest() => {}
             () = stop.asked() => break,
         }
     }

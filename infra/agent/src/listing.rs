@@ -16,16 +16,16 @@ use crate::{
     directory::Directory,
     index::{self, Listed},
     schedule::Schedule,
-    source::{Fetched, Source},
+    source::Fetched,
+    transfers::Request,
 };
 
 const CHAIN_LIMIT: usize = 1 << 16;
 /// Of a million entries and more.
 const CRL_LIMIT: usize = 64 << 20;
 
-/// What CAs' news are taken from and kept in.
+/// What CAs' news are held against and kept in.
 pub(crate) struct Desk<'a> {
-    pub(crate) source: &'a Source,
     pub(crate) roots: &'a [AnyCa],
     pub(crate) directory: &'a Directory,
 }
@@ -102,26 +102,38 @@ impl Listing {
         self.chain.as_ref().is_some_and(|it| it.certificate.not_after() < now)
     }
 
-    /// Its certificate and those above it; where they lead is still to be seen.
-    pub(crate) async fn fetch_chain(&self, desk: &Desk<'_>) -> anyhow::Result<Chain> {
+    /// For its certificate and those above it; where they lead is still to be seen.
+    pub(crate) fn chain_request(&self) -> Request {
         // Beside the certificate, with those between it and the root.
         let path = &self.listed.certificate;
         let path = format!("{}.pem", path.strip_suffix(".crt").unwrap_or(path));
-        let fetched = desk.source.fetch(&path, None, CHAIN_LIMIT).await?;
+        Request { path, known: None, limit: CHAIN_LIMIT }
+    }
+
+    pub(crate) fn crl_request(&self) -> Request {
+        Request { path: self.listed.crl.clone(), known: self.etag.clone(), limit: CRL_LIMIT }
+    }
+
+    /// Whether it is still what its CRL is asked for by.
+    pub(crate) fn is_at(&self, request: &Request) -> bool {
+        self.listed.crl == request.path
+    }
+
+    /// What came for [`Listing::chain_request`].
+    pub(crate) fn read_chain(fetched: Fetched) -> anyhow::Result<Chain> {
         let Fetched::Changed(document) = fetched else { bail!("no certificate") };
         Chain::read(document.body)
     }
 
-    /// What is there of the CA in `chain`, of which `known` is known.
-    pub(crate) async fn fetch_crl(
-        &self,
+    /// What came for [`Listing::crl_request`], of the CA in `chain`, of which `known` is known.
+    pub(crate) fn read_crl(
+        request: Request,
+        fetched: Fetched,
         chain: &Chain,
         known: Option<&Authority>,
-        desk: &Desk<'_>,
     ) -> anyhow::Result<Answer> {
-        let fetched = desk.source.fetch(&self.listed.crl, self.etag.as_ref(), CRL_LIMIT).await?;
         let Fetched::Changed(document) = fetched else {
-            return Ok(Answer { crl: None, etag: self.etag.clone() });
+            return Ok(Answer { crl: None, etag: request.known });
         };
         let etag = document.etag;
         if known.is_some_and(|it| it.crl().der() == document.body) {

@@ -45,6 +45,13 @@ pub(crate) struct Options {
     pub(crate) log: log::Format,
 }
 
+impl Options {
+    /// Between two questions about the same.
+    pub(crate) fn pause(&self) -> Duration {
+        if self.once { Duration::from_secs(24 * 60 * 60) } else { self.interval }
+    }
+}
+
 fn interval(text: &str) -> Result<Duration, &'static str> {
     match duration::parse(text)? {
         interval if interval >= Duration::from_millis(100) => Ok(interval),

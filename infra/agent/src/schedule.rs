@@ -12,21 +12,43 @@ pub(crate) struct Schedule {
     interval: Duration,
     failures: u32,
     due: Instant,
+    /// Whether it was asked for and has not come yet.
+    is_coming: bool,
     problem: Option<String>,
 }
 
 impl Schedule {
     /// Due at once.
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, failures: 0, due: Instant::now(), problem: None }
+        Self { interval, failures: 0, due: Instant::now(), is_coming: false, problem: None }
     }
 
-    pub(crate) fn due(&self) -> Instant {
-        self.due
+    /// When it is to be asked for; not while it is coming.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        (!self.is_coming).then_some(self.due)
     }
 
     pub(crate) fn is_due(&self) -> bool {
-        self.due <= Instant::now()
+        self.due().is_some_and(|due| due <= Instant::now())
+    }
+
+    pub(crate) fn is_coming(&self) -> bool {
+        self.is_coming
+    }
+
+    /// It was asked for.
+    pub(crate) fn begin(&mut self) {
+        self.is_coming = true;
+    }
+
+    /// Something else has to be asked for first, and that has come.
+    pub(crate) fn proceed(&mut self) {
+        self.is_coming = false;
+    }
+
+    /// There is news: it is not put off any longer.
+    pub(crate) fn hurry(&mut self) {
+        self.due = Instant::now();
     }
 
     /// Why it failed, if it did not succeed since.
@@ -42,7 +64,7 @@ impl Schedule {
         };
         self.failures = if problem.is_none() { 0 } else { self.failures.saturating_add(1) };
         self.due = Instant::now() + pause(self.interval, self.failures, chance());
-        self.problem = problem;
+        (self.problem, self.is_coming) = (problem, false);
         value
     }
 }
@@ -87,9 +109,20 @@ mod tests {
             assert!(schedule.settle::<()>(Err(anyhow::anyhow!("away"))).is_none());
         }
         assert_eq!(schedule.problem(), Some("away"));
-        assert!(schedule.due() > Instant::now() + Duration::from_millis(300));
+        assert!(schedule.due() > Some(Instant::now() + Duration::from_millis(300)));
         assert_eq!(schedule.settle(Ok(1)), Some(1));
         assert_eq!(schedule.problem(), None);
-        assert!(schedule.due() <= Instant::now() + Duration::from_millis(110));
+        assert!(schedule.due() <= Some(Instant::now() + Duration::from_millis(110)));
+    }
+
+    #[test]
+    fn what_is_coming_is_not_asked_for_again() {
+        let mut schedule = Schedule::new(Duration::ZERO);
+        schedule.begin();
+        assert!(!schedule.is_due() && schedule.due().is_none());
+        schedule.hurry();
+        assert!(!schedule.is_due());
+        schedule.settle(Ok(()));
+        assert!(schedule.is_due());
     }
 }

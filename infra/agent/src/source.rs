@@ -20,11 +20,10 @@ use crate::options::Options;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// For an answer to begin, and between two reads.
 const READ_LIMIT: Duration = Duration::from_secs(10);
-/// What has to arrive in a second after that: others wait for what trickles. A CRL of a million entries
-/// takes a minute and a half.
-const PACE: usize = 512 << 10;
-/// For a whole document.
-const TOTAL_LIMIT: Duration = Duration::from_secs(120);
+/// What has to arrive in a second after that: of a connection that trickles nothing is to be expected.
+const PACE: usize = 64 << 10;
+/// For a whole document: of a million entries and more, at that pace.
+const TOTAL_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// The address below which everything is published.
 #[derive(Clone, Debug)]
@@ -56,6 +55,7 @@ impl fmt::Display for BaseUrl {
 }
 
 /// A client of what is published.
+#[derive(Clone)]
 pub(crate) struct Source {
     client: Client,
     base: BaseUrl,
