@@ -15,7 +15,7 @@ use birthcert::clock::Timestamp;
 use birthcert::profile::Usage;
 use birthcert::store::Store;
 use birthcert::token::hex;
-use birthcert_cli::root::{NewRoot, Root, RootKey};
+use birthcert_cli::root::{Lock, NewRoot, Root, RootKey};
 use birthcert_tests::counterparties::{Counterparties, Pair, binary};
 use birthcert_tests::env::{Env, YEAR, subordinate};
 use birthcert_tests::function::{self, Start};
@@ -238,7 +238,7 @@ async fn the_record_of_the_ca(counterparties: &Counterparties, pair: Pair) -> an
 /// A root that has nothing to do with the environment's.
 fn other_root(env: &Env) -> anyhow::Result<String> {
     let folder = env.scratch.path().join("other");
-    let key = RootKey::make_file(&folder, "a passphrase")?;
+    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
     let root = Root::create(&folder, key, &NewRoot::lasting("Other root"), Timestamp::now())?;
     Ok(root.certificate().pem().to_owned())
 }
@@ -260,7 +260,7 @@ async fn the_certificate_of_the_ca(
     let now = Timestamp::now();
     // No CA is valid before its root is.
     let folder = env.scratch.path().join("old");
-    let key = RootKey::make_file(&folder, "a passphrase")?;
+    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
     let root = Root::create(&folder, key, &NewRoot::lasting("Test root"), now.minus(3 * DAY))?;
     let certified =
         |usage, now, seconds| subordinate(&env.config, &root, "device", usage, now, seconds);
@@ -296,7 +296,7 @@ async fn the_certificate_of_the_ca(
 async fn the_root_of_the_ca(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
     let folder = env.scratch.path().join("theirs");
-    let key = RootKey::make_file(&folder, "a passphrase")?;
+    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
     let theirs = Root::create(&folder, key, &NewRoot::lasting("Test root"), Timestamp::now())?;
     let forged =
         subordinate(&env.config, &theirs, "device", Usage::Device, Timestamp::now(), YEAR).await?;

@@ -15,7 +15,7 @@ use birthcert::profile::Usage;
 use birthcert::store::{NewToken, Policy, ProjectRecord, Store};
 use birthcert::token::EnrollmentToken;
 use birthcert::world::World;
-use birthcert_cli::root::{NewRoot, Root, RootKey, Subordinate};
+use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
 use birthcert_cli::{ceremony, succession};
 use birthcert_local::gateway::{self, Functions};
 use birthcert_local::state::{CREDENTIAL, REGION};
@@ -140,7 +140,7 @@ impl Env {
 
         let now = Timestamp::now();
         let directory = scratch.path().join("ca");
-        let key = RootKey::make_file(&directory, PASSPHRASE)?;
+        let key = RootKey::make_file(&directory, Lock::Random(PASSPHRASE))?;
         let root = Root::create(&directory, key, &NewRoot::lasting("Test root"), now)?;
         let authorities = [
             ("device", Usage::Device, setup.device_ca_seconds),

@@ -18,7 +18,7 @@ use birthcert::{
 };
 use birthcert_cli::{
     ceremony, ensure_private_directory,
-    root::{CERTIFICATE_FILE, NewRoot, Root, RootKey, Subordinate},
+    root::{CERTIFICATE_FILE, Lock, NewRoot, Root, RootKey, Subordinate},
     succession, write_private,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -69,7 +69,7 @@ fn open_root(directory: &Path, now: Timestamp) -> anyhow::Result<Root> {
         ensure_private_directory(&unfinished)?;
         let passphrase = random_passphrase()?;
         write_private(&unfinished.join(PASSPHRASE_FILE), &passphrase)?;
-        let key = RootKey::make_file(&unfinished, &passphrase)?;
+        let key = RootKey::make_file(&unfinished, Lock::Random(&passphrase))?;
         Root::create(&unfinished, key, &NewRoot::lasting("birthcert local root"), now)?;
         fs::rename(&unfinished, directory)?;
     }

@@ -38,6 +38,12 @@ async fn a_root_needs_no_network_and_no_aws() -> anyhow::Result<()> {
     ensure!(opened == Some(certified.output), "another key than the certificate's");
     let wrong = tool::file("correct horse battery stable")?;
     ensure!(openssl::public_key(&key, wrong.path()).await?.is_none(), "any passphrase opens it");
+    // What a guess costs: scrypt with N, r and p (RFC 7914, section 7.1).
+    let key_path = key.to_str().context("UTF-8")?;
+    let fields = tool::run("openssl", ["asn1parse", "-in", key_path]).await?.output;
+    let numbers = fields.lines().filter_map(|it| it.split_once("INTEGER")?.1.split_once(':'));
+    let numbers: Vec<_> = numbers.map(|(_, number)| number).collect();
+    ensure!(numbers == ["4000", "08", "10"], "{fields}");
 
     let root = fs::read_to_string(&certificate)?;
     pkilint::lint(&root).await?;

@@ -7,7 +7,7 @@ use birthcert::csr::VerifiedCsr;
 use birthcert::profile::Usage;
 use birthcert::store::PublishedCrl;
 use birthcert_cli::ceremony;
-use birthcert_cli::root::{NewRoot, Root, RootKey, Subordinate};
+use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, YEAR, subordinate};
 use birthcert_tests::proxy::Fault;
@@ -33,7 +33,7 @@ async fn what_could_not_issue(counterparties: &Counterparties, pair: Pair) -> an
     let now = Timestamp::now();
     let folder = env.scratch.path().join("old");
     // No CA is valid before its root is.
-    let key = RootKey::make_file(&folder, "a passphrase")?;
+    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
     let old_root = Root::create(&folder, key, &NewRoot::lasting("Test root"), now.minus(3 * DAY))?;
     let certified = async |name, usage, from, seconds| {
         subordinate(&env.config, &old_root, name, usage, from, seconds).await

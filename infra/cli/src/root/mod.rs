@@ -5,7 +5,7 @@ mod key;
 mod place;
 mod token;
 
-pub use key::{KEY_FILE, RootKey};
+pub use key::{KEY_FILE, Lock, RootKey};
 pub(crate) use place::{Key, KeyPlace, Secrets, TokenArguments};
 pub(crate) use token::Token;
 pub use token::TokenPlace;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use cryptoki::types::AuthPin;
 use p256::ecdsa::VerifyingKey;
 
-use super::{KEY_FILE, RootKey, Token, TokenPlace, stand_in};
+use super::{KEY_FILE, Lock, RootKey, Token, TokenPlace, stand_in};
 use crate::{
     fields::KeyState,
     secret::{Passphrase, Pin},
@@ -114,7 +114,9 @@ impl KeyPlace {
     /// When it is there, a secret is missing or wrong, or it cannot be kept.
     pub(crate) fn make(&self, secrets: &Secrets) -> anyhow::Result<RootKey> {
         match self {
-            Self::File(directory) => RootKey::make_file(directory, &secrets.passphrase.choose()?),
+            Self::File(directory) => {
+                RootKey::make_file(directory, Lock::Chosen(&secrets.passphrase.choose()?))
+            }
             Self::Token(place) => RootKey::make_in_token(place, secrets.pin_for(place)?.as_ref()),
         }
     }
