@@ -46,4 +46,5 @@ pub mod site;
 pub mod softhsm;
 pub mod stack;
 pub mod template;
+pub mod terminal;
 pub mod tool;

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::counterparties::binary;
 use crate::env::Env;
 use crate::stack::Stack;
+use crate::terminal::Terminal;
 
 /// Opens the roots that [`Operator::makes_root`] makes; the first line of the file `passphrase`.
 pub const PASSPHRASE: &str = "correct horse battery staple";
@@ -140,15 +141,9 @@ impl Operator {
     /// # Errors
     /// As [`Operator::run`].
     pub async fn run_with(&self, args: &[&str]) -> anyhow::Result<Ran> {
-        let running = Command::new(binary("birthcert")?)
-            .args(args)
-            .env_clear()
-            .env("HOME", self.home.path())
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .current_dir(self.home.path())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
+        let mut running = Command::new(binary("birthcert")?);
+        self.sit_down(&mut running);
+        let running = running.args(args).stdin(Stdio::null()).kill_on_drop(true).output();
         let command = args.join(" ");
         let output = timeout(RUN_LIMIT, running)
             .await
@@ -159,6 +154,25 @@ impl Operator {
             stdout: String::from_utf8(output.stdout)?,
             stderr: String::from_utf8(output.stderr)?,
         })
+    }
+
+    /// Types a command at a terminal.
+    ///
+    /// # Errors
+    /// It is not built, or there are no terminals.
+    pub fn at_terminal(&self, line: &str) -> anyhow::Result<Terminal> {
+        let program = binary("birthcert")?;
+        let line = format!("{} {line}", program.to_str().context("UTF-8")?);
+        Terminal::start(&line, |command| self.sit_down(command))
+    }
+
+    /// At home, with nothing in the environment but what they were given.
+    fn sit_down(&self, command: &mut Command) {
+        command
+            .env_clear()
+            .env("HOME", self.home.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.home.path());
     }
 
     /// What a command that succeeds and complains of nothing prints.

@@ -13,6 +13,7 @@ mod root_crl;
 mod stack;
 mod subordinate;
 mod succession;
+mod terminal;
 mod token;
 mod usage;
 
@@ -35,6 +36,7 @@ pub(crate) fn tests() -> Vec<crate::Alone> {
         succession::tests(),
         project::tests(),
         token::tests(),
+        terminal::tests(),
         list::tests(),
         broker::tests(),
         usage::tests(),

@@ -1,0 +1,93 @@
+//! A terminal at which an operator sits, made by util-linux's `script`: what a command asks, and what it
+//! shows besides its answer.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::tool;
+
+/// Far more than any command needs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A command that runs at a terminal. Dropping it kills it.
+pub struct Terminal {
+    child: Child,
+    keyboard: ChildStdin,
+    screen: ChildStdout,
+    /// All that was shown, with the echo of what was typed.
+    shown: String,
+    /// How much of it was looked at.
+    seen: usize,
+}
+
+impl Terminal {
+    /// Types `line` for sh there; `set_up` gives the environment and the place.
+    ///
+    /// # Errors
+    /// `script` is not installed.
+    pub fn start(line: &str, set_up: impl FnOnce(&mut Command)) -> anyhow::Result<Self> {
+        let mut command = Command::new(tool::find("script")?);
+        set_up(&mut command);
+        let mut child = command
+            .args(["--quiet", "--return", "--command", line, "/dev/null"])
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let keyboard = child.stdin.take().context("piped")?;
+        let screen = child.stdout.take().context("piped")?;
+        Ok(Self { child, keyboard, screen, shown: String::new(), seen: 0 })
+    }
+
+    /// Waits until `text` is shown, after what was waited for before.
+    ///
+    /// # Errors
+    /// The command ends, or does not show it.
+    pub async fn shows(&mut self, text: &str) -> anyhow::Result<()> {
+        loop {
+            if let Some(place) = self.shown[self.seen..].find(text) {
+                self.seen += place + text.len();
+                return Ok(());
+            }
+            if !self.read().await? {
+                bail!("no {text:?}: {:?}", self.shown);
+            }
+        }
+    }
+
+    /// Types a line.
+    ///
+    /// # Errors
+    /// The command has ended.
+    pub async fn enters(&mut self, line: &str) -> anyhow::Result<()> {
+        self.keyboard.write_all(format!("{line}\r").as_bytes()).await?;
+        Ok(self.keyboard.flush().await?)
+    }
+
+    /// How the command ended, and all that was shown.
+    ///
+    /// # Errors
+    /// It does not end, or was killed.
+    pub async fn ended(mut self) -> anyhow::Result<(i32, String)> {
+        while self.read().await? {}
+        let status = timeout(LIMIT, self.child.wait()).await.context("it does not end")??;
+        Ok((status.code().context("it was killed")?, self.shown))
+    }
+
+    /// Whether there was more.
+    async fn read(&mut self) -> anyhow::Result<bool> {
+        let mut part = [0; 1024];
+        let read = timeout(LIMIT, self.screen.read(&mut part)).await;
+        let length = read.with_context(|| format!("nothing happens: {:?}", self.shown))??;
+        ensure!(self.shown.len() < 1 << 20, "it never ends");
+        self.shown.push_str(&String::from_utf8_lossy(&part[..length]));
+        Ok(length > 0)
+    }
+}
