@@ -182,6 +182,17 @@ async fn a_hold_is_taken_back_with_everything_as_it_was(
     ensure!(env.store.release_hold(id).await? == Stamped::default());
     env.api.released(&device).await?;
 
+    // One that was on hold by itself before, stays so when the device is released.
+    let own = entries(&env, &device).await?.pop().context("the newest")?.serial_number;
+    let earlier = Timestamp::now().minus(60);
+    env.store.revoke_certificate(id, &own, CertificateHold, earlier).await?;
+    revoke(&env, &device, CertificateHold).await?;
+    ensure!(env.store.release_hold(id).await? == Stamped { changed: true, certificates: 2 });
+    ensure!(status(&env, &device).await? == DeviceStatus::Active);
+    ensure!(index(&env, Timestamp::now()).await? == [(own, CertificateHold.to_string())]);
+    ensure!(env.store.release_hold(id).await? == Stamped { changed: true, certificates: 1 });
+    ensure!(index(&env, Timestamp::now()).await?.is_empty());
+
     // A disabled one is disabled again, and a hold can become for good.
     env.store.set_device_enabled(id, false).await?;
     revoke(&env, &device, CertificateHold).await?;

@@ -97,6 +97,9 @@ pub(super) struct Standing {
     pub(super) issuance_limit: Option<u32>,
     #[serde(default)]
     pub(super) live_serials: Vec<String>,
+    /// When it was revoked or put on hold.
+    #[serde(default)]
+    pub(super) revoked_at: Option<Timestamp>,
     /// What it was before it was put on hold.
     #[serde(default)]
     pub(super) held_from: Option<DeviceStatus>,

@@ -164,7 +164,8 @@ impl Store {
     }
 
     /// Takes back a hold: the device becomes what it was before, and so do its certificates. What
-    /// was superseded meanwhile does not become good again.
+    /// was superseded meanwhile does not become good again. Certificates that were on hold before the
+    /// device was, stay so; of a device that is not on hold, they are released.
     ///
     /// # Errors
     /// When there is no such device, or it is revoked for good; or when the store is away.
@@ -176,8 +177,10 @@ impl Store {
                 return Err(Error::DeviceStatus { device_id: id, status: device.status });
             }
             let entries = self.device_certificates(id).await?;
-            let mut due: Vec<_> = entries.iter().filter(|entry| is_on_hold(entry)).collect();
             let is_held = device.status == DeviceStatus::Held;
+            let since = device.revoked_at.filter(|_| is_held);
+            let is_due = |entry: &&LedgerEntry| is_on_hold(entry) && entry.revoked_at >= since;
+            let mut due: Vec<_> = entries.iter().filter(is_due).collect();
             if due.is_empty() && !is_held {
                 return Ok(stamped);
             }

@@ -36,7 +36,8 @@ Examples:
   birthcert device release-hold dev_…
   birthcert device release-hold --batch-label March --status held --yes
 
-A certificate that was superseded under the hold does not become good again.";
+A certificate that was superseded under the hold does not become good again. One that was on hold by itself \
+before the device was, stays so; the same command once more releases it.";
 
 #[derive(clap::Args)]
 pub(crate) struct RevokeCommand {
