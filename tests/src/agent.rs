@@ -131,7 +131,11 @@ impl Agent {
     /// # Errors
     /// As [`Agent::until`].
     pub async fn has(&mut self, number: u64) -> anyhow::Result<Value> {
-        self.until(|status| status["applied"] == true && all_are(status, number)).await
+        let is_whole = |status: &Value| {
+            let mut problems = status["problems"].as_array().into_iter().flatten();
+            status["applied"] == true && !problems.any(|it| it["text"] == "is still coming")
+        };
+        self.until(|status| is_whole(status) && all_are(status, number)).await
     }
 
     /// Waits until it has CRLs of this number, whatever the broker has.

@@ -2,6 +2,7 @@
 //! publisher who can be made to do it wrong.
 
 use std::collections::BTreeMap;
+use std::iter::once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub struct Publication {
 /// How an answer comes that comes slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slow {
-    /// Two octets a second.
+    /// A megabyte, and two octets a second after that.
     Trickling,
     /// Whole, after so long.
     After(Duration),
@@ -53,8 +54,9 @@ struct Shared {
     is_away: AtomicBool,
     is_cut_off: AtomicBool,
     slow: Mutex<Option<(String, Slow)>>,
-    /// One for each answer that is still coming slowly.
+    /// Held by each answer that is still coming slowly.
     slow_answers: Arc<()>,
+    slow_begun: AtomicU64,
     requests: AtomicU64,
     unchanged: AtomicU64,
 }
@@ -97,14 +99,15 @@ impl Publication {
         self.shared.is_cut_off.store(is_cut_off, Ordering::SeqCst);
     }
 
-    /// The one path, if any, of which what is new comes slowly.
+    /// What the paths begin with, if any do, of which what is new comes slowly.
     pub fn set_slow(&self, slow: Option<(&str, Slow)>) {
         *self.shared.slow.lock().unwrap() = slow.map(|(path, how)| (path.to_owned(), how));
     }
 
-    /// Whether an answer is coming slowly.
-    pub fn is_slow(&self) -> bool {
-        Arc::strong_count(&self.shared.slow_answers) > 1
+    /// How many answers began that come slowly, and whether one of them is still coming.
+    pub fn slow_answers(&self) -> (u64, bool) {
+        let Shared { slow_begun, slow_answers, .. } = &*self.shared;
+        (slow_begun.load(Ordering::SeqCst), Arc::strong_count(slow_answers) > 1)
     }
 
     /// How many requests came so far, and how many of them were answered by 304.
@@ -150,25 +153,28 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> anyhow::Resu
         shared.unchanged.fetch_add(1, Ordering::SeqCst);
         return Ok(Response::builder().status(304).header(ETAG, etag).body(body(vec![]))?);
     }
-    let answer = Response::builder().header(ETAG, etag).header(CONTENT_LENGTH, file.len());
     let slow = shared.slow.lock().unwrap().clone();
-    if let Some((_, how)) = slow.filter(|(it, _)| it == path) {
+    if let Some((_, how)) = slow.filter(|(it, _)| path.starts_with(it)) {
+        shared.slow_begun.fetch_add(1, Ordering::SeqCst);
         let coming = Arc::clone(&shared.slow_answers);
-        let (size, pause) = match how {
-            Slow::Trickling => (2, Duration::from_secs(1)),
-            Slow::After(pause) => (file.len(), pause),
+        let parts = match how {
+            Slow::Trickling => {
+                let octets = file.chunks(2).map(|it| (Duration::from_secs(1), it.to_vec()));
+                once((Duration::ZERO, vec![0; 1 << 20])).chain(octets).collect()
+            }
+            Slow::After(pause) => vec![(pause, file.to_vec())],
         };
-        let parts = iter(file.chunks(size).map(Bytes::copy_from_slice).collect::<Vec<_>>());
-        let slow = parts.then(move |part| {
+        let slow = iter(parts).then(move |(pause, part)| {
             let coming = Arc::clone(&coming);
             async move {
                 sleep(pause).await;
                 drop(coming);
-                Ok(Frame::data(part))
+                Ok(Frame::data(Bytes::from(part)))
             }
         });
-        return Ok(answer.body(StreamBody::new(slow.boxed()))?);
+        return Ok(Response::builder().header(ETAG, etag).body(StreamBody::new(slow.boxed()))?);
     }
+    let answer = Response::builder().header(ETAG, etag).header(CONTENT_LENGTH, file.len());
     let frames = if shared.is_cut_off.load(Ordering::SeqCst) {
         vec![Ok(file.slice(..file.len() / 2)), Err(std::io::Error::other("cut off on purpose"))]
     } else {

@@ -1,13 +1,14 @@
 //! A terminal at which an operator sits, made by util-linux's `script`: what a command asks, and what it
 //! shows besides its answer.
 
+use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::tool;
 
@@ -59,6 +60,26 @@ impl Terminal {
             if !self.read().await? {
                 bail!("no {text:?}: {:?}", self.shown);
             }
+        }
+    }
+
+    /// Waits until what is typed is not shown.
+    ///
+    /// # Errors
+    /// It always is.
+    pub async fn is_silent(&self) -> anyhow::Result<()> {
+        let script = self.child.id().context("it runs")?;
+        let children = fs::read_to_string(format!("/proc/{script}/task/{script}/children"))?;
+        let shell = children.split_whitespace().next().context("it runs nothing")?;
+        let device = format!("/proc/{shell}/fd/0");
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let settings = tool::run("stty", ["-a", "-F", &device]).await?.output;
+            if settings.split_whitespace().any(|it| it == "-echo") {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "it shows what is typed: {settings}");
+            sleep(Duration::from_millis(10)).await;
         }
     }
 

@@ -105,9 +105,13 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Whether something is waited for that comes slowly.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.transfers.is_waiting()
+    /// The same, until all of it has come.
+    pub(crate) async fn look_to_the_end(&mut self) {
+        self.look().await;
+        while self.transfers.is_waiting() {
+            self.rest().await;
+            self.look().await;
+        }
     }
 
     fn ask(&mut self) {

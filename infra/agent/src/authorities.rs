@@ -206,9 +206,13 @@ impl Authorities {
         if let Some(listing) = self.listings.get_mut(name) {
             listing.schedule.proceed();
         }
-        // If not, it was asked for where the index does not lead any more.
-        let listing = self.listings.get(name).filter(|it| it.is_at(&request));
-        let Some(chain) = listing.and_then(|it| it.chain.as_ref()) else { return false };
+        let Some(listing) = self.listings.get(name) else { return false };
+        let Some(chain) = &listing.chain else { return false };
+        // The index may lead elsewhere meanwhile: then it is asked for there.
+        let is_there = listing.is_at(&request);
+        if fetched.is_err() && !is_there {
+            return false;
+        }
         let known = self.of(&chain.certificate);
         let answer = fetched.and_then(|it| Listing::read_crl(request, it, chain, known));
         let is_new = answer.as_ref().is_ok_and(|it| it.crl.is_some());
@@ -216,7 +220,7 @@ impl Authorities {
             if let Some(crl) = answer.crl {
                 self.take(name, crl, desk, now)?;
             }
-            Ok(answer.etag)
+            Ok(answer.etag.filter(|_| is_there))
         });
         let Some(listing) = self.listings.get_mut(name) else { return false };
         if !listing.settle(outcome) {

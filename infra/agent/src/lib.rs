@@ -36,7 +36,7 @@ mod watch;
 
 use std::io::Write as _;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use tokio::{
     select,
     signal::unix::{Signal, SignalKind, signal},
@@ -69,10 +69,9 @@ pub async fn run(command: &Command, as_json: bool) -> anyhow::Result<()> {
     }
     let mut watch = Watch::new(board);
     if options.once {
-        agent.look().await;
-        while agent.is_waiting() {
-            agent.rest().await;
-            agent.look().await;
+        select! {
+            () = agent.look_to_the_end() => {}
+            () = stop.asked() => bail!("stopped before it was done"),
         }
         return conclude(&watch.look(&agent), as_json);
     }

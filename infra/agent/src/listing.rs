@@ -68,7 +68,7 @@ impl Listing {
     /// As an earlier run kept it.
     pub(crate) fn kept(name: &str, chain: Option<Chain>, interval: Duration) -> Self {
         // Where its files are the index says again, and until then this.
-        let (crl, certificate) = (format!("crl/{name}.crl"), format!("ca/{name}.crt"));
+        let (crl, certificate) = (format!("/crl/{name}.crl"), format!("/ca/{name}.crt"));
         let listed = Listed { name: name.to_owned(), crl, certificate };
         Self { is_current: false, is_kept: true, chain, ..Self::new(listed, interval) }
     }
@@ -82,6 +82,10 @@ impl Listing {
 
     /// Where the index says now that its files are.
     pub(crate) fn moved(&mut self, listed: Listed, now: Timestamp) {
+        if self.listed != listed {
+            // What failed may have been about where it is not.
+            self.schedule.hurry();
+        }
         (self.listed, self.is_current) = (listed, true);
         if self.is_over(now) {
             // There may be another by now.

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 /// The longest pause while something fails: once it is mended, a revocation waits no longer for it.
 const LONGEST: Duration = Duration::from_secs(15);
+/// What takes longer to come is told of.
+const SLOW: Duration = Duration::from_secs(20);
+pub(crate) const STILL_COMING: &str = "is still coming";
 
 /// One thing's schedule, and what was wrong with it the last time.
 #[derive(Debug)]
@@ -12,20 +15,20 @@ pub(crate) struct Schedule {
     interval: Duration,
     failures: u32,
     due: Instant,
-    /// Whether it was asked for and has not come yet.
-    is_coming: bool,
+    /// When it was asked for, if it has not come yet.
+    asked_at: Option<Instant>,
     problem: Option<String>,
 }
 
 impl Schedule {
     /// Due at once.
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, failures: 0, due: Instant::now(), is_coming: false, problem: None }
+        Self { interval, failures: 0, due: Instant::now(), asked_at: None, problem: None }
     }
 
     /// When it is to be asked for; not while it is coming.
     pub(crate) fn due(&self) -> Option<Instant> {
-        (!self.is_coming).then_some(self.due)
+        self.asked_at.is_none().then_some(self.due)
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -33,17 +36,17 @@ impl Schedule {
     }
 
     pub(crate) fn is_coming(&self) -> bool {
-        self.is_coming
+        self.asked_at.is_some()
     }
 
     /// It was asked for.
     pub(crate) fn begin(&mut self) {
-        self.is_coming = true;
+        self.asked_at = Some(Instant::now());
     }
 
     /// Something else has to be asked for first, and that has come.
     pub(crate) fn proceed(&mut self) {
-        self.is_coming = false;
+        self.asked_at = None;
     }
 
     /// There is news: it is not put off any longer.
@@ -51,9 +54,10 @@ impl Schedule {
         self.due = Instant::now();
     }
 
-    /// Why it failed, if it did not succeed since.
+    /// Why it failed, if it did not succeed since, or that it does not come.
     pub(crate) fn problem(&self) -> Option<&str> {
-        self.problem.as_deref()
+        let is_slow = self.asked_at.is_some_and(|at| at.elapsed() >= SLOW);
+        self.problem.as_deref().or(is_slow.then_some(STILL_COMING))
     }
 
     /// Takes down what came of it, and when it is due again.
@@ -64,7 +68,7 @@ impl Schedule {
         };
         self.failures = if problem.is_none() { 0 } else { self.failures.saturating_add(1) };
         self.due = Instant::now() + pause(self.interval, self.failures, chance());
-        (self.problem, self.is_coming) = (problem, false);
+        (self.problem, self.asked_at) = (problem, None);
         value
     }
 }

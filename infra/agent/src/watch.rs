@@ -13,6 +13,7 @@ use crate::{
     authority::Authority,
     board::Board,
     files, index, log,
+    schedule::STILL_COMING,
     status::{AuthorityStatus, CrlStatus, Level, Problem, Status},
 };
 
@@ -20,6 +21,8 @@ use crate::{
 const REMIND: Duration = Duration::from_secs(10 * 60);
 /// How often the file is written although nothing but the time changed.
 const REWRITE: Duration = Duration::from_secs(30);
+/// As problems name it.
+const DENIED: &str = "list of denied devices";
 
 pub(crate) struct Watch {
     board: Board,
@@ -124,11 +127,14 @@ fn problems(agent: &Agent<'_>, now: Timestamp) -> Vec<Problem> {
             problem(Level::Warning, about, text);
         }
     }
-    for (schedule, about) in [(&agent.index, index::PATH), (&agent.list, "list of denied devices")]
-    {
+    for (schedule, about) in [(&agent.index, index::PATH), (&agent.list, DENIED)] {
         if let Some(text) = schedule.problem() {
             problem(Level::Warning, about.to_owned(), text.to_owned());
         }
+    }
+    // At once: the broker has the CRLs that name it, and not the list.
+    if agent.list.is_coming() && agent.list.problem().is_none() {
+        problem(Level::Warning, DENIED.to_owned(), STILL_COMING.to_owned());
     }
     if let Some(text) = agent.missing() {
         problem(Level::Failing, "files".to_owned(), text.to_owned());

@@ -27,6 +27,8 @@ pub(crate) fn bar(length: usize, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length as u64);
     bar.set_style(style("{bar:30} {human_pos} of {human_len} {msg}, {eta} left"));
     bar.set_message(what);
+    // At once: what is short is seen, too.
+    bar.tick();
     bar.enable_steady_tick(TICK);
     bar
 }

@@ -80,6 +80,8 @@ impl Store {
             }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
+            let now =
+                if target == DeviceStatus::Held { held_at(&device, &entries, now) } else { now };
             let close = self.close(id, &device, target, reason, now, Issued::NothingSince)?;
             let mut writes = Vec::from(close);
             for entry in &due {
@@ -234,6 +236,16 @@ impl Store {
         tokio::time::sleep(Duration::from_millis(5 << attempt.min(6))).await;
         Ok(false)
     }
+}
+
+/// When a hold of the device began, or is to: after those of single certificates, by which a release tells them
+/// apart, whatever clocks were set to.
+fn held_at(device: &Standing, entries: &[LedgerEntry], now: Timestamp) -> Timestamp {
+    if device.status == DeviceStatus::Held {
+        return device.revoked_at.map_or(now, |since| since.max(now));
+    }
+    let own = entries.iter().filter(|it| is_on_hold(it)).filter_map(|it| it.revoked_at).max();
+    own.map_or(now, |own| own.plus(1).max(now))
 }
 
 /// Whether revoking for this reason changes the entry: one that is not revoked, or only later, or that

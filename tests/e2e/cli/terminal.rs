@@ -16,8 +16,10 @@ async fn a_passphrase_is_asked_for_and_not_shown() -> anyhow::Result<()> {
     let operator = Operator::offline()?;
     let mut terminal = operator.at_terminal(MAKE)?;
     terminal.shows("New passphrase for the root's key: ").await?;
+    terminal.is_silent().await?;
     terminal.enters(PASSPHRASE).await?;
     terminal.shows("Once more: ").await?;
+    terminal.is_silent().await?;
     terminal.enters("correct horse battery stable").await?;
     let (code, shown) = terminal.ended().await?;
     ensure!(code == 1 && shown.contains("the two passphrases differ"), "{code}: {shown}");
@@ -26,6 +28,7 @@ async fn a_passphrase_is_asked_for_and_not_shown() -> anyhow::Result<()> {
     let mut terminal = operator.at_terminal(MAKE)?;
     for prompt in ["New passphrase for the root's key: ", "Once more: "] {
         terminal.shows(prompt).await?;
+        terminal.is_silent().await?;
         terminal.enters(PASSPHRASE).await?;
     }
     let (code, shown) = terminal.ended().await?;

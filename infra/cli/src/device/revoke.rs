@@ -37,7 +37,7 @@ Examples:
   birthcert device release-hold --batch-label March --status held --yes
 
 A certificate that was superseded under the hold does not become good again. One that was on hold by itself \
-before the device was, stays so; the same command once more releases it.";
+before the device was, stays so; a second release of the device is for that.";
 
 #[derive(clap::Args)]
 pub(crate) struct RevokeCommand {
