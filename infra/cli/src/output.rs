@@ -28,7 +28,7 @@ impl Format {
     pub(crate) fn print<T: Serialize + fmt::Display>(self, result: &T) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
         match self {
-            Self::Text => writeln!(out, "{result}")?,
+            Self::Text => writeln!(out, "{}", in_order(&result.to_string()))?,
             Self::Json => writeln!(out, "{}", serde_json::to_string_pretty(result)?)?,
             Self::Jsonl => match serde_json::to_value(result)? {
                 Value::Array(items) => {
@@ -83,7 +83,23 @@ pub(crate) fn widen(widths: &mut [usize], cells: &[String]) {
 /// well.
 pub(crate) fn line<T: AsRef<str>>(cells: &[T], widths: &[usize]) -> String {
     let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{:width$}", cell.as_ref()));
-    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    in_order(cells.collect::<Vec<_>>().join("  ").trim_end())
+}
+
+/// Without the characters that have a terminal show what follows in another order (Unicode Standard Annex #9,
+/// sections 2.1 to 2.4): a device chooses its label, and could make a line read as another's. They are
+/// escaped, as in `\u{202e}`. Letters that are written from right to left are shown as they are.
+fn in_order(text: &str) -> String {
+    let is_order = |it: char| matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_order(letter) {
+            shown.extend(letter.escape_unicode());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -95,5 +111,13 @@ mod tests {
         let rows = vec![["é".into(), "x".into()], ["long".into(), "y".into()]];
         let table = Table { header: ["id", "label"], rows, none: "none" };
         assert_eq!(table.to_string(), "id    label\né     x\nlong  y");
+    }
+
+    #[test]
+    fn a_label_does_not_reorder_its_line() {
+        let line = line(&["dev_1", "pump \u{202e}evitca", "held"], &[5, 1, 4]);
+        assert_eq!(line, "dev_1  pump \\u{202e}evitca  held");
+        assert_eq!(in_order("\u{2067}a\u{2069}"), "\\u{2067}a\\u{2069}");
+        assert_eq!(in_order("משאבה 7"), "משאבה 7");
     }
 }
