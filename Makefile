@@ -3,6 +3,8 @@
 
 # CI and new checkouts build from nothing, where incremental compilation only costs.
 export CARGO_INCREMENTAL ?= 0
+# An error names what failed; fifty frames of futures after it only push it out of sight.
+export RUST_LIB_BACKTRACE ?= 0
 
 .PHONY: demo sam-local test check functions bench clean
 
