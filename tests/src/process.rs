@@ -19,6 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Below those that Linux gives to connections, which begin at 32768.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
+/// Prime, so that neighbours are far apart and nobody meets anybody soon.
+const APART: u32 = 4_001;
 
 const LOG: &str = "log";
 const LOG_TAIL: usize = 30;
@@ -125,8 +127,9 @@ impl Drop for Process {
 /// No port is left.
 pub fn free_port() -> io::Result<u16> {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    // Tests that run beside these begin elsewhere.
-    let start = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap_or_default();
+    // Tests that run beside these begin elsewhere, by more than they use: their process's number is near.
+    let start = std::process::id().wrapping_mul(APART) % u32::from(PORTS);
+    let start = u16::try_from(start).unwrap_or_default();
     for _ in 0..PORTS {
         let offset = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % PORTS;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, FIRST_PORT + offset)).is_ok() {
