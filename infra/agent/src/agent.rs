@@ -84,14 +84,25 @@ impl<'a> Agent<'a> {
     /// broker has its files.
     pub(crate) async fn look(&mut self) {
         let is_settled = self.enforcer.is_in_place();
-        let deadline = Instant::now() + if is_settled { PATIENCE } else { FIRST_PATIENCE };
+        let start = Instant::now();
+        let deadline = start + if is_settled { PATIENCE } else { FIRST_PATIENCE };
         let mut is_new = false;
         loop {
-            self.ask();
+            // What follows from what came, and nothing twice: news do not wait for the next round.
+            self.ask(start);
             let Some(arrival) = self.transfers.next(deadline).await else { break };
             is_new |= self.take(arrival);
         }
         self.enforce(is_new).await;
+    }
+
+    /// The same, until all of it has come.
+    pub(crate) async fn look_to_the_end(&mut self) {
+        self.look().await;
+        while self.transfers.is_waiting() {
+            self.rest().await;
+            self.look().await;
+        }
     }
 
     /// Until there is something to be done.
@@ -105,23 +116,15 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// The same, until all of it has come.
-    pub(crate) async fn look_to_the_end(&mut self) {
-        self.look().await;
-        while self.transfers.is_waiting() {
-            self.rest().await;
-            self.look().await;
-        }
-    }
-
-    fn ask(&mut self) {
-        if self.index.is_due() {
+    /// Asks for what is due, and was not asked for since `start`.
+    fn ask(&mut self, start: Instant) {
+        if self.index.is_due(start) {
             self.index.begin();
             self.transfers.ask(Purpose::Index, index::request(self.index_etag.clone()));
         }
-        self.authorities.ask(&self.transfers);
+        self.authorities.ask(&self.transfers, start);
         if self.denied.is_behind(self.authorities.known()) {
-            if self.list.is_due() {
+            if self.list.is_due(start) {
                 self.list.begin();
                 self.transfers.ask_for_denied(Denied::wanted(self.authorities.known()));
             }

@@ -126,11 +126,12 @@ impl Authorities {
         });
     }
 
-    /// Asks for what is due: a CA's certificate, and once that is there its CRL.
-    pub(crate) fn ask(&mut self, transfers: &Transfers) {
+    /// Asks for what is due and was not asked for since `start`: a CA's certificate, and once that is there
+    /// its CRL.
+    pub(crate) fn ask(&mut self, transfers: &Transfers, start: Instant) {
         let now = Timestamp::now();
         for (name, listing) in &mut self.listings {
-            if !listing.schedule.is_due() || listing.is_over(now) {
+            if !listing.schedule.is_due(start) || listing.is_over(now) {
                 continue;
             }
             let name = name.clone();

@@ -85,7 +85,7 @@ impl Enforcer {
         directory: &Directory,
         counters: &mut Counters,
     ) {
-        if is_new || self.schedule.is_due() {
+        if is_new || self.schedule.is_due(Instant::now()) {
             let outcome = self.settle(desired, is_new, directory, counters).await;
             self.schedule.settle(outcome);
         }

@@ -15,48 +15,61 @@ pub(crate) struct Schedule {
     interval: Duration,
     failures: u32,
     due: Instant,
-    /// When it was asked for, if it has not come yet.
+    /// When it was asked for last.
     asked_at: Option<Instant>,
+    is_coming: bool,
+    /// Whether something came since that wants it asked for at once.
+    is_urgent: bool,
     problem: Option<String>,
 }
 
 impl Schedule {
     /// Due at once.
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, failures: 0, due: Instant::now(), asked_at: None, problem: None }
+        Self {
+            interval,
+            failures: 0,
+            due: Instant::now(),
+            asked_at: None,
+            is_coming: false,
+            is_urgent: false,
+            problem: None,
+        }
     }
 
     /// When it is to be asked for; not while it is coming.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.asked_at.is_none().then_some(self.due)
+        (!self.is_coming).then_some(self.due)
     }
 
-    pub(crate) fn is_due(&self) -> bool {
-        self.due().is_some_and(|due| due <= Instant::now())
+    /// Whether it is to be asked for, and was not since `start`.
+    pub(crate) fn is_due(&self, start: Instant) -> bool {
+        let is_due = self.due().is_some_and(|due| due <= Instant::now());
+        is_due && (self.is_urgent || self.asked_at.is_none_or(|at| at < start))
     }
 
     pub(crate) fn is_coming(&self) -> bool {
-        self.asked_at.is_some()
+        self.is_coming
     }
 
     /// It was asked for.
     pub(crate) fn begin(&mut self) {
-        self.asked_at = Some(Instant::now());
+        (self.asked_at, self.is_coming, self.is_urgent) = (Some(Instant::now()), true, false);
     }
 
     /// Something else has to be asked for first, and that has come.
     pub(crate) fn proceed(&mut self) {
-        self.asked_at = None;
+        (self.is_coming, self.is_urgent) = (false, true);
     }
 
     /// There is news: it is not put off any longer.
     pub(crate) fn hurry(&mut self) {
-        self.due = Instant::now();
+        (self.due, self.is_urgent) = (Instant::now(), true);
     }
 
     /// Why it failed, if it did not succeed since, or that it does not come.
     pub(crate) fn problem(&self) -> Option<&str> {
-        let is_slow = self.asked_at.is_some_and(|at| at.elapsed() >= SLOW);
+        let is_slow = self.is_coming && self.asked_at.is_some_and(|at| at.elapsed() >= SLOW);
         self.problem.as_deref().or(is_slow.then_some(STILL_COMING))
     }
 
@@ -68,7 +81,7 @@ impl Schedule {
         };
         self.failures = if problem.is_none() { 0 } else { self.failures.saturating_add(1) };
         self.due = Instant::now() + pause(self.interval, self.failures, chance());
-        (self.problem, self.asked_at) = (problem, None);
+        (self.problem, self.is_coming) = (problem, false);
         value
     }
 }
@@ -108,7 +121,7 @@ mod tests {
     #[test]
     fn a_success_ends_the_backing_off() {
         let mut schedule = Schedule::new(Duration::from_millis(100));
-        assert!(schedule.is_due());
+        assert!(schedule.is_due(Instant::now()));
         for _ in 0..3 {
             assert!(schedule.settle::<()>(Err(anyhow::anyhow!("away"))).is_none());
         }
@@ -123,10 +136,25 @@ mod tests {
     fn what_is_coming_is_not_asked_for_again() {
         let mut schedule = Schedule::new(Duration::ZERO);
         schedule.begin();
-        assert!(!schedule.is_due() && schedule.due().is_none());
+        assert!(!schedule.is_due(Instant::now()) && schedule.due().is_none());
         schedule.hurry();
-        assert!(!schedule.is_due());
+        assert!(!schedule.is_due(Instant::now()));
         schedule.settle(Ok(()));
-        assert!(schedule.is_due());
+        assert!(schedule.is_due(Instant::now()));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_not_again_unless_something_came() {
+        let mut schedule = Schedule::new(Duration::ZERO);
+        let start = Instant::now();
+        assert!(schedule.is_due(start));
+        schedule.begin();
+        schedule.settle(Ok(()));
+        assert!(!schedule.is_due(start));
+        schedule.hurry();
+        assert!(schedule.is_due(start));
+        schedule.begin();
+        schedule.proceed();
+        assert!(schedule.is_due(start));
     }
 }
