@@ -3,13 +3,10 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, ensure};
-use birthcert::address::{AddressRange, AddressRanges};
-use birthcert::clock::Timestamp;
-use birthcert::id::TokenId;
-use birthcert::lambda;
-use birthcert::store::{Change, NewToken, TokenChanges, TokenStatus};
-use birthcert::token::EnrollmentToken;
-use birthcert::world::World;
+use pki::clock::Timestamp;
+use pki::names::TokenId;
+use pki::names::{AddressRange, AddressRanges};
+
 use birthcert_tests::api::{Api, ENROLLMENT_TOKEN, Enrolled};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
@@ -17,7 +14,10 @@ use enroll::Enroll;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use http::Method;
+use lambda::runtime::Runtime;
 use lambda_http::{Context, LambdaEvent};
+use ledger::store::{Change, NewToken, TokenChanges, TokenStatus};
+use pki::token::EnrollmentToken;
 use serde_json::Value;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
@@ -169,7 +169,7 @@ async fn both_kinds_of_events_say_where_they_come_from(
     counterparties: &Counterparties,
     pair: Pair,
 ) -> anyhow::Result<()> {
-    const QUIET: World = World { log: |_| {}, ..World::REAL };
+    const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
     let env = Env::start(counterparties, pair).await?;
     let enroll = Enroll::start(&env.config, QUIET).await?;
     let token = token_for(&env, &["192.0.2.0/24", "2001:db8::/32"]).await?;
@@ -193,7 +193,8 @@ async fn both_kinds_of_events_say_where_they_come_from(
             *event.pointer_mut(place).context("a source")? = address.into();
             let event = serde_json::from_str(&event.to_string())?;
             let event = LambdaEvent::new(event, Context::default());
-            let answer = lambda::answer(event, QUIET, |request| enroll.handle(request)).await;
+            let answer =
+                lambda::function::answer(event, QUIET, |request| enroll.handle(request)).await;
             let answer = serde_json::to_value(answer.map_err(anyhow::Error::from_boxed)?)?;
             ensure!(answer["statusCode"] == status, "{name} from {address}: {answer}");
         }

@@ -2,15 +2,15 @@
 //! behind.
 
 use anyhow::{Context as _, ensure};
-use birthcert::id::{DeviceId, TokenId};
-use birthcert::store::{NewToken, TokenStatus};
-use birthcert::token::{DeviceToken, EnrollmentToken};
 use birthcert_tests::api::{Answer, ENROLLMENT_TOKEN};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use http::Method;
+use ledger::store::{NewToken, TokenStatus};
+use pki::names::{DeviceId, TokenId};
+use pki::token::{DeviceToken, EnrollmentToken};
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
     crate::paired![
@@ -81,7 +81,7 @@ async fn superseded_enrollment_tokens(
     pair: Pair,
 ) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
-    let now = birthcert::clock::Timestamp::now();
+    let now = pki::clock::Timestamp::now();
     let rng = &mut UnwrapErr(SysRng);
     let regenerated = EnrollmentToken::generate(env.project, env.token.subject(), rng);
     env.store.regenerate_token(&regenerated, now).await?;
@@ -111,7 +111,7 @@ async fn expired_paused_and_capped_enrollment_tokens(
     pair: Pair,
 ) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
-    let now = birthcert::clock::Timestamp::now();
+    let now = pki::clock::Timestamp::now();
     let rng = &mut UnwrapErr(SysRng);
     let mut token = || EnrollmentToken::generate(env.project, TokenId::generate(rng), rng);
 
@@ -153,7 +153,7 @@ async fn device_tokens(counterparties: &Counterparties, pair: Pair) -> anyhow::R
     let rng = &mut UnwrapErr(SysRng);
     let unknown = DeviceToken::generate(env.project, DeviceId::generate(rng), rng);
     let elsewhere =
-        DeviceToken::generate(birthcert::id::ProjectId::generate(rng), device.device_id, rng);
+        DeviceToken::generate(pki::names::ProjectId::generate(rng), device.device_id, rng);
     let refused = |answer: Answer| answer.problem(401, "invalid-device-token", &[good]);
 
     let missing = env.api.send(Method::GET, "/identity", &[], "").await?;

@@ -7,12 +7,6 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
-use birthcert::authority::Authority;
-use birthcert::clock::Timestamp;
-use birthcert::key::KeyKinds;
-use birthcert::keypair::KeyPair;
-use birthcert::lint::lint;
-use birthcert::profile::{self, Device, Profile};
 use birthcert_local::state::{CREDENTIAL, REGION};
 use birthcert_tests::api::{Enrolled, Released};
 use birthcert_tests::counterparties::{Counterparties, Pair, binary};
@@ -23,7 +17,13 @@ use birthcert_tests::openssl::{self, Purpose, Verdict};
 use birthcert_tests::pkilint;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use p256::ecdsa::DerSignature;
+use pki::authority::Authority;
+use pki::clock::Timestamp;
+use pki::key::KeyKinds;
+use pki::key::KeyPair;
+use pki::lint::lint;
+use pki::profile::{self, Device, Profile};
+use pki::signing::CaSignature;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -233,7 +233,7 @@ async fn forged_by_the_server_ca(env: &Env, device: &Enrolled) -> anyhow::Result
         .message(Blob::new(tbs.digest().as_slice()))
         .send()
         .await?;
-    let signature = DerSignature::try_from(signed.signature.context("signed")?.as_ref())?;
+    let signature = CaSignature::try_from(signed.signature.context("signed")?.as_ref())?;
     let certificate = tbs.with_signature(&signature)?.verify(authority.certificate().key())?;
     let chain = format!("{}{}", certificate.pem()?, authority.certificate().pem());
     Ok((chain, key.private_key_pem()?.to_string()))

@@ -1,8 +1,6 @@
 //! The contract: what a device gets, and what becomes of it on the ledger.
 
 use anyhow::{Context as _, ensure};
-use birthcert::revocation::RevocationReason;
-use birthcert::store::Policy;
 use birthcert_tests::api::{ENROLLMENT_TOKEN, Enrolled};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
@@ -10,8 +8,10 @@ use birthcert_tests::openssl::{self, Purpose, Verdict};
 use birthcert_tests::pkilint;
 use der::{DecodePem as _, Encode as _};
 use http::Method;
+use ledger::store::Policy;
 use p256::SecretKey;
 use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
+use pki::crl::RevocationReason;
 use x509_cert::Certificate;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
@@ -33,7 +33,7 @@ async fn a_device_enrolls_and_is_identified(
     let device = env.api.enrolled(&env.token).await?;
     ensure!(device.project_id == env.project.to_string());
     ensure!(device.device_token.starts_with("dt_"));
-    let now = birthcert::clock::Timestamp::now().unix();
+    let now = pki::clock::Timestamp::now().unix();
     ensure!(device.timestamp.abs_diff(now) < 60);
 
     let identity = env.api.released(&device).await?;
@@ -56,7 +56,7 @@ async fn a_device_enrolls_and_is_identified(
     ensure!(chain[1].tbs_certificate().issuer() == root.tbs_certificate().subject());
 
     // Numbers and dates in the body are the certificate's.
-    let serial = birthcert::token::hex(tbs.serial_number().as_bytes());
+    let serial = pki::hex(tbs.serial_number().as_bytes());
     ensure!(identity.serial_number == serial && serial.len() == 32);
     ensure!(identity.not_before == tbs.validity().not_before.to_string());
     ensure!(identity.not_after == tbs.validity().not_after.to_string());

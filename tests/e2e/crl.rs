@@ -4,13 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::CaCertificate;
-use birthcert::clock::Timestamp;
-use birthcert::crl::{Freshness, VerifiedCrl};
-use birthcert::revocation::RevocationReason::{self, CertificateHold, KeyCompromise};
-use birthcert::store::Policy;
-use birthcert::trigger::Trigger;
-use birthcert::world::World;
 use birthcert_tests::api::Enrolled;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
@@ -19,6 +12,13 @@ use birthcert_tests::published::{Published, get};
 use birthcert_tests::revocation::{self, Checked};
 use birthcert_tests::stack::Stack;
 use crl::Crl;
+use lambda::runtime::Runtime;
+use lambda::stream::Trigger;
+use ledger::store::Policy;
+use pki::authority::CaCertificate;
+use pki::clock::Timestamp;
+use pki::crl::RevocationReason::{self, CertificateHold, KeyCompromise};
+use pki::crl::{Freshness, VerifiedCrl};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ pub(crate) fn tests_alone() -> Vec<crate::Alone> {
     crate::alone![operators_see_their_revocations_published]
 }
 
-pub(crate) const QUIET: World = World { log: |_| {}, ..World::REAL };
+pub(crate) const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
 const DAY: u64 = 24 * 60 * 60;
 
 pub(crate) async fn publisher(env: &Env) -> anyhow::Result<Crl> {
@@ -147,7 +147,7 @@ async fn a_hold_comes_and_goes(counterparties: &Counterparties, pair: Pair) -> a
 
 /// The publisher, when the clock shows so much more.
 async fn later(env: &Env, clock: fn() -> Timestamp) -> anyhow::Result<Crl> {
-    Ok(Crl::start(&env.config, World { clock, log: |_| {} }).await?)
+    Ok(Crl::start(&env.config, Runtime { clock, log: |_| {} }).await?)
 }
 
 async fn what_was_superseded_comes_due_and_what_expired_drops_out(

@@ -5,18 +5,18 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use birthcert::Error;
-use birthcert::authority::Roots;
-use birthcert::clock::Timestamp;
-use birthcert::revocation::RevocationReason::KeyCompromise;
-use birthcert::store::Owner;
-use birthcert::trigger::Trigger;
-use birthcert::world::World;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
 use birthcert_tests::proxy::{Fault, Proxy};
 use birthcert_tests::published::{Published, get};
 use crl::Crl;
+use lambda::Error;
+use lambda::runtime::Runtime;
+use lambda::stream::Trigger;
+use ledger::store::Owner;
+use pki::authority::Roots;
+use pki::clock::Timestamp;
+use pki::crl::RevocationReason::KeyCompromise;
 use serde_json::Value;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
@@ -32,7 +32,8 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
 const DAY: u64 = 24 * 60 * 60;
 
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-const WORLD: World = World { log: |line| LOG.lock().unwrap().push(line.to_owned()), ..World::REAL };
+const WORLD: Runtime =
+    Runtime { log: |line| LOG.lock().unwrap().push(line.to_owned()), ..Runtime::LAMBDA };
 
 /// How many lines say that something was not published because of what `word` names.
 fn failures(word: &str) -> usize {
@@ -173,7 +174,7 @@ async fn a_ca_of_another_root_gets_no_list(
         get(&env, "ca/device.crt").await.is_err() && get(&env, "crl/device.crl").await.is_err()
     );
     // One that expired is in nobody's way.
-    let tomorrow = World { clock: || Timestamp::now().plus(DAY + 3600), ..WORLD };
+    let tomorrow = Runtime { clock: || Timestamp::now().plus(DAY + 3600), ..WORLD };
     let failed = Crl::start(&config, tomorrow).await?.pass(&Trigger::Time).await;
     ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == "server"), "{failed:?}");
 

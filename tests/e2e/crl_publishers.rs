@@ -4,11 +4,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::bucket::{Bucket, Object, Put};
-use birthcert::clock::Timestamp;
-use birthcert::crl::VerifiedCrl;
-use birthcert::revocation::RevocationReason::KeyCompromise;
-use birthcert::trigger::Trigger;
 use birthcert_tests::api::Enrolled;
 use birthcert_tests::counterparties::{Counterparties, Pair, binary};
 use birthcert_tests::env::Env;
@@ -18,6 +13,11 @@ use birthcert_tests::published::{Published, get};
 use birthcert_tests::runtime_api::RuntimeApi;
 use crl::Crl;
 use futures_util::future::try_join_all;
+use lambda::stream::Trigger;
+use ledger::bucket::{Bucket, Object, Put};
+use pki::clock::Timestamp;
+use pki::crl::RevocationReason::KeyCompromise;
+use pki::crl::VerifiedCrl;
 use serde_json::json;
 
 use crate::crl::{QUIET, changes, publisher, revoke};

@@ -1,14 +1,14 @@
 //! Whose key a key is: one device's, and nobody's any more once it is compromised.
 
 use anyhow::{Context as _, ensure};
-use birthcert::clock::Timestamp;
-use birthcert::revocation::RevocationReason::{KeyCompromise, Superseded, Unspecified};
-use birthcert::store::{CertificateStatus, Stamped};
 use birthcert_tests::api::{Certified, Enrolled};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use birthcert_tests::openssl;
 use futures_util::future::join_all;
+use ledger::store::{CertificateStatus, RevocationOutcome};
+use pki::clock::Timestamp;
+use pki::crl::RevocationReason::{KeyCompromise, Superseded, Unspecified};
 use std::fs;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
@@ -170,7 +170,7 @@ async fn a_compromised_key_is_certified_for_nobody(
 
     // The one in its grace has the same key.
     let done = revoke(&newer.serial_number, KeyCompromise).await?;
-    ensure!(done == Stamped { changed: true, certificates: 2 }, "{done:?}");
+    ensure!(done == RevocationOutcome { changed: true, certificates: 2 }, "{done:?}");
     let now = Timestamp::now();
     let entries = env.store.device_certificates(id).await?;
     let entry = |serial: &str| entries.iter().find(|it| it.serial_number == serial);
@@ -184,7 +184,7 @@ async fn a_compromised_key_is_certified_for_nobody(
         ensure!(entry.status(now) == status, "{entry:?}");
         ensure!(entry.revocation_reason == Some(reason), "{entry:?}");
     }
-    ensure!(revoke(&newer.serial_number, KeyCompromise).await? == Stamped::default());
+    ensure!(revoke(&newer.serial_number, KeyCompromise).await? == RevocationOutcome::default());
 
     for device in [&alice, &bob] {
         refused(&env, device, &leaked, "key-compromised").await?;

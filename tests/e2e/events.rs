@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use birthcert::lambda;
-use birthcert::world::World;
+
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use enroll::Enroll;
 use identity::Identity;
+use lambda::runtime::Runtime;
 use lambda_http::{Context, LambdaEvent};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
     crate::paired![every_event_is_answered]
 }
 
-const QUIET: World = World { log: |_| {}, ..World::REAL };
+const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
 
 async fn every_event_is_answered(
     counterparties: &Counterparties,
@@ -38,10 +38,12 @@ async fn every_event_is_answered(
         let event = LambdaEvent::new(serde_json::from_str(&event)?, Context::default());
         let name = path.file_stem().and_then(|it| it.to_str()).context("a name")?;
         let answer = if name.contains("identity") {
-            let answer = lambda::answer(event, QUIET, |request| identity.handle(request)).await;
+            let answer =
+                lambda::function::answer(event, QUIET, |request| identity.handle(request)).await;
             serde_json::to_value(answer.map_err(anyhow::Error::from_boxed)?)?
         } else {
-            let answer = lambda::answer(event, QUIET, |request| enroll.handle(request)).await;
+            let answer =
+                lambda::function::answer(event, QUIET, |request| enroll.handle(request)).await;
             serde_json::to_value(answer.map_err(anyhow::Error::from_boxed)?)?
         };
         ensure!(answer["statusCode"] == 200, "{name}: {answer}");

@@ -4,19 +4,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
-use birthcert::Error;
-use birthcert::authority::Authority;
-use birthcert::clock::Timestamp;
-use birthcert::error::{AuthorityFault, Service};
-use birthcert::id::ProjectId;
-use birthcert::store::{Policy, ProjectRecord};
-use birthcert::world::World;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup, YEAR};
 use birthcert_tests::proxy::Fault;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use identity::Identity;
+use lambda::Error;
+use lambda::runtime::Runtime;
+use ledger::aws::AwsService;
+use ledger::store::{Policy, ProjectRecord};
+use ledger::{IssuerFault, OperatorError};
+use pki::authority::Authority;
+use pki::clock::Timestamp;
+use pki::names::ProjectId;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
     crate::paired![
@@ -35,7 +36,7 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
     ]
 }
 
-const QUIET: World = World { log: |_| {}, ..World::REAL };
+const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
 
 /// One issuance, so that one that a fault took would be missed.
 async fn frugal(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<Env> {
@@ -97,7 +98,7 @@ async fn kms_has_another_key_at_cold_start(
     env.kms.fail("GetPublicKey", Fault::OtherKey);
     let started = Identity::start(&env.config, QUIET).await;
     let fault = authority_fault(started.err())?;
-    ensure!(matches!(fault, AuthorityFault::OtherKey { .. }), "{fault}");
+    ensure!(matches!(fault, IssuerFault::OtherKey { .. }), "{fault}");
     env.kms.mend();
     ensure!(Identity::start(&env.config, QUIET).await.is_ok());
     Ok(())
@@ -198,7 +199,7 @@ async fn a_new_project_whose_acknowledgement_was_lost(
     env.store.create_project(&project).await?;
     let other = ProjectRecord { project_id, ..known };
     let again = env.store.create_project(&other).await;
-    ensure!(matches!(again, Err(Error::Exists(_))), "{again:?}");
+    ensure!(matches!(again, Err(ledger::Error::Operator(OperatorError::Exists(_)))), "{again:?}");
     let kept = env.store.project(project_id).await?.context("a project")?;
     ensure!(kept.name.as_str() == "lost");
     Ok(())
@@ -254,9 +255,9 @@ async fn the_ca_is_missing(counterparties: &Counterparties, pair: Pair) -> anyho
 
     // A function that starts now says what is missing, and does not serve.
     let started = Identity::start(&env.config, QUIET).await;
-    ensure!(authority_fault(started.err())? == AuthorityFault::Missing);
+    ensure!(authority_fault(started.err())? == IssuerFault::Missing);
     // One that runs notices within a minute.
-    AHEAD.fetch_add(birthcert::cache::LIFETIME_SECONDS + 1, Ordering::SeqCst);
+    AHEAD.fetch_add(lambda::cache::LIFETIME_SECONDS + 1, Ordering::SeqCst);
     env.kms.take();
     let answer = env.api.identity(&device.device_token).await?;
     answer.problem(503, "ca-unavailable", &[&device.device_token])?;
@@ -295,15 +296,15 @@ async fn the_table_is_missing(counterparties: &Counterparties, pair: Pair) -> an
     ensure!(env.kms.take().is_empty(), "KMS was asked");
     ensure!(matches!(
         Identity::start(&env.config, QUIET).await.err(),
-        Some(Error::Refused { service: Service::DynamoDb, .. })
+        Some(Error::Ledger(ledger::Error::Refused { service: AwsService::DynamoDb, .. }))
     ));
     ensure!(enroll::Enroll::start(&env.config, QUIET).await.is_err());
     Ok(())
 }
 
-fn authority_fault(error: Option<Error>) -> anyhow::Result<AuthorityFault> {
+fn authority_fault(error: Option<Error>) -> anyhow::Result<IssuerFault> {
     match error {
-        Some(Error::Authority { fault, .. }) => Ok(fault),
+        Some(Error::Ledger(ledger::Error::Issuer { fault, .. })) => Ok(fault),
         Some(error) => Err(error.into()),
         None => anyhow::bail!("the function started"),
     }

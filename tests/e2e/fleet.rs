@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use birthcert::clock::Timestamp;
 use birthcert_tests::api::{ENROLLMENT_TOKEN, Enrolled};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use birthcert_tests::operator::Operator;
 use http::Method;
+use pki::clock::Timestamp;
 use serde_json::Value;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {

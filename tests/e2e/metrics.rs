@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
-use birthcert::world::World;
-use birthcert::{lambda, trigger};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use birthcert_tests::proxy::Fault;
 use crl::Crl;
 use enroll::Enroll;
 use identity::Identity;
+use lambda::runtime::Runtime;
+use lambda::stream;
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ pub(crate) fn tests() -> Vec<crate::Paired> {
 }
 
 static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
-const WORLD: World = World { log: |line| LOG.lock().unwrap().push(line.to_owned()), ..World::REAL };
+const WORLD: Runtime =
+    Runtime { log: |line| LOG.lock().unwrap().push(line.to_owned()), ..Runtime::LAMBDA };
 
 /// The line of the log that an event of `events/` leads to, in which `placeholder` stands for `token`.
 macro_rules! line {
@@ -27,7 +28,7 @@ macro_rules! line {
         let event = include_str!(concat!("../../events/", $event, ".json"));
         let event = event.replace($placeholder, $token);
         // The id in it tells the line from those of tests at the same time.
-        let id = format!("metrics-{}", birthcert::id::DeviceId::generate(&mut rng()));
+        let id = format!("metrics-{}", pki::names::DeviceId::generate(&mut rng()));
         let mut event: Value = serde_json::from_str(&event)?;
         event["requestContext"]["requestId"] = id.as_str().into();
         let mut context = Context::default();
@@ -36,7 +37,8 @@ macro_rules! line {
             ..Default::default()
         });
         let event = LambdaEvent::new(serde_json::from_str(&event.to_string())?, context);
-        let answer = lambda::answer(event, WORLD, |request| $function.handle(request)).await;
+        let answer =
+            lambda::function::answer(event, WORLD, |request| $function.handle(request)).await;
         drop(answer.map_err(anyhow::Error::from_boxed)?);
         let log = LOG.lock().unwrap();
         let line = log.iter().find(|line| line.contains(&id)).context("nothing was logged")?;
@@ -97,7 +99,7 @@ async fn lists_are_counted_by_ca(
             ..Default::default()
         });
         let event = LambdaEvent::new(json!({}), context);
-        let _ = trigger::answer(event, |trigger| crl.handle(trigger)).await;
+        let _ = stream::answer(event, |trigger| crl.handle(trigger)).await;
         let log = LOG.lock().unwrap();
         let own = log.iter().filter(|line| line.contains(&name));
         own.map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()
@@ -116,7 +118,7 @@ async fn lists_are_counted_by_ca(
     let lines = pass().await?;
     ensure!(lines.len() == 4 && lines[2]["CrlPublished"] == 0, "{lines:?}");
     // What is not there is an answer, and a throttle is counted.
-    env.store.request_crl("device", birthcert::clock::Timestamp::now()).await?;
+    env.store.request_crl("device", pki::clock::Timestamp::now()).await?;
     env.s3.fail("PutObject", Fault::Throttled);
     let lines = pass().await?;
     env.s3.mend();

@@ -7,13 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
-use birthcert::clock::Timestamp;
-use birthcert::id::{DeviceId, ProjectId, TokenId};
-use birthcert::key::{KeyKind, KeyKinds};
-use birthcert::store::{Policy, PolicyTerms, Store};
-use birthcert::token::{DeviceToken, EnrollmentToken};
-use birthcert::trigger::Trigger;
-use birthcert::world::World;
 use birthcert_tests::access::{Access, Keys};
 use birthcert_tests::cloudformation::Stack;
 use birthcert_tests::counterparties::{Counterparties, Pair};
@@ -27,6 +20,13 @@ use futures_util::future::LocalBoxFuture;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use identity::Identity;
+use lambda::runtime::Runtime;
+use lambda::stream::Trigger;
+use ledger::store::{Policy, PolicyTerms, Store};
+use pki::clock::Timestamp;
+use pki::key::{KeyKind, KeyKinds};
+use pki::names::{DeviceId, ProjectId, TokenId};
+use pki::token::{DeviceToken, EnrollmentToken};
 use serde_json::{Value, json};
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
@@ -42,7 +42,7 @@ pub(crate) fn tests_alone() -> Vec<crate::Alone> {
     ]
 }
 
-const QUIET: World = World { log: |_| {}, ..World::REAL };
+const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
 
 /// A function, by the names that template.yaml has for it, and what makes it do all that it can.
 struct Function {

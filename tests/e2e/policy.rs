@@ -3,11 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
-use birthcert::cache::LIFETIME_SECONDS;
-use birthcert::clock::Timestamp;
-use birthcert::key::{KeyKind, KeyKinds};
-use birthcert::store::{Change, Policy, PolicyTerms, ProjectChanges, ProjectTerms};
-use birthcert::token::DeviceToken;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
 use birthcert_tests::openssl::{self, Purpose, Verdict};
@@ -15,6 +10,11 @@ use birthcert_tests::pkilint;
 use der::DecodePem as _;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use lambda::cache::LIFETIME_SECONDS;
+use ledger::store::{Change, Policy, PolicyTerms, ProjectChanges, ProjectTerms};
+use pki::clock::Timestamp;
+use pki::key::{KeyKind, KeyKinds};
+use pki::token::DeviceToken;
 use x509_cert::Certificate;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {

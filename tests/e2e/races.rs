@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use anyhow::ensure;
-use birthcert::clock::Timestamp;
-use birthcert::store::Policy;
-use birthcert::token::EnrollmentToken;
 use birthcert_tests::api::Released;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
 use futures_util::future::join_all;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use ledger::store::Policy;
+use pki::clock::Timestamp;
+use pki::token::EnrollmentToken;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
     crate::paired![
@@ -74,8 +74,8 @@ async fn a_device_cap_holds_against_32_at_once(
 ) -> anyhow::Result<()> {
     let env = Env::start(counterparties, pair).await?;
     let rng = &mut UnwrapErr(SysRng);
-    let capped = EnrollmentToken::generate(env.project, birthcert::id::TokenId::generate(rng), rng);
-    let new = birthcert::store::NewToken { device_cap: Some(7), ..Default::default() };
+    let capped = EnrollmentToken::generate(env.project, pki::names::TokenId::generate(rng), rng);
+    let new = ledger::store::NewToken { device_cap: Some(7), ..Default::default() };
     env.store.create_token(&capped, new, Timestamp::now()).await?;
 
     let token = capped.expose();

@@ -4,17 +4,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use birthcert::clock::Timestamp;
-use birthcert::error::Error;
-use birthcert::revocation::RevocationReason::{self, CertificateHold, KeyCompromise, Superseded};
-use birthcert::store::{CertificateStatus, DeviceStatus, LedgerEntry, Owner, Policy, Stamped};
-use birthcert::token::DeviceToken;
 use birthcert_tests::api::{Enrolled, Released};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
 use futures_util::future::try_join_all;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use ledger::OperatorError;
+use ledger::store::{
+    CertificateStatus, DeviceStatus, LedgerEntry, Owner, Policy, RevocationOutcome,
+};
+use pki::clock::Timestamp;
+use pki::crl::RevocationReason::{self, CertificateHold, KeyCompromise, Superseded};
+use pki::token::DeviceToken;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
     crate::paired![
@@ -73,7 +75,11 @@ async fn status(env: &Env, device: &Enrolled) -> anyhow::Result<DeviceStatus> {
     Ok(env.store.device(device.device_id).await?.context("the device")?.record.status)
 }
 
-async fn revoke(env: &Env, device: &Enrolled, reason: RevocationReason) -> anyhow::Result<Stamped> {
+async fn revoke(
+    env: &Env,
+    device: &Enrolled,
+    reason: RevocationReason,
+) -> anyhow::Result<RevocationOutcome> {
     Ok(env.store.revoke_device(device.device_id, reason, Timestamp::now()).await?)
 }
 
@@ -101,7 +107,7 @@ async fn a_revoked_device_is_out_with_all_that_it_has(
     env.api.released(&other).await?;
 
     let done = revoke(&env, &device, KeyCompromise).await?;
-    ensure!(done == Stamped { changed: true, certificates: 3 }, "{done:?}");
+    ensure!(done == RevocationOutcome { changed: true, certificates: 3 }, "{done:?}");
     refused(&env, &device).await?;
     let now = Timestamp::now();
     for entry in entries(&env, &device).await? {
@@ -113,19 +119,26 @@ async fn a_revoked_device_is_out_with_all_that_it_has(
 
     // Again, and for another reason: nothing changes, the first word counts.
     let again = revoke(&env, &device, RevocationReason::Unspecified).await?;
-    ensure!(again == Stamped::default(), "{again:?}");
+    ensure!(again == RevocationOutcome::default(), "{again:?}");
     ensure!(index(&env, Timestamp::now()).await? == expected);
     let held = env.store.revoke_device(device.device_id, CertificateHold, Timestamp::now()).await;
-    ensure!(matches!(held, Err(Error::DeviceStatus { status: DeviceStatus::Revoked, .. })));
+    ensure!(matches!(
+        held,
+        Err(ledger::Error::Operator(OperatorError::DeviceStatus {
+            status: DeviceStatus::Revoked,
+            ..
+        }))
+    ));
     let released = env.store.release_hold(device.device_id).await;
-    ensure!(matches!(released, Err(Error::DeviceStatus { .. })));
+    ensure!(matches!(released, Err(ledger::Error::Operator(OperatorError::DeviceStatus { .. }))));
     let enabled = env.store.set_device_enabled(device.device_id, true).await;
-    ensure!(matches!(enabled, Err(Error::DeviceStatus { .. })));
+    ensure!(matches!(enabled, Err(ledger::Error::Operator(OperatorError::DeviceStatus { .. }))));
 
     // One that was issued nothing yet, and one that has nothing to do with it.
     let fresh = env.api.enrolled(&env.token).await?;
     ensure!(
-        revoke(&env, &fresh, KeyCompromise).await? == Stamped { changed: true, certificates: 0 }
+        revoke(&env, &fresh, KeyCompromise).await?
+            == RevocationOutcome { changed: true, certificates: 0 }
     );
     refused(&env, &fresh).await?;
     env.api.released(&other).await?;
@@ -169,17 +182,19 @@ async fn a_hold_is_taken_back_with_everything_as_it_was(
     ensure!(status(&env, &device).await? == DeviceStatus::Held);
     refused(&env, &device).await?;
     ensure!(index(&env, Timestamp::now()).await?.len() == 2);
-    ensure!(revoke(&env, &device, CertificateHold).await? == Stamped::default());
+    ensure!(revoke(&env, &device, CertificateHold).await? == RevocationOutcome::default());
     let now = Timestamp::now();
     let all = entries(&env, &device).await?;
     ensure!(all.iter().all(|it| it.status(now) == CertificateStatus::OnHold), "{all:?}");
 
     let id = device.device_id;
-    ensure!(env.store.release_hold(id).await? == Stamped { changed: true, certificates: 2 });
+    ensure!(
+        env.store.release_hold(id).await? == RevocationOutcome { changed: true, certificates: 2 }
+    );
     ensure!(entries(&env, &device).await? == before, "the grace of the superseded one too");
     ensure!(status(&env, &device).await? == DeviceStatus::Active);
     ensure!(index(&env, Timestamp::now()).await?.is_empty());
-    ensure!(env.store.release_hold(id).await? == Stamped::default());
+    ensure!(env.store.release_hold(id).await? == RevocationOutcome::default());
     env.api.released(&device).await?;
 
     // One that was on hold by itself before, stays so when the device is released.
@@ -187,10 +202,14 @@ async fn a_hold_is_taken_back_with_everything_as_it_was(
     let fast_clock = Timestamp::now().plus(60);
     env.store.revoke_certificate(id, &own, CertificateHold, fast_clock).await?;
     revoke(&env, &device, CertificateHold).await?;
-    ensure!(env.store.release_hold(id).await? == Stamped { changed: true, certificates: 2 });
+    ensure!(
+        env.store.release_hold(id).await? == RevocationOutcome { changed: true, certificates: 2 }
+    );
     ensure!(status(&env, &device).await? == DeviceStatus::Active);
     ensure!(index(&env, fast_clock).await? == [(own, CertificateHold.to_string())]);
-    ensure!(env.store.release_hold(id).await? == Stamped { changed: true, certificates: 1 });
+    ensure!(
+        env.store.release_hold(id).await? == RevocationOutcome { changed: true, certificates: 1 }
+    );
     ensure!(index(&env, Timestamp::now()).await?.is_empty());
 
     // A disabled one is disabled again, and a hold can become for good.
@@ -201,11 +220,15 @@ async fn a_hold_is_taken_back_with_everything_as_it_was(
     revoke(&env, &device, CertificateHold).await?;
     let held_at = entries(&env, &device).await?[0].revoked_at;
     ensure!(
-        revoke(&env, &device, KeyCompromise).await? == Stamped { changed: true, certificates: 3 }
+        revoke(&env, &device, KeyCompromise).await?
+            == RevocationOutcome { changed: true, certificates: 3 }
     );
     let first = &entries(&env, &device).await?[0];
     ensure!(first.revoked_at == held_at && first.revocation_reason == Some(KeyCompromise));
-    ensure!(matches!(env.store.release_hold(id).await, Err(Error::DeviceStatus { .. })));
+    ensure!(matches!(
+        env.store.release_hold(id).await,
+        Err(ledger::Error::Operator(OperatorError::DeviceStatus { .. }))
+    ));
     ensure!(index(&env, Timestamp::now()).await?.iter().all(|(_, it)| it == "keyCompromise"));
     Ok(())
 }
@@ -222,10 +245,10 @@ async fn one_certificate_is_revoked_and_the_device_goes_on(
         env.store.revoke_certificate(id, serial, reason, Timestamp::now()).await
     };
     let done = revoke(&two.serial_number, KeyCompromise).await?;
-    ensure!(done == Stamped { changed: true, certificates: 1 });
-    ensure!(revoke(&two.serial_number, CertificateHold).await? == Stamped::default());
+    ensure!(done == RevocationOutcome { changed: true, certificates: 1 });
+    ensure!(revoke(&two.serial_number, CertificateHold).await? == RevocationOutcome::default());
     let missing = revoke(&"4".repeat(32), KeyCompromise).await;
-    ensure!(matches!(missing, Err(Error::Missing(_))));
+    ensure!(matches!(missing, Err(ledger::Error::Operator(OperatorError::Missing(_)))));
     ensure!(status(&env, &device).await? == DeviceStatus::Active);
 
     // What was revoked stays so when a newer one takes its place; what was on hold and is superseded
@@ -303,7 +326,7 @@ async fn more_certificates_than_a_transaction_holds(
         env.api.released(&device).await?;
     }
     let before = entries(&env, &device).await?;
-    let all = Stamped { changed: true, certificates: MANY };
+    let all = RevocationOutcome { changed: true, certificates: MANY };
     ensure!(revoke(&env, &device, CertificateHold).await? == all);
     ensure!(index(&env, Timestamp::now()).await?.len() == MANY);
     ensure!(env.store.release_hold(device.device_id).await? == all);
@@ -334,7 +357,7 @@ async fn a_retried_enrollment_undoes_no_revocation(
     let rng = &mut UnwrapErr(SysRng);
     let anothers = DeviceToken::generate(env.project, device.device_id, rng);
     let error = env.store.create_device(&record, &anothers).await.err().context("done")?;
-    ensure!(matches!(error, Error::Exists(_)), "{error}");
+    ensure!(matches!(error, ledger::Error::Operator(OperatorError::Exists(_))), "{error}");
     refused(&env, &device).await
 }
 
@@ -347,7 +370,13 @@ async fn a_deleted_device_leaves_its_ledger(
     let id = device.device_id;
     let serial = env.api.released(&device).await?.serial_number;
     let good = env.store.delete_device(id).await;
-    ensure!(matches!(good, Err(Error::DeviceStatus { status: DeviceStatus::Active, .. })));
+    ensure!(matches!(
+        good,
+        Err(ledger::Error::Operator(OperatorError::DeviceStatus {
+            status: DeviceStatus::Active,
+            ..
+        }))
+    ));
     revoke(&env, &device, RevocationReason::CessationOfOperation).await?;
     env.store.delete_device(id).await?;
     // Where the first answer was lost, the SDK asks again.
@@ -361,7 +390,7 @@ async fn a_deleted_device_leaves_its_ledger(
     ensure!(entry.revocation_reason == Some(RevocationReason::CessationOfOperation));
     ensure!(index(&env, Timestamp::now()).await?.len() == 1);
     let again = env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await;
-    ensure!(matches!(again, Err(Error::Missing(_))));
+    ensure!(matches!(again, Err(ledger::Error::Operator(OperatorError::Missing(_)))));
     env.account(&[device]).await
 }
 

@@ -10,17 +10,17 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
-use birthcert::authority::AuthorityRecord;
-use birthcert::clock::Timestamp;
-use birthcert::profile::Usage;
-use birthcert::store::Store;
-use birthcert::token::hex;
 use birthcert_cli::root::{Lock, NewRoot, Root, RootKey};
 use birthcert_tests::counterparties::{Counterparties, Pair, binary};
 use birthcert_tests::env::{Env, YEAR, subordinate};
 use birthcert_tests::function::{self, Start};
 use birthcert_tests::proxy::Fault;
 use birthcert_tests::tool;
+use ledger::store::Store;
+use pki::authority::AuthorityRecord;
+use pki::clock::Timestamp;
+use pki::hex;
+use pki::profile::Usage;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;

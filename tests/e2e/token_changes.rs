@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::store::{Change, TokenChanges, TokenStatus};
-use birthcert::token::EnrollmentToken;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use futures_util::future::join_all;
+use ledger::store::{Change, TokenChanges, TokenStatus};
+use pki::token::EnrollmentToken;
 
 use crate::address_ranges::{ranges, token_for};
 

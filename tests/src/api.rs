@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, ensure};
-use birthcert::id::DeviceId;
-use birthcert::token::EnrollmentToken;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use pki::names::DeviceId;
+use pki::token::EnrollmentToken;
 use serde::Deserialize;
 use serde_json::Value;
 

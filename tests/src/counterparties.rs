@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, ensure};
-use birthcert::token::hex;
 use birthcert_local::bucket::{self, Files};
 use birthcert_local::kms_process::KmsProcess;
 use birthcert_local::state::REGION;
 use dynoxide::Database;
+use pki::hex;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;

@@ -5,16 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use birthcert::authority::{AuthorityName, AuthorityRecord, Roots};
-use birthcert::aws::{AwsConfig, Credentials};
-use birthcert::clock::Timestamp;
-use birthcert::config::Config;
-use birthcert::csr::VerifiedCsr;
-use birthcert::id::{ProjectId, TokenId};
-use birthcert::profile::Usage;
-use birthcert::store::{NewToken, Policy, ProjectRecord, Store};
-use birthcert::token::EnrollmentToken;
-use birthcert::world::World;
 use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
 use birthcert_cli::{ceremony, succession};
 use birthcert_local::gateway::{self, Functions};
@@ -23,6 +13,16 @@ use enroll::Enroll;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use identity::Identity;
+use lambda::config::Config;
+use lambda::runtime::Runtime;
+use ledger::aws::{AwsConfig, Credentials};
+use ledger::store::{NewToken, Policy, ProjectRecord, Store};
+use pki::authority::{AuthorityName, AuthorityRecord, Roots};
+use pki::clock::Timestamp;
+use pki::csr::VerifiedCsr;
+use pki::names::{ProjectId, TokenId};
+use pki::profile::Usage;
+use pki::token::EnrollmentToken;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -160,7 +160,7 @@ impl Env {
         let token = EnrollmentToken::generate(project, TokenId::generate(rng), rng);
         store.create_token(&token, NewToken::default(), now).await?;
 
-        let world = World { clock: setup.clock, log };
+        let world = Runtime { clock: setup.clock, log };
         let functions = Arc::new(Functions {
             world,
             enroll: Enroll::start(&config, world).await?,

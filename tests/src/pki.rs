@@ -1,13 +1,6 @@
 //! A root, its CAs and what they issue, with keys in memory: for tests of those who only ever see what
 //! is published.
 
-use birthcert::authority::CaCertificate;
-use birthcert::clock::Timestamp;
-use birthcert::crl::{self, Contents, Entry, VerifiedCrl};
-use birthcert::keypair::KeyPair;
-use birthcert::lint::lint;
-use birthcert::name::distinguished;
-use birthcert::profile::{self, IssuedBy, Profile, Usage};
 use der::Decode as _;
 use der::referenced::OwnedToRef as _;
 use getrandom::SysRng;
@@ -16,6 +9,13 @@ use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::EncodePublicKey as _;
+use pki::authority::CaCertificate;
+use pki::clock::Timestamp;
+use pki::crl::{self, Contents, Entry, VerifiedCrl};
+use pki::key::KeyPair;
+use pki::lint::lint;
+use pki::names::distinguished;
+use pki::profile::{self, IssuedBy, Profile, Usage};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use crate::env::YEAR;
@@ -46,7 +46,8 @@ impl Ca {
         let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
         let subject = distinguished(name, None).unwrap();
         let identifier = profile::key_identifier(spki(&key).owned_to_ref()).unwrap();
-        let itself = IssuedBy::itself(&subject, key.verifying_key(), &identifier);
+        let public = (*key.verifying_key()).into();
+        let itself = IssuedBy::itself(&subject, &public, &identifier);
         let profile = Profile::Root { subject: subject.clone() };
         let certificate = certify(&profile, itself, spki(&key), &key).0;
         Self { certificate: CaCertificate::from_pem(&certificate).unwrap(), key }
@@ -59,7 +60,7 @@ impl Ca {
     pub fn subordinate(&self, name: &str, usage: Usage) -> Self {
         let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
         let profile = Profile::Subordinate { subject: distinguished(name, None).unwrap(), usage };
-        let issued_by = IssuedBy::ca(&self.certificate, None);
+        let issued_by = self.certificate.as_issuer(None);
         let certificate = certify(&profile, issued_by, spki(&key), &self.key).0;
         Self { certificate: CaCertificate::from_pem(&certificate).unwrap(), key }
     }
@@ -70,7 +71,7 @@ impl Ca {
     /// The library builds none.
     pub fn issue(&self, profile: &Profile) -> Leaf {
         let pair = KeyPair::generate(&mut UnwrapErr(SysRng));
-        let issued_by = IssuedBy::ca(&self.certificate, None);
+        let issued_by = self.certificate.as_issuer(None);
         let key = pair.public_key().unwrap();
         let (certificate, serial_number) = certify(profile, issued_by, key, &self.key);
         Leaf {
@@ -87,7 +88,7 @@ impl Ca {
     pub fn crl(&self, contents: Contents<'_>) -> VerifiedCrl {
         let linted = crl::lint(crl::build(&self.certificate, contents).unwrap()).unwrap();
         let signature: Signature = self.key.sign_prehash(linted.digest()).unwrap();
-        let signed = linted.with_signature(&signature.to_der()).unwrap();
+        let signed = linted.with_signature(&signature.to_der().into()).unwrap();
         signed.verify(&self.certificate).unwrap()
     }
 }
@@ -119,8 +120,8 @@ fn certify(
     let linted = lint(tbs).unwrap();
     let serial_number = linted.serial_number().to_owned();
     let signature: Signature = signer.sign_prehash(linted.digest()).unwrap();
-    let signed = linted.with_signature(&signature.to_der()).unwrap();
-    (signed.verify(signer.verifying_key()).unwrap().pem().unwrap(), serial_number)
+    let signed = linted.with_signature(&signature.to_der().into()).unwrap();
+    (signed.verify(&(*signer.verifying_key()).into()).unwrap().pem().unwrap(), serial_number)
 }
 
 fn spki(key: &SigningKey) -> SubjectPublicKeyInfoOwned {

@@ -152,7 +152,7 @@ impl Call {
             assert_eq!(digest, [0; 32]);
             return None;
         }
-        Some(birthcert::token::hex(&digest))
+        Some(pki::hex(&digest))
     }
 }
 

@@ -8,12 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::bail;
-use birthcert::clock::Timestamp;
-use birthcert::crl::{
-    BACKDATED_SECONDS, Contents, Entry, VALIDITY_SECONDS, VerifiedCrl, denied_digest,
-};
-use birthcert::id::DeviceId;
-use birthcert::token::hex;
 use futures_util::StreamExt as _;
 use futures_util::stream::{BoxStream, iter};
 use http::header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH};
@@ -22,6 +16,10 @@ use http_body_util::StreamBody;
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pki::clock::Timestamp;
+use pki::crl::{BACKDATED_SECONDS, Contents, Entry, VALIDITY_SECONDS, VerifiedCrl, denied_digest};
+use pki::hex;
+use pki::names::DeviceId;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

@@ -1,9 +1,9 @@
 //! What is in the bucket, read as whoever fetches it reads it.
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::{Authority, CaCertificate};
-use birthcert::crl::{VerifiedCrl, denied_digest};
-use birthcert::token::hex;
+use pki::authority::{Authority, CaCertificate};
+use pki::crl::{VerifiedCrl, denied_digest};
+use pki::hex;
 
 use crate::env::Env;
 
@@ -54,9 +54,8 @@ impl Published {
 
     /// Serial numbers and reasons of what is revoked, in the order of the numbers.
     pub fn revoked(&self) -> Vec<(String, String)> {
-        let pair = |entry: birthcert::crl::Entry| {
-            (entry.serial.to_string(), format!("{:?}", entry.reason))
-        };
+        let pair =
+            |entry: pki::crl::Entry| (entry.serial.to_string(), format!("{:?}", entry.reason));
         self.crl.revoked().map(pair).collect()
     }
 

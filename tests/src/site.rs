@@ -12,13 +12,13 @@ use crate::pki::{Ca, Leaf, revoked};
 use crate::process::free_port;
 use crate::publication::Publisher;
 use anyhow::{Context as _, ensure};
-use birthcert::clock::Timestamp;
-use birthcert::id::DeviceId;
-use birthcert::key::KeyKinds;
-use birthcert::profile::{self, Profile, Usage};
-use birthcert::service::{Role, Service};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use pki::clock::Timestamp;
+use pki::key::KeyKinds;
+use pki::names::DeviceId;
+use pki::profile::{self, Profile, Usage};
+use pki::profile::{Role, Service};
 
 /// For what a broker does after a signal, which returns before: far more, because machines compile at the
 /// same time.

@@ -1,8 +1,8 @@
 //! The CAs' certificates, and the list of all CAs by which an agent finds whose lists matter.
 
-use birthcert::{
-    Error, Result, authority::AuthorityStatus, bucket::Object, store::KnownAuthority, token::hex,
-};
+use lambda::Result;
+use ledger::{bucket::Object, store::KnownAuthority};
+use pki::{authority::AuthorityStatus, hex};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -43,13 +43,11 @@ impl Crl {
                 name,
             });
         }
-        let index = serde_json::to_vec_pretty(&Index { authorities });
-        let index = index.map_err(|error| Error::Incomplete(error.to_string()))?;
-        self.put(objects::index(index)).await
+        self.put(objects::index(serde_json::to_vec_pretty(&Index { authorities })?)).await
     }
 
     async fn put(&self, object: Object) -> Result<()> {
         let digest = hex(&Sha256::digest(&object.body));
-        self.bucket.put_if_other(&object, &digest).await
+        Ok(self.bucket.put_if_other(&object, &digest).await?)
     }
 }

@@ -1,12 +1,12 @@
 //! What a CA's list says at a moment, before it has a number and dates.
 
-use birthcert::{
-    Result,
+use lambda::Result;
+use pki::{
     authority::Authority,
     clock::Timestamp,
     crl::{Entry, content_digest},
+    hex,
     profile::Usage,
-    token::hex,
 };
 
 use crate::{Crl, denied::Denied};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use birthcert::{crl::denied_digest, id::DeviceId, token::hex};
 use bytes::Bytes;
+use pki::{crl::denied_digest, hex, names::DeviceId};
 
 /// The denied devices, as they are published.
 pub(crate) struct Denied {

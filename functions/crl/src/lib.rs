@@ -20,17 +20,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use birthcert::{
-    Error, Result,
-    audit::Event,
-    authority::{AuthorityStatus, CaCertificate, Roots},
+use lambda::{Error, Result, audit::Event, config::Config, runtime::Runtime, stream::Trigger};
+use ledger::{
     bucket::Bucket,
-    clock::Timestamp,
-    config::Config,
-    lambda,
     store::{KnownAuthority, Store},
-    trigger::Trigger,
-    world::World,
+};
+use pki::{
+    authority::{AuthorityStatus, CaCertificate, Roots},
+    clock::Timestamp,
 };
 
 /// How long after a request it is looked again. The index is usually some tenths of a second behind.
@@ -47,7 +44,7 @@ pub struct Crl {
     kms: aws_sdk_kms::Client,
     bucket: Bucket,
     roots: Roots,
-    world: World,
+    runtime: Runtime,
 }
 
 /// What came of looking at the CAs once.
@@ -65,17 +62,17 @@ impl Crl {
     /// # Errors
     /// When the configuration, the table or the bucket cannot be used. An AWS that is only away is no
     /// reason not to start.
-    pub async fn start(config: &Config, world: World) -> Result<Self> {
+    pub async fn start(config: &Config, runtime: Runtime) -> Result<Self> {
         let function = Self {
             bucket: Bucket::new(config.aws.s3()?, config.bucket_name()?),
             store: Store::new(config.aws.dynamodb()?, &config.table_name),
             kms: config.aws.kms()?,
             roots: config.roots.clone(),
-            world,
+            runtime,
         };
         let (table, bucket) =
             tokio::join!(function.store.crl_requests(), function.bucket.stored(objects::INDEX));
-        lambda::unless_transient([table.map(drop), bucket.map(drop)], world)?;
+        lambda::function::tolerate_transient([table.map(drop), bucket.map(drop)], runtime)?;
         Ok(function)
     }
 
@@ -136,7 +133,7 @@ impl Crl {
     }
 
     async fn look_at_all(&self, trigger: &Trigger) -> Result<Looked> {
-        let now = self.world.now();
+        let now = self.runtime.now();
         // Before anything is read: what was asked for until now is in what is published next.
         let requests = self.store.crl_requests().await?;
         let authorities = self.store.authorities().await?;
@@ -208,7 +205,7 @@ impl Crl {
             ca_days_left: (*status == AuthorityStatus::Active)
                 .then(|| now.days_until(ca.not_after())),
         }
-        .log(self.world, None);
+        .log(self.runtime, None);
         Ok(is_asked)
     }
 
@@ -221,7 +218,7 @@ impl Crl {
 
     fn unpublished(&self, ca: &str, error: &Error, hours_left: Option<u64>) {
         let cause = error.to_string();
-        Event::Unpublished { ca, cause, hours_left }.log(self.world, None);
+        Event::Unpublished { ca, cause, hours_left }.log(self.runtime, None);
     }
 }
 

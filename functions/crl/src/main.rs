@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use birthcert::{lambda, trigger, world::World};
 use crl::Crl;
+use lambda::{runtime::Runtime, stream};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda::main(async |config| {
-        let function = Crl::start(&config, World::REAL).await?;
-        trigger::run(|trigger| function.handle(trigger)).await
+    lambda::function::main(async |config| {
+        let function = Crl::start(&config, Runtime::LAMBDA).await?;
+        stream::run(|trigger| function.handle(trigger)).await
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! What is in the bucket, under which names, and how long caches may keep it.
 
-use birthcert::bucket::Object;
 use bytes::Bytes;
+use ledger::bucket::Object;
 
 /// The list of all CAs.
 pub(crate) const INDEX: &str = "ca/index.json";

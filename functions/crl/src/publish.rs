@@ -1,17 +1,14 @@
 //! One CA's list, from its number to the bucket.
 
-use birthcert::{
-    Result,
+use bytes::Bytes;
+use lambda::Result;
+use ledger::{bucket::Put, kms::Signer, store::PublishedCrl};
+use pki::{
     authority::Authority,
-    bucket::Put,
     clock::Timestamp,
     crl::{self, Contents, VerifiedCrl},
-    kms::Signer,
     profile::Usage,
-    store::PublishedCrl,
 };
-
-use bytes::Bytes;
 
 use crate::{Crl, content::Content, objects};
 
@@ -107,7 +104,7 @@ impl Crl {
     /// A number above all that `what` had, and above the one of the object under `key`.
     async fn number(&self, what: &str, key: &str, now: Timestamp) -> Result<u64> {
         let above = self.bucket.stored(key).await?.map_or(0, |stored| stored.number);
-        self.store.reserve_crl_number(what, above, now).await
+        Ok(self.store.reserve_crl_number(what, above, now).await?)
     }
 
     /// Builds a list, puts it on record, has it signed, and checks it as everybody will who fetches it.
@@ -127,10 +124,11 @@ impl Crl {
             denied_devices: content.denied.as_ref().map(|denied| denied.digest),
             distribution_point,
         };
-        let linted = crl::lint(crl::build(ca.certificate(), contents)?)?;
+        let linted =
+            crl::lint(crl::build(ca.certificate(), contents)?).map_err(pki::Error::from)?;
         let recorded =
             self.store.record_crl_digest(ca.name().as_str(), number, linted, now).await?;
         let signer = Signer::new(self.kms.clone(), ca.key_arn());
-        signer.sign_crl(recorded).await?.verify(ca.certificate())
+        Ok(signer.sign_crl(recorded).await?.verify(ca.certificate())?)
     }
 }

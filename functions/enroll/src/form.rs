@@ -1,14 +1,11 @@
 //! The form that a device may send with its enrollment: at most one `label`.
 
-use birthcert::{
-    Error, Result,
-    label::{InvalidLabel, Label},
-    lambda,
-};
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
+use lambda::{Error, Result};
 use lambda_http::Request;
 use percent_encoding::percent_decode;
+use pki::names::{InvalidLabel, Label};
 
 /// The most bytes a body may have.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
@@ -24,8 +21,8 @@ const NOT_UTF8: &str = "the form is not UTF-8";
 /// # Errors
 /// When the body is too large, of another content type, or no such form.
 pub(crate) async fn label(request: &Request) -> Result<Option<Label>> {
-    let body = lambda::body(request, MAX_BYTES)?;
-    let Some(media_type) = lambda::media_type(request) else {
+    let body = lambda::http::body(request, MAX_BYTES)?;
+    let Some(media_type) = lambda::http::media_type(request) else {
         return Ok(None);
     };
     if body.is_empty() {

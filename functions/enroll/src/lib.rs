@@ -7,23 +7,18 @@
 
 mod form;
 
-use birthcert::{
-    Error, Result,
-    address::AddressRanges,
-    audit::Event,
-    cache::Cache,
-    clock::Timestamp,
-    config::Config,
-    error::Rejection,
-    id::{DeviceId, ProjectId, TokenId},
-    lambda,
-    store::{DeviceRecord, DeviceStatus, Store},
-    token::{DeviceToken, EnrollmentToken},
-    world::World,
-};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use http::HeaderName;
+use lambda::{
+    CredentialFault, Error, Result, audit::Event, cache::Cache, config::Config, runtime::Runtime,
+};
 use lambda_http::{Body, Request, Response};
+use ledger::store::{DeviceRecord, DeviceStatus, Store};
+use pki::{
+    clock::Timestamp,
+    names::{AddressRanges, DeviceId, ProjectId, TokenId},
+    token::{DeviceToken, EnrollmentToken},
+};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -33,7 +28,7 @@ const TOKEN: HeaderName = HeaderName::from_static("thistle-device-enrollment-tok
 /// The function.
 pub struct Enroll {
     store: Store,
-    world: World,
+    runtime: Runtime,
     /// The address ranges that tokens were last seen to have. They decide nothing: each is part of a
     /// write's condition, which costs a second round trip where it does not hold any more.
     ranges: Cache<TokenId, Option<AddressRanges>>,
@@ -54,18 +49,18 @@ impl Enroll {
     /// # Errors
     /// When the configuration or the table cannot be used. A DynamoDB that is only away is no
     /// reason not to start: requests are told so in their own words.
-    pub async fn start(config: &Config, world: World) -> Result<Self> {
+    pub async fn start(config: &Config, runtime: Runtime) -> Result<Self> {
         let store = Store::new(config.aws.dynamodb()?, &config.table_name);
-        lambda::unless_transient([store.check().await], world)?;
-        Ok(Self { store, world, ranges: Cache::new() })
+        lambda::function::tolerate_transient([store.check().await], runtime)?;
+        Ok(Self { store, runtime, ranges: Cache::new() })
     }
 
     /// Answers one request.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let now = self.world.now();
-        let id = lambda::request_id(&request);
+        let now = self.runtime.now();
+        let id = lambda::http::request_id(&request);
         let outcome = self.enroll(&request, now, &id).await;
-        lambda::respond(&id, self.world, outcome)
+        lambda::http::respond(&id, self.runtime, outcome)
     }
 
     async fn enroll(
@@ -74,11 +69,11 @@ impl Enroll {
         now: Timestamp,
         request_id: &str,
     ) -> Result<Enrolled> {
-        lambda::expect_route(request, "POST", PATH)?;
+        lambda::http::expect_route(request, "POST", PATH)?;
         let token = enrollment_token(request).map_err(Error::EnrollmentToken)?;
         let label = form::label(request).await?;
 
-        let caller = lambda::source_address(request);
+        let caller = lambda::http::source_address(request);
         let expected = self.ranges.last(&token.subject()).flatten();
         let ranges = self.store.admit(&token, caller, expected, now).await?;
         self.ranges.put(token.subject(), ranges, now);
@@ -96,12 +91,12 @@ impl Enroll {
         self.store.create_device(&device, &device_token).await?;
 
         let DeviceRecord { device_id, project_id, token_id, .. } = device;
-        Event::Enrolled { project_id, device_id, token_id }.log(self.world, Some(request_id));
+        Event::Enrolled { project_id, device_id, token_id }.log(self.runtime, Some(request_id));
         Ok(Enrolled { device_id, device_token: device_token.expose(), project_id, timestamp: now })
     }
 }
 
-fn enrollment_token(request: &Request) -> Result<EnrollmentToken, Rejection> {
-    let text = lambda::single_header(request, &TOKEN)?;
-    EnrollmentToken::parse(text).map_err(|_| Rejection::Malformed)
+fn enrollment_token(request: &Request) -> Result<EnrollmentToken, CredentialFault> {
+    let text = lambda::http::single_header(request, &TOKEN)?;
+    EnrollmentToken::parse(text).map_err(|_| CredentialFault::Malformed)
 }

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use birthcert::{lambda, world::World};
 use enroll::Enroll;
+use lambda::runtime::Runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda::main(async |config| {
-        let function = Enroll::start(&config, World::REAL).await?;
-        lambda::run(World::REAL, |request| function.handle(request)).await
+    lambda::function::main(async |config| {
+        let function = Enroll::start(&config, Runtime::LAMBDA).await?;
+        lambda::function::run(Runtime::LAMBDA, |request| function.handle(request)).await
     })
     .await
 }

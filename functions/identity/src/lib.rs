@@ -9,29 +9,27 @@ mod request;
 
 use std::sync::Arc;
 
-use birthcert::{
-    Error, Issuer, Result,
-    audit::Event,
-    authority::{Authority, AuthorityRecord, Roots},
-    cache::Cache,
-    certificate::Certificate,
-    clock::Timestamp,
-    config::Config,
-    csr::VerifiedCsr,
-    error::{AuthorityFault, Rejection},
-    id::{DeviceId, ProjectId},
-    issue,
-    keypair::KeyPair,
-    kms::Signer,
-    lambda,
-    profile::Usage,
-    store::{Holder, KeySource, Policy, PolicyTerms, Store},
-    token::DeviceToken,
-    world::World,
-};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use http::{Method, header::AUTHORIZATION};
+use lambda::{
+    CredentialFault, Error, Result, audit::Event, cache::Cache, config::Config, runtime::Runtime,
+};
 use lambda_http::{Body, Request, Response};
+use ledger::{
+    Issuer, IssuerFault, Rejection, issue,
+    kms::Signer,
+    store::{IssuanceRequest, KeySource, Policy, PolicyTerms, Store},
+};
+use pki::{
+    authority::{Authority, AuthorityRecord, Roots},
+    certificate::Certificate,
+    clock::Timestamp,
+    csr::VerifiedCsr,
+    key::KeyPair,
+    names::{DeviceId, ProjectId},
+    profile::Usage,
+    token::DeviceToken,
+};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -45,7 +43,7 @@ pub struct Identity {
     store: Store,
     kms: aws_sdk_kms::Client,
     roots: Roots,
-    world: World,
+    runtime: Runtime,
     authorities: Cache<(), Arc<IssuingCa>>,
     policies: Cache<ProjectId, Policy>,
 }
@@ -77,27 +75,27 @@ impl Identity {
     /// When the configuration, the table, the CA or its key cannot be used. A DynamoDB or a KMS that
     /// is only away is no reason not to start: nothing is signed before the check, and requests are
     /// told in their own words.
-    pub async fn start(config: &Config, world: World) -> Result<Self> {
+    pub async fn start(config: &Config, runtime: Runtime) -> Result<Self> {
         let identity = Self {
             store: Store::new(config.aws.dynamodb()?, &config.table_name),
             kms: config.aws.kms()?,
             roots: config.roots.clone(),
-            world,
+            runtime,
             authorities: Cache::new(),
             policies: Cache::new(),
         };
-        let now = world.now();
+        let now = runtime.now();
         let (ca, policies) = tokio::join!(identity.issuing_ca(now), identity.preload(now));
-        lambda::unless_transient([ca.map(drop), policies], world)?;
+        lambda::function::tolerate_transient([ca.map(drop), policies], runtime)?;
         Ok(identity)
     }
 
     /// Answers one request.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let now = self.world.now();
-        let id = lambda::request_id(&request);
+        let now = self.runtime.now();
+        let id = lambda::http::request_id(&request);
         let outcome = self.identify(&request, now, &id).await;
-        lambda::respond(&id, self.world, outcome)
+        lambda::http::respond(&id, self.runtime, outcome)
     }
 
     async fn identify(
@@ -106,7 +104,7 @@ impl Identity {
         now: Timestamp,
         request_id: &str,
     ) -> Result<Released> {
-        lambda::expect_route(request, "GET, POST", PATH)?;
+        lambda::http::expect_route(request, "GET, POST", PATH)?;
         let token = device_token(request).map_err(Error::DeviceToken)?;
         let csr = match *request.method() {
             Method::POST => Some(request::csr(request)?),
@@ -129,8 +127,8 @@ impl Identity {
             }
         };
         let issuer = Issuer { authority: &ca.authority, signer: &ca.signer, store: &self.store };
-        let holder = Holder::Device { token: &token, policy: &policy, source };
-        let certificate = issue(issuer, holder, key, now, rng).await?;
+        let request = IssuanceRequest::Device { token: &token, policy: &policy, source };
+        let certificate = issue(issuer, request, key, now, rng).await?;
 
         let (project_id, device_id) = (token.project(), token.subject());
         let serial_number = certificate.serial_number();
@@ -138,7 +136,7 @@ impl Identity {
         let ca_days_left = not_after.days_until(ca.authority.certificate().not_after());
         let name = ca.authority.name().as_str();
         Event::Issued { project_id, device_id, serial_number, not_after, ca: name, ca_days_left }
-            .log(self.world, Some(request_id));
+            .log(self.runtime, Some(request_id));
         release(device_id, private_key.as_ref(), &certificate, &ca.authority)
     }
 
@@ -151,11 +149,11 @@ impl Identity {
                 Ok(())
             }
             // One damaged project must not stop all others; its own requests fail by themselves.
-            Err(error @ Error::Item(_)) => {
-                Event::Delayed { cause: error.to_string() }.log(self.world, None);
+            Err(error @ ledger::Error::Item(_)) => {
+                Event::StartDegraded { cause: error.to_string() }.log(self.runtime, None);
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -165,7 +163,7 @@ impl Identity {
         }
         // Nobody authenticated yet: a project that is not there is a token that is not right.
         let record = self.store.project(project).await?;
-        let record = record.ok_or(Error::DeviceToken(Rejection::Unknown))?;
+        let record = record.ok_or(ledger::Error::DeviceToken(Rejection::Unknown))?;
         self.policies.put(project, record.policy.clone(), now);
         Ok(record.policy)
     }
@@ -180,9 +178,9 @@ impl Identity {
             return Ok(ca);
         }
         let record = self.store.active_authority(Usage::Device).await?;
-        let record = record.ok_or_else(|| Error::Authority {
+        let record = record.ok_or_else(|| ledger::Error::Issuer {
             name: Usage::Device.to_string(),
-            fault: AuthorityFault::Missing,
+            fault: IssuerFault::Missing,
         })?;
         let known = self.authorities.last(&());
         let ca = match &known {
@@ -193,7 +191,7 @@ impl Identity {
             && before.authority.name() != ca.authority.name()
         {
             let (from, to) = (before.authority.name().as_str(), ca.authority.name().as_str());
-            Event::Switched { from, to }.log(self.world, None);
+            Event::Switched { from, to }.log(self.runtime, None);
         }
         self.authorities.put((), ca.clone(), now);
         Ok(ca)
@@ -221,14 +219,14 @@ fn permitted(policy: &Policy, csr: Option<&VerifiedCsr>) -> Result<()> {
     }
 }
 
-fn device_token(request: &Request) -> Result<DeviceToken, Rejection> {
-    let credentials = lambda::single_header(request, &AUTHORIZATION)?;
-    let (scheme, token) = credentials.split_once(' ').ok_or(Rejection::Misplaced)?;
+fn device_token(request: &Request) -> Result<DeviceToken, CredentialFault> {
+    let credentials = lambda::http::single_header(request, &AUTHORIZATION)?;
+    let (scheme, token) = credentials.split_once(' ').ok_or(CredentialFault::Misplaced)?;
     // RFC 9110, section 11.1: the scheme's case does not matter.
     if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(Rejection::Misplaced);
+        return Err(CredentialFault::Misplaced);
     }
-    DeviceToken::parse(token.trim_start()).map_err(|_| Rejection::Malformed)
+    DeviceToken::parse(token.trim_start()).map_err(|_| CredentialFault::Malformed)
 }
 
 fn release(

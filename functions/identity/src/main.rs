@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use birthcert::{lambda, world::World};
 use identity::Identity;
+use lambda::runtime::Runtime;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    lambda::main(async |config| {
-        let function = Identity::start(&config, World::REAL).await?;
-        lambda::run(World::REAL, |request| function.handle(request)).await
+    lambda::function::main(async |config| {
+        let function = Identity::start(&config, Runtime::LAMBDA).await?;
+        lambda::function::run(Runtime::LAMBDA, |request| function.handle(request)).await
     })
     .await
 }

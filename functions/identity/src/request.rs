@@ -1,11 +1,8 @@
 //! The certification request in the body of `POST /identity`.
 
-use birthcert::{
-    Error, Result,
-    csr::{Csr, CsrError, VerifiedCsr, der_of_base64, der_of_pem},
-    lambda,
-};
+use lambda::{Error, Result};
 use lambda_http::Request;
+use pki::csr::{Csr, CsrError, VerifiedCsr, der_of_base64, der_of_pem};
 use serde::Deserialize;
 
 /// The most bytes a body may have: some three times what a request for RSA with 4096 bits has, in PEM.
@@ -28,8 +25,8 @@ struct Json {
 /// # Errors
 /// When the body is too large, of another content type, or no request that can be granted.
 pub(crate) fn csr(request: &Request) -> Result<VerifiedCsr> {
-    let body = lambda::body(request, MAX_BYTES)?;
-    let der = match lambda::media_type(request).as_deref() {
+    let body = lambda::http::body(request, MAX_BYTES)?;
+    let der = match lambda::http::media_type(request).as_deref() {
         Some("application/pkcs10") => pkcs10(body)?,
         Some("application/json") => {
             let json = serde_json::from_slice::<Json>(body);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use birthcert::{authority::AnyCa, clock::Timestamp};
 use http::HeaderValue;
+use pki::{authority::ChainCertificate, clock::Timestamp};
 use tokio::{select, time::sleep_until};
 
 use crate::{
@@ -37,7 +37,7 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Agent<'a> {
     pub(crate) options: &'a Options,
     transfers: Transfers,
-    pub(crate) roots: Vec<AnyCa>,
+    pub(crate) roots: Vec<ChainCertificate>,
     pub(crate) directory: Directory,
     pub(crate) index: Schedule,
     index_etag: Option<HeaderValue>,
@@ -207,13 +207,13 @@ impl<'a> Agent<'a> {
 }
 
 /// The certificates that are trusted: one, or some while the root changes.
-fn roots(options: &Options) -> anyhow::Result<Vec<AnyCa>> {
+fn roots(options: &Options) -> anyhow::Result<Vec<ChainCertificate>> {
     const END: &str = "-----END CERTIFICATE-----";
     let name = options.root.display();
     let text = fs::read_to_string(&options.root).with_context(|| format!("cannot read {name}"))?;
     let mut roots = Vec::new();
     for part in text.split_inclusive(END).filter(|part| part.contains(END)) {
-        let root = AnyCa::from_pem(part.trim_start()).map_err(anyhow::Error::msg);
+        let root = ChainCertificate::from_pem(part.trim_start()).map_err(anyhow::Error::msg);
         let root = root.with_context(|| name.to_string())?;
         ensure!(root.is_issued_by(&root), "{name} has a certificate that is no root's");
         roots.push(root);

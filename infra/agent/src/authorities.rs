@@ -6,7 +6,7 @@
 use std::{cmp::Reverse, collections::BTreeMap, time::Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::{authority::CaCertificate, clock::Timestamp, crl::VerifiedCrl};
+use pki::{authority::CaCertificate, clock::Timestamp, crl::VerifiedCrl};
 
 use crate::{
     authority::{Authority, expect_better},

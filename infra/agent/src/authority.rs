@@ -2,7 +2,7 @@
 //! after which none is taken that is older.
 
 use anyhow::{bail, ensure};
-use birthcert::{
+use pki::{
     authority::CaCertificate,
     clock::Timestamp,
     crl::{Freshness, VerifiedCrl},

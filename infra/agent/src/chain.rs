@@ -1,7 +1,7 @@
 //! A CA's certificate, with those between it and a root: how a CA proves that it is one.
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert::authority::{AnyCa, CaCertificate, chain};
+use pki::authority::{CaCertificate, ChainCertificate, chain};
 use x509_cert::name::Name;
 
 const END: &str = "-----END CERTIFICATE-----\n";
@@ -22,14 +22,14 @@ impl Chain {
     }
 
     /// A root, which has nobody above it.
-    pub(crate) fn root(root: &AnyCa) -> anyhow::Result<Self> {
+    pub(crate) fn root(root: &ChainCertificate) -> anyhow::Result<Self> {
         Self::read(root.pem().into()).context("the root's CRL cannot be verified")
     }
 
     /// Finds the way from it to one of the roots.
-    pub(crate) fn lead_to(&self, roots: &[AnyCa]) -> anyhow::Result<()> {
+    pub(crate) fn lead_to(&self, roots: &[ChainCertificate]) -> anyhow::Result<()> {
         let ca = &self.certificate;
-        let way = |root: &AnyCa| {
+        let way = |root: &ChainCertificate| {
             let mut above = chain::between(ca, root, &self.text)?;
             above.push(root.clone());
             chain::verify(ca, &above)
@@ -46,7 +46,7 @@ impl Chain {
 
     /// The names of those that should be above it, the root's among them.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = Name> {
-        let certificates = self.text.split_inclusive(END).map(AnyCa::from_pem);
+        let certificates = self.text.split_inclusive(END).map(ChainCertificate::from_pem);
         certificates.flatten().map(|it| it.issuer().clone())
     }
 

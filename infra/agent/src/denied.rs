@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert::{clock::Timestamp, crl::denied_digest, id::DeviceId, profile::Usage};
+use pki::{clock::Timestamp, crl::denied_digest, names::DeviceId, profile::Usage};
 
 use crate::{
     authority::Authority,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::bail;
-use birthcert::id::DeviceId;
+use pki::names::DeviceId;
 
 use crate::{
     brokers::{Broker, Desired, Outputs},

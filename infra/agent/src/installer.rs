@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use birthcert::id::DeviceId;
+use pki::names::DeviceId;
 use sha2::{Digest as _, Sha256};
 
 use crate::{

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use birthcert::{
-    authority::AnyCa,
+use http::HeaderValue;
+use pki::{
+    authority::ChainCertificate,
     clock::Timestamp,
     crl::{CrlError, VerifiedCrl},
 };
-use http::HeaderValue;
 
 use crate::{
     authority::Authority,
@@ -26,7 +26,7 @@ const CRL_LIMIT: usize = 64 << 20;
 
 /// What CAs' news are held against and kept in.
 pub(crate) struct Desk<'a> {
-    pub(crate) roots: &'a [AnyCa],
+    pub(crate) roots: &'a [ChainCertificate],
     pub(crate) directory: &'a Directory,
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 use serde_json::json;
 
 /// How a line is written.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 
 use crate::status::{AuthorityStatus, CrlStatus, Level, Status};
 

@@ -3,12 +3,12 @@
 
 use std::{fs, mem};
 
-use birthcert::{
+use der::{Encode as _, pem};
+use pki::{
     authority::CaCertificate,
     clock::Timestamp,
     crl::{VALIDITY_SECONDS, VerifiedCrl, claimed_end, claimed_issuer},
 };
-use der::{Encode as _, pem};
 use x509_cert::name::Name;
 
 use crate::directory::Directory;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 use serde::{Serialize, Serializer};
 
 /// How bad a problem is.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 
 use crate::{
     agent::Agent,

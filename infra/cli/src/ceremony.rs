@@ -7,7 +7,8 @@ use aws_sdk_kms::{
     operation::describe_key::DescribeKeyError,
     types::{KeySpec, KeyUsageType},
 };
-use birthcert::{csr::UnsignedCsr, kms::Signer};
+use ledger::kms::Signer;
+use pki::csr::UnsignedCsr;
 
 use crate::root::distinguished;
 

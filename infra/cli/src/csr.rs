@@ -3,8 +3,8 @@
 use std::{fs, path::Path, str};
 
 use anyhow::{Context as _, anyhow};
-use birthcert::csr::VerifiedCsr;
 use der::pem::{self, LineEnding};
+use pki::csr::VerifiedCsr;
 
 /// The request by the holder of a key, in PEM or DER, and what the file holds.
 ///

@@ -2,8 +2,8 @@
 
 use std::{error::Error as _, fmt, io, process::ExitCode};
 
-use birthcert::Error;
 use clap::{CommandFactory as _, error::ErrorKind};
+use ledger::OperatorError;
 
 /// For `--help`.
 pub(crate) const CODES: &str = "\
@@ -52,15 +52,22 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// The operator's error, whether a command or the store returned it.
+fn operator_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a OperatorError> {
+    match error.downcast_ref::<ledger::Error>() {
+        Some(ledger::Error::Operator(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
 fn code(error: &anyhow::Error) -> u8 {
-    let by_ours = error.chain().find_map(|it| match it.downcast_ref()? {
-        Error::Missing(_) => Some(3),
-        Error::Exists(_)
-        | Error::AuthorityStatus { .. }
-        | Error::DeviceStatus { .. }
-        | Error::Revoked(_)
-        | Error::OtherNames(_) => Some(4),
-        _ => None,
+    let by_ours = error.chain().find_map(operator_error).map(|it| match it {
+        OperatorError::Missing(_) => 3,
+        OperatorError::Exists(_)
+        | OperatorError::AuthorityStatus { .. }
+        | OperatorError::DeviceStatus { .. }
+        | OperatorError::Revoked(_)
+        | OperatorError::OtherNames(_) => 4,
     });
     let by_stop = error.chain().find_map(|it| it.downcast_ref()).map(|it| match it {
         Stop::Missing(_) => 3,
@@ -80,7 +87,7 @@ pub(crate) fn unwrapped(error: csv::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use anyhow::Context as _;
-    use birthcert::{
+    use pki::{
         authority::{AuthorityName, AuthorityStatus},
         profile::Usage,
     };
@@ -89,15 +96,16 @@ mod tests {
 
     #[test]
     fn codes_are_told_apart_through_contexts() {
-        let missing: anyhow::Result<()> = Err(Error::Missing("device".into())).context("while");
+        let missing: anyhow::Result<()> =
+            Err(OperatorError::Missing("device".into())).context("while");
         assert_eq!(code(&missing.unwrap_err()), 3);
-        assert_eq!(code(&Error::Exists("CA".into()).into()), 4);
+        assert_eq!(code(&OperatorError::Exists("CA".into()).into()), 4);
         let name = AuthorityName::first(Usage::Device);
-        let active = Error::AuthorityStatus { name, status: AuthorityStatus::Active };
+        let active = OperatorError::AuthorityStatus { name, status: AuthorityStatus::Active };
         assert_eq!(code(&active.into()), 4);
         assert_eq!(code(&Stop::Refused("no".into()).into()), 4);
         assert_eq!(code(&Stop::Partial("some".into()).into()), 5);
-        assert_eq!(code(&Error::Contended.into()), 1);
+        assert_eq!(code(&ledger::Error::Contended.into()), 1);
         assert_eq!(code(&anyhow::anyhow!("else")), 1);
     }
 }

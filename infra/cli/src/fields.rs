@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use birthcert::{clock::Timestamp, token::hex};
 use const_oid::{
     ObjectIdentifier,
     db::{
@@ -11,6 +10,7 @@ use const_oid::{
     },
 };
 use der::{Decode, Encode, asn1::Uint};
+use pki::{clock::Timestamp, hex};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;

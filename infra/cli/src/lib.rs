@@ -35,9 +35,10 @@ pub use files::{ensure_private_directory, write_new, write_private};
 
 use std::io::Write;
 
-use birthcert::{Error, clock::Timestamp, id::ProjectId, store::Store};
 use clap::{CommandFactory, Parser, Subcommand};
+use ledger::{OperatorError, store::Store};
 use output::Format;
+use pki::{clock::Timestamp, names::ProjectId};
 
 /// A certificate authority for devices: what its operators do.
 #[derive(Parser)]
@@ -101,9 +102,10 @@ struct Context {
 
 impl Context {
     /// An empty list of a project that does not exist would hide a mistyped id.
-    async fn expect_project(&self, id: ProjectId) -> birthcert::Result<()> {
+    async fn expect_project(&self, id: ProjectId) -> ledger::Result<()> {
         let project = self.store.project(id).await?;
-        project.map(drop).ok_or_else(|| Error::Missing(format!("project {id}")))
+        let missing = || OperatorError::Missing(format!("project {id}")).into();
+        project.map(drop).ok_or_else(missing)
     }
 }
 

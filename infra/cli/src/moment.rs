@@ -1,6 +1,6 @@
 //! Times as operators type them.
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 
 /// A time in UTC, or a date, which is its midnight.
 pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {

@@ -6,13 +6,12 @@ mod view;
 
 use std::fmt;
 
-use birthcert::{
-    Error,
-    id::ProjectId,
-    label::Label,
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use ledger::{
+    OperatorError,
     store::{Policy, ProjectRecord},
 };
-use getrandom::{SysRng, rand_core::UnwrapErr};
+use pki::names::{Label, ProjectId};
 use serde::Serialize;
 
 use crate::{Context, exit::usage, output::Table};
@@ -110,7 +109,7 @@ impl Command {
             Self::Update(command) => command.run(context).await,
             Self::Show(Of { project }) => {
                 let record = context.store.project(project).await?;
-                let missing = || Error::Missing(format!("project {project}"));
+                let missing = || OperatorError::Missing(format!("project {project}"));
                 context.output.print(&ProjectView(record.ok_or_else(missing)?))
             }
             Self::List => context.output.print(&Projects(context.store.projects(None).await?)),

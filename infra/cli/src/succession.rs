@@ -3,13 +3,15 @@
 //! Records never change, and each switch is conditioned on the CA whose place is taken. So what was
 //! checked here against what is recorded still holds when it is written.
 
-use birthcert::{
-    Error,
+use ledger::{
+    OperatorError,
+    kms::Signer,
+    store::{Activation, KnownAuthority, Store},
+};
+use pki::{
     authority::{Authority, AuthorityName, AuthorityRecord, AuthorityStatus},
     clock::Timestamp,
-    kms::Signer,
     profile::Usage,
-    store::{Activation, KnownAuthority, Store},
 };
 
 /// The CAs that are recorded.
@@ -32,7 +34,7 @@ impl Known {
     /// When there is none of this name.
     pub(crate) fn named(&self, name: &AuthorityName) -> anyhow::Result<&KnownAuthority> {
         let found = self.0.iter().find(|it| it.record.name == *name);
-        found.ok_or_else(|| Error::Missing(format!("CA named {name}")).into())
+        found.ok_or_else(|| OperatorError::Missing(format!("CA named {name}")).into())
     }
 
     /// The one that issues.
@@ -66,7 +68,7 @@ impl Known {
             Some(_) => {
                 let what =
                     format!("CA named {}, with another certificate, key or CRL", record.name);
-                Err(Error::Exists(what).into())
+                Err(OperatorError::Exists(what).into())
             }
         }
     }

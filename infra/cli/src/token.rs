@@ -6,12 +6,12 @@ mod view;
 
 use std::fmt;
 
-use birthcert::{
-    id::{ProjectId, TokenId},
-    store::TokenStatus,
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use ledger::store::TokenStatus;
+use pki::{
+    names::{ProjectId, TokenId},
     token::EnrollmentToken,
 };
-use getrandom::{SysRng, rand_core::UnwrapErr};
 use serde::Serialize;
 use zeroize::Zeroizing;
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use birthcert::{clock::Timestamp, token::hex};
+use pki::{clock::Timestamp, hex};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 

@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use birthcert::{config::Config, world::World};
 use enroll::Enroll;
 use identity::Identity;
+use lambda::{config::Config, runtime::Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::gateway::{self, Functions};
@@ -20,9 +20,9 @@ pub async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
     let config = Config::read(|name| std::env::var_os(name))?;
     let listener = gateway::listen(listen).await?;
     let functions = Arc::new(Functions {
-        world: World::REAL,
-        enroll: Enroll::start(&config, World::REAL).await?,
-        identity: Identity::start(&config, World::REAL).await?,
+        world: Runtime::LAMBDA,
+        enroll: Enroll::start(&config, Runtime::LAMBDA).await?,
+        identity: Identity::start(&config, Runtime::LAMBDA).await?,
         published: None,
     });
     eprintln!("http://{} is ready, for the table {}", listener.local_addr()?, config.table_name);

@@ -7,21 +7,22 @@ use std::{
 };
 
 use anyhow::Context;
-use birthcert::{
-    authority::{AuthorityName, AuthorityRecord, Roots},
-    clock::Timestamp,
-    csr::VerifiedCsr,
-    id::{ProjectId, TokenId},
-    profile::Usage,
-    store::{NewToken, Policy, ProjectRecord, Store},
-    token::{EnrollmentToken, hex},
-};
 use birthcert_cli::{
     ceremony, ensure_private_directory,
     root::{CERTIFICATE_FILE, Lock, NewRoot, Root, RootKey, Subordinate},
     succession, write_private,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
+use ledger::store::{NewToken, Policy, ProjectRecord, Store};
+use pki::{
+    authority::{AuthorityName, AuthorityRecord, Roots},
+    clock::Timestamp,
+    csr::VerifiedCsr,
+    hex,
+    names::{ProjectId, TokenId},
+    profile::Usage,
+    token::EnrollmentToken,
+};
 
 use crate::state::{State, TABLE};
 

@@ -16,11 +16,12 @@ use axum::{
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use birthcert::{lambda, token::hex, world::World};
 use enroll::Enroll;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts};
 use identity::Identity;
+use lambda::runtime::Runtime;
 use lambda_http::{Context, LambdaEvent, request::LambdaRequest};
+use pki::hex;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
@@ -35,7 +36,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The functions behind the API.
 pub struct Functions {
     /// The time and the log of both.
-    pub world: World,
+    pub world: Runtime,
     /// `POST /enroll`, and what no route matches.
     pub enroll: Enroll,
     /// `/identity`.
@@ -120,7 +121,7 @@ async fn invoke(functions: Arc<Functions>, event: Value) -> Option<Response> {
             }
         }
     };
-    let answer = lambda::answer(invocation, world, handler).await.ok()?;
+    let answer = lambda::function::answer(invocation, world, handler).await.ok()?;
     response(&serde_json::to_value(answer).ok()?)
 }
 

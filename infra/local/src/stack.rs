@@ -10,19 +10,16 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
-use birthcert::{
-    authority::Roots,
-    aws::{AwsConfig, Credentials},
-    clock::Timestamp,
-    config::Config,
-    store::Store,
-    trigger::Trigger,
-    world::World,
-};
 use birthcert_cli::ensure_private_directory;
 use crl::Crl;
 use enroll::Enroll;
 use identity::Identity;
+use lambda::{config::Config, runtime::Runtime, stream::Trigger};
+use ledger::{
+    aws::{AwsConfig, Credentials},
+    store::Store,
+};
+use pki::{authority::Roots, clock::Timestamp};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -96,12 +93,12 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     config.roots = ready.roots;
     database::keep(data)?;
     let functions = Arc::new(Functions {
-        world: World::REAL,
-        enroll: Enroll::start(&config, World::REAL).await?,
-        identity: Identity::start(&config, World::REAL).await?,
+        world: Runtime::LAMBDA,
+        enroll: Enroll::start(&config, Runtime::LAMBDA).await?,
+        identity: Identity::start(&config, Runtime::LAMBDA).await?,
         published: Some(files),
     });
-    let crl = Crl::start(&config, World::REAL).await?;
+    let crl = Crl::start(&config, Runtime::LAMBDA).await?;
     // What came due while the stack was down. What fails is in the log, and is tried again.
     let _ = crl.pass(&Trigger::Time).await;
 

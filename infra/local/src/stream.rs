@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use birthcert::{store::Store, trigger::Trigger};
 use crl::Crl;
+use lambda::stream::Trigger;
+use ledger::store::Store;
 use tokio::time::sleep;
 
 /// Lambda reads a table's stream four times a second.

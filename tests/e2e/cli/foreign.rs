@@ -4,13 +4,13 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::{AnyCa, CaCertificate};
 use birthcert_tests::corporate::{CA, CorporateCa, Kind, RSA_4096, SUBORDINATE};
 use birthcert_tests::mosquitto::Mosquitto;
 use birthcert_tests::mqtt_client::{MqttClient, Outcome};
 use birthcert_tests::openssl::{self, Purpose, Verdict};
 use birthcert_tests::operator::Operator;
 use birthcert_tests::stack::Stack;
+use pki::authority::{CaCertificate, ChainCertificate};
 use tempfile::TempDir;
 
 use super::subordinate::identity_from;
@@ -264,7 +264,8 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     let (_, token) = fleet(&operator).await?;
     let leaf = identity_from(&stack, &token).await?;
     let above = CaCertificate::from_pem(&subordinate).map_err(anyhow::Error::msg)?.not_after();
-    let first = AnyCa::from_pem(&between.pem()?).map_err(anyhow::Error::msg)?.not_after();
+    let first =
+        ChainCertificate::from_pem(&between.pem()?).map_err(anyhow::Error::msg)?.not_after();
     ensure!(first < above && leaf.not_after == first.to_string(), "{}", leaf.not_after);
     stack.stop().await
 }

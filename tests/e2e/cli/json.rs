@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use birthcert::clock::Timestamp;
 use birthcert_tests::operator::Operator;
 use birthcert_tests::stack::Stack;
+use pki::clock::Timestamp;
 use serde_json::Value;
 
 use super::start;

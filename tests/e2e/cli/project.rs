@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
-use birthcert::id::ProjectId;
 use birthcert_tests::api::Enrolled;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use pki::names::ProjectId;
 use serde_json::json;
 
 use super::start;

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use birthcert::world::World;
 use birthcert_local::gateway::{self, Functions};
 use birthcert_tests::api::{Api, Enrolled, Released};
 use birthcert_tests::openssl::{self, Purpose, Verdict};
@@ -15,6 +14,7 @@ use birthcert_tests::{pkilint, tool};
 use der::pem::{self, LineEnding};
 use enroll::Enroll;
 use identity::Identity;
+use lambda::runtime::Runtime;
 use tokio::net::TcpListener;
 
 use super::{TABLE, fleet, start_with_table};
@@ -29,7 +29,7 @@ pub(super) fn tests() -> Vec<crate::Alone> {
     ]
 }
 
-const QUIET: World = World { log: |_| {}, ..World::REAL };
+const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
 
 /// A subordinate's certificate as RFC 5280 and this product's profile want it.
 pub(super) async fn check_subordinate(

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::CaCertificate;
-use birthcert::crl::VerifiedCrl;
 use birthcert_tests::stack::Stack;
+use pki::authority::CaCertificate;
+use pki::crl::VerifiedCrl;
 use serde_json::Value;
 use tokio::time::sleep;
 

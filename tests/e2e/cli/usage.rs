@@ -5,11 +5,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use birthcert::id::{DeviceId, ProjectId, TokenId};
 use birthcert_tests::operator::Operator;
 use futures_util::future::try_join_all;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use pki::names::{DeviceId, ProjectId, TokenId};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{TABLE, fleet, start};

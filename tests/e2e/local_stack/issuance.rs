@@ -1,16 +1,14 @@
 //! Devices on the stack: what they get, what is logged of it, and what was signed for it.
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert::authority::CaCertificate;
-use birthcert::csr::UnsignedCsr;
-use birthcert::token::hex;
 use birthcert_tests::api::{Answer, Enrolled, Released};
 use birthcert_tests::openssl;
 use birthcert_tests::stack::Stack;
-use p256::pkcs8::EncodePublicKey as _;
+use pki::authority::CaCertificate;
+use pki::csr::UnsignedCsr;
+use pki::hex;
 use serde_json::Value;
 use tempfile::TempDir;
-use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::in_shell;
 
@@ -112,8 +110,7 @@ async fn every_signature_is_on_the_ledger_or_a_request() -> anyhow::Result<()> {
     for name in ["device", "server"] {
         let certificate = stack.authority(name).await?.certificate_pem;
         let certificate = CaCertificate::from_pem(&certificate).map_err(anyhow::Error::msg)?;
-        let key = certificate.key().to_public_key_der()?;
-        let key: SubjectPublicKeyInfoOwned = der::Decode::from_der(key.as_bytes())?;
+        let key = certificate.key().spki()?;
         let request = UnsignedCsr::new(certificate.subject().clone(), key)?;
         expected.push(hex(request.digest()));
     }

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::AuthorityRecord;
-use birthcert::store::LedgerEntry;
 use birthcert_local::state::State;
 use birthcert_tests::api::{Enrolled, Released};
 use birthcert_tests::stack::{Stack, spawn};
+use ledger::store::LedgerEntry;
+use pki::authority::AuthorityRecord;
 use tempfile::TempDir;
 use tokio::time::sleep;
 

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use birthcert::id::ProjectId;
 use birthcert_tests::files::mode;
 use birthcert_tests::stack::{Stack, refused};
 use birthcert_tests::{openssl, tool};
+use pki::names::ProjectId;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 

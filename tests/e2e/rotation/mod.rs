@@ -8,15 +8,15 @@ use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::AuthorityRecord;
-use birthcert::cache::LIFETIME_SECONDS;
-use birthcert::clock::Timestamp;
-use birthcert::store::Policy;
 use birthcert_tests::api::{Enrolled, Released};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, Setup};
 use birthcert_tests::openssl::{self, Purpose, Verdict};
 use birthcert_tests::operator::Operator;
+use lambda::cache::LIFETIME_SECONDS;
+use ledger::store::Policy;
+use pki::authority::AuthorityRecord;
+use pki::clock::Timestamp;
 
 pub(crate) fn tests() -> Vec<crate::Paired> {
     [switch::tests(), steps::tests(), refused::tests()].into_iter().flatten().collect()

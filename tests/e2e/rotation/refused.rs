@@ -1,16 +1,16 @@
 //! What may not be recorded, activated or retired; and that nothing comes of the attempt.
 
 use anyhow::{Context as _, ensure};
-use birthcert::authority::AuthorityRecord;
-use birthcert::clock::Timestamp;
-use birthcert::csr::VerifiedCsr;
-use birthcert::profile::Usage;
-use birthcert::store::PublishedCrl;
 use birthcert_cli::ceremony;
 use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, YEAR, subordinate};
 use birthcert_tests::proxy::Fault;
+use ledger::{OperatorError, store::PublishedCrl};
+use pki::authority::AuthorityRecord;
+use pki::clock::Timestamp;
+use pki::csr::VerifiedCsr;
+use pki::profile::Usage;
 
 use super::{expect, hand_in, prepared, start};
 
@@ -145,10 +145,16 @@ async fn what_its_status_does_not_allow(
     let error = retired.err().context("the active one was retired")?.to_string();
     ensure!(error == "the CA device is active", "{error}");
     let missing = env.store.retire_authority(&"device-7".parse()?, Timestamp::now()).await;
-    ensure!(matches!(missing, Err(birthcert::Error::Missing(_))), "{missing:?}");
+    ensure!(
+        matches!(missing, Err(ledger::Error::Operator(OperatorError::Missing(_)))),
+        "{missing:?}"
+    );
     let (seventh, first) = ("device-7".parse()?, "device".parse()?);
     let activate = env.store.activate_authority(&seventh, Some(&first), Timestamp::now()).await;
-    ensure!(matches!(activate, Err(birthcert::Error::Missing(_))), "{activate:?}");
+    ensure!(
+        matches!(activate, Err(ledger::Error::Operator(OperatorError::Missing(_)))),
+        "{activate:?}"
+    );
 
     // A certificate beside the active one is not switched to in one go.
     let second = env.certified("device-2", YEAR).await?;

@@ -1,16 +1,16 @@
 //! The steps of a rotation: each rehearsed, done, done again, interrupted, or in each other's way.
 
 use anyhow::{Context as _, ensure};
-use birthcert::Error;
-use birthcert::authority::{AuthorityName, AuthorityStatus};
-use birthcert::clock::Timestamp;
-use birthcert::profile::Usage;
-use birthcert::store::Activation;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::{Env, YEAR};
 use birthcert_tests::operator::Operator;
 use birthcert_tests::proxy::Fault;
 use futures_util::future::join_all;
+use ledger::store::Activation;
+use ledger::{Error, OperatorError};
+use pki::authority::{AuthorityName, AuthorityStatus};
+use pki::clock::Timestamp;
+use pki::profile::Usage;
 
 use super::{expect, hand_in, prepared, start};
 
@@ -169,7 +169,10 @@ async fn two_operators_switch_at_once(
                 ensure!(outcome == Activation::Switched);
                 winners.push(name.clone());
             }
-            Err(Error::AuthorityStatus { status: AuthorityStatus::Active, .. }) => {}
+            Err(ledger::Error::Operator(OperatorError::AuthorityStatus {
+                status: AuthorityStatus::Active,
+                ..
+            })) => {}
             Err(Error::Contended) => {}
             Err(error) => return Err(error.into()),
         }
@@ -203,7 +206,9 @@ async fn one_retires_what_another_activates(
         }
         ensure!(matches!(
             retired,
-            Ok(true) | Err(Error::AuthorityStatus { .. } | Error::Contended)
+            Ok(true)
+                | Err(ledger::Error::Operator(OperatorError::AuthorityStatus { .. })
+                    | Error::Contended)
         ));
         env.store.activate_authority(&first, Some(&now), Timestamp::now()).await?;
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::crl::VerifiedCrl;
-use birthcert::profile::Usage;
 use birthcert_tests::agent::Beside;
 use birthcert_tests::pki::Ca;
 use birthcert_tests::process::free_port;
 use birthcert_tests::tool;
+use pki::crl::VerifiedCrl;
+use pki::profile::Usage;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -283,7 +283,7 @@ async fn a_new_ca_is_found_and_a_strangers_is_not() -> anyhow::Result<()> {
 async fn the_roots_crl_is_taken_along() -> anyhow::Result<()> {
     let hook = Hook::start("true").await?;
     let publisher = &hook.site.publisher;
-    let contents = birthcert::crl::Contents {
+    let contents = pki::crl::Contents {
         number: 1,
         denied_devices: None,
         this_update: publisher.crl("device", 1, 0).this_update(),

@@ -5,12 +5,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use birthcert::crl::{Contents, VerifiedCrl};
-use birthcert::profile::Usage;
 use birthcert_tests::agent::Beside;
 use birthcert_tests::pki::Ca;
 use birthcert_tests::process::free_port;
 use birthcert_tests::tool;
+use pki::crl::{Contents, VerifiedCrl};
+use pki::profile::Usage;
 use tokio::time::sleep;
 
 use birthcert_tests::site::{SOON, is_refused};
@@ -310,7 +310,7 @@ async fn a_damaged_directory_is_mended() -> anyhow::Result<()> {
 }
 
 /// The number of this CA's CRL in a file, all of which are whole.
-fn number(pem: &str, ca: &birthcert::authority::CaCertificate) -> anyhow::Result<u64> {
+fn number(pem: &str, ca: &pki::authority::CaCertificate) -> anyhow::Result<u64> {
     const END: &str = "-----END X509 CRL-----\n";
     ensure!(pem.ends_with(END), "{pem}");
     let lists: Vec<_> = pem.split_inclusive(END).collect();

@@ -1,7 +1,6 @@
 //! The agent beside Debian's RabbitMQ with its MQTT plugins, by TCP and by WebSocket.
 
 use anyhow::{Context as _, ensure};
-use birthcert::id::DeviceId;
 use birthcert_tests::agent::Agent;
 use birthcert_tests::brokers::{Broker, Kind};
 use birthcert_tests::mqtt_session::Endpoint;
@@ -9,6 +8,7 @@ use birthcert_tests::rabbitmq::Rabbitmq;
 use birthcert_tests::site::{Device, SOON, Site, echoes, is_refused};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use pki::names::DeviceId;
 
 pub(crate) fn tests() -> Vec<crate::Alone> {
     crate::alone![

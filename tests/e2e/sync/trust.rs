@@ -4,15 +4,15 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use birthcert::clock::Timestamp;
-use birthcert::crl::{Contents, VerifiedCrl, denied_digest};
-use birthcert::profile::Usage;
-use birthcert::token::hex;
 use birthcert_tests::agent::option;
 use birthcert_tests::env::YEAR;
 use birthcert_tests::pki::{Ca, revoked};
 use birthcert_tests::publication::Publisher;
 use birthcert_tests::site::{Site, is_refused};
+use pki::clock::Timestamp;
+use pki::crl::{Contents, VerifiedCrl, denied_digest};
+use pki::hex;
+use pki::profile::Usage;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

@@ -5,16 +5,16 @@
 use std::time::Instant;
 
 use anyhow::ensure;
-use birthcert::clock::Timestamp;
-use birthcert::id::DeviceId;
-use birthcert::store::{DeviceRecord, DeviceStatus};
-use birthcert::token::DeviceToken;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use birthcert_tests::operator::Operator;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use ledger::store::{DeviceRecord, DeviceStatus};
+use pki::clock::Timestamp;
+use pki::names::DeviceId;
+use pki::token::DeviceToken;
 
 const DEVICES: usize = 10_000;
 

@@ -10,13 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use birthcert::authority::CaCertificate;
-use birthcert::clock::Timestamp;
-use birthcert::crl::{self, Contents, CrlReason, Entry};
-use birthcert::lint::lint;
-use birthcert::name::distinguished;
-use birthcert::profile::{self, IssuedBy, Profile};
-use birthcert::revocation::RevocationReason::KeyCompromise;
 use birthcert_tests::counterparties::{Counterparties, Pair};
 use birthcert_tests::env::Env;
 use birthcert_tests::function;
@@ -31,6 +24,13 @@ use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::EncodePublicKey as _;
+use pki::authority::CaCertificate;
+use pki::clock::Timestamp;
+use pki::crl::RevocationReason::KeyCompromise;
+use pki::crl::{self, Contents, CrlReason, Entry};
+use pki::lint::lint;
+use pki::names::distinguished;
+use pki::profile::{self, IssuedBy, Profile};
 use serde_json::json;
 
 const LENGTHS: [u32; 3] = [10_000, 100_000, 1_000_000];
@@ -81,12 +81,14 @@ fn ca() -> anyhow::Result<(CaCertificate, SigningKey)> {
     let spki = key.verifying_key().to_public_key_der()?;
     let spki = spki::SubjectPublicKeyInfoOwned::from_der(spki.as_bytes())?;
     let identifier = profile::key_identifier(spki.owned_to_ref())?;
-    let itself = IssuedBy::itself(&subject, key.verifying_key(), &identifier);
+    let public = (*key.verifying_key()).into();
+    let itself = IssuedBy::itself(&subject, &public, &identifier);
     let kind = Profile::Root { subject: subject.clone() };
     let now = Timestamp::now();
     let tbs = lint(profile::build(&kind, itself, spki, now, Timestamp::NEVER, rng)?)?;
     let signature: Signature = key.sign_prehash(tbs.digest())?;
-    let signed = tbs.with_signature(&signature.to_der())?.verify(key.verifying_key())?;
+    let signed =
+        tbs.with_signature(&signature.to_der().into())?.verify(&(*key.verifying_key()).into())?;
     Ok((CaCertificate::from_pem(&signed.pem()?).map_err(anyhow::Error::msg)?, key))
 }
 
@@ -108,7 +110,7 @@ fn make(length: u32) -> anyhow::Result<()> {
     let linted = crl::lint(built)?;
     let linted_at = Instant::now();
     let signature: Signature = key.sign_prehash(linted.digest())?;
-    let crl = linted.with_signature(&signature.to_der())?.verify(&ca)?;
+    let crl = linted.with_signature(&signature.to_der().into())?.verify(&ca)?;
     let verified_at = Instant::now();
     let pem = crl.pem()?;
     let end = Instant::now();

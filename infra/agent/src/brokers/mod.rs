@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use birthcert::{authority::CaCertificate, crl::VerifiedCrl, id::DeviceId};
+use pki::{authority::CaCertificate, crl::VerifiedCrl, names::DeviceId};
 use sha2::{Digest as _, Sha256};
 
 use crate::{directory::Directory, options::Options};

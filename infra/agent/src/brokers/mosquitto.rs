@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use birthcert::id::DeviceId;
+use pki::names::DeviceId;
 
 use super::{Desired, Output, Outputs, bundle, reload::Reload};
 use crate::{directory::Directory, files, options::Options};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use birthcert::id::DeviceId;
+use pki::names::DeviceId;
 use reqwest::Url;
 
 use super::{Desired, Output, monitoring::Monitoring, reload::Reload};

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert::id::DeviceId;
 use http::{Method, StatusCode, header::CONTENT_TYPE};
+use pki::names::DeviceId;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::json;

@@ -3,18 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use birthcert::{
-    Error, Issuer,
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use ledger::{Issuer, OperatorError, issue, kms::Signer, store::IssuanceRequest};
+use pki::{
     authority::{Authority, AuthorityName},
     clock::Timestamp,
-    issue,
-    keypair::KeyPair,
-    kms::Signer,
-    profile::Usage,
-    registration::RegistrationCode,
-    store::Holder,
+    key::KeyPair,
+    profile::{RegistrationCode, Usage},
 };
-use getrandom::{SysRng, rand_core::UnwrapErr};
 
 use super::config::{Generated, write};
 use crate::Context;
@@ -54,7 +50,7 @@ impl AwsIotCommand {
             Some(name) => {
                 ensure!(name.usage() == Usage::Device, "{name} is no CA for devices");
                 let record = context.store.authority(name.as_str()).await?;
-                record.ok_or_else(|| Error::Missing(format!("CA named {name}")))?
+                record.ok_or_else(|| OperatorError::Missing(format!("CA named {name}")))?
             }
             None => context.store.active_authority(Usage::Device).await?.context(
                 "the CA for devices is not set up: see birthcert ca subordinate --usage device",
@@ -117,7 +113,7 @@ async fn prove(
     let signer = Signer::new(kms.clone(), authority.key_arn());
     let key = KeyPair::generate(rng).public_key()?;
     let issuer = Issuer { authority, signer: &signer, store };
-    Ok(issue(issuer, Holder::Registration(code), key, *now, rng).await?.pem()?)
+    Ok(issue(issuer, IssuanceRequest::Registration(code), key, *now, rng).await?.pem()?)
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, anyhow};
-use birthcert::{
-    clock::Timestamp,
-    host::Host,
-    service::{LONGEST_VALIDITY_DAYS, Role, Service},
-    token::hex,
-};
 use der::{Decode, pem};
+use pki::{
+    clock::Timestamp,
+    hex,
+    names::Host,
+    profile::{LONGEST_VALIDITY_DAYS, Role, Service},
+};
 use x509_cert::{
     Certificate,
     ext::pkix::{ExtendedKeyUsage, SubjectAltName},

@@ -3,20 +3,17 @@
 use std::{fmt, net::IpAddr, path::PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
-use birthcert::{
-    Issuer,
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use ledger::{Issuer, issue, kms::Signer, store::IssuanceRequest};
+use pki::{
     authority::Authority,
     certificate::Certificate,
     clock::Timestamp,
     csr::VerifiedCsr,
-    host::Host,
-    issue,
-    keypair::KeyPair,
-    kms::Signer,
-    service::{LONGEST_VALIDITY_DAYS, Role, Service},
-    store::Holder,
+    key::KeyPair,
+    names::Host,
+    profile::{LONGEST_VALIDITY_DAYS, Role, Service},
 };
-use getrandom::{SysRng, rand_core::UnwrapErr};
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
@@ -215,7 +212,7 @@ pub(super) async fn sign(
     let authority = Authority::try_from(record)?;
     let signer = Signer::new(kms.clone(), authority.key_arn());
     let issuer = Issuer { authority: &authority, signer: &signer, store };
-    let holder = Holder::Service { service, validity_days, renews };
+    let holder = IssuanceRequest::Service { service, validity_days, renews };
     let certificate = issue(issuer, holder, key, *now, &mut UnwrapErr(SysRng)).await?;
     Ok(Signed { certificate, authority })
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use birthcert::{
+use ledger::store::ServiceCertificate;
+use pki::{
     clock::Timestamp,
-    host::Host,
-    service::{Role, Service},
-    store::ServiceCertificate,
+    names::Host,
+    profile::{Role, Service},
 };
 use serde::Serialize;
 

@@ -12,7 +12,7 @@ mod revocation;
 mod revoke;
 mod users;
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 
 use crate::{Context, output::Format};
 

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 use serde::Serialize;
 
 use super::{

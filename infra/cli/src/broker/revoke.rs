@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use birthcert::{clock::Timestamp, host::Host, profile::Usage, revocation::RevocationReason};
+use pki::{clock::Timestamp, crl::RevocationReason, names::Host, profile::Usage};
 use serde::Serialize;
 
 use crate::{Context, confirm::Confirm, crl::Requests, device::parse_serial};

@@ -3,12 +3,8 @@
 use std::{fmt, path::PathBuf};
 
 use anyhow::Context as _;
-use birthcert::{
-    Error,
-    id::{DeviceId, ProjectId},
-    organization::Organization,
-    store::DeviceStatus,
-};
+use ledger::{OperatorError, store::DeviceStatus};
+use pki::names::{DeviceId, Organization, ProjectId};
 use serde::Serialize;
 use serde_json::json;
 
@@ -73,7 +69,7 @@ impl UsersCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let project = self.project.context("--project or --device")?;
         let record = context.store.project(project).await?;
-        let record = record.ok_or_else(|| Error::Missing(format!("project {project}")))?;
+        let record = record.ok_or_else(|| OperatorError::Missing(format!("project {project}")))?;
         let devices = context.store.devices(project, None).await?;
         let active = devices.iter().filter(|device| device.status == DeviceStatus::Active);
         let active: Vec<_> = active.map(|device| device.device_id).collect();

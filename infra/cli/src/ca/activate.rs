@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use birthcert::{
-    Error,
+use ledger::{OperatorError, store::Activation};
+use pki::{
     authority::{Authority, AuthorityName, AuthorityStatus},
     clock::Timestamp,
     profile::Usage,
-    store::Activation,
 };
 use serde::Serialize;
 
@@ -163,7 +162,7 @@ pub(super) fn step(context: &Context, name: &AuthorityName) -> String {
 pub(super) async fn expect_vacant(context: &Context, usage: Usage) -> anyhow::Result<()> {
     let known = Known::read(&context.store).await?;
     match known.all().iter().find(|it| it.record.name.usage() == usage) {
-        Some(it) => Err(Error::Exists(format!("CA named {}", it.record.name)).into()),
+        Some(it) => Err(OperatorError::Exists(format!("CA named {}", it.record.name)).into()),
         None => Ok(()),
     }
 }

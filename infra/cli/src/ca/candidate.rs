@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use birthcert::authority::{AuthorityName, AuthorityRecord};
+use pki::authority::{AuthorityName, AuthorityRecord};
 
 use super::{chain::Above, http_url, naming::UsageName, request::Key};
 use crate::{Context, files::read, succession::Known};

@@ -7,12 +7,12 @@ use std::{
 };
 
 use anyhow::ensure;
-use birthcert::{
+use der::{Decode, referenced::OwnedToRef};
+use pki::{
     authority::CaCertificate,
     clock::Timestamp,
     profile::{self, IssuedBy},
 };
-use der::{Decode, referenced::OwnedToRef};
 use serde::Serialize;
 use x509_cert::{Certificate, ext::pkix::ExtendedKeyUsage};
 
@@ -26,7 +26,7 @@ use crate::{
     files::{expect_new, read},
     output::Format,
     plan::Plan,
-    root::{Root, Secrets, distinguished, public_key_info},
+    root::{Root, Secrets, distinguished},
     transcript::Transcript,
 };
 
@@ -193,7 +193,7 @@ fn plan(
     if let Some(root) = root {
         plan = plan.step(format!("open the root {}, which is there", task.certificate().display()));
         for task in left {
-            let draft = task.draft(IssuedBy::ca(root, None), now)?;
+            let draft = task.draft(root.as_issuer(None), now)?;
             plan = plan.step(task.step()).remarks(task.terms.remark()).certificate(draft);
         }
         return Ok(plan);
@@ -202,7 +202,7 @@ fn plan(
     let asked = task.asked(now);
     let subject = distinguished(asked.common_name, asked.organization)?;
     let (key, _) = task.key()?.public()?;
-    let identifier = profile::key_identifier(public_key_info(&key)?.owned_to_ref())?;
+    let identifier = profile::key_identifier(key.spki()?.owned_to_ref())?;
     let issued_by = IssuedBy::itself(&subject, &key, &identifier).until(asked.not_after);
     for task in left {
         let draft = task.draft(issued_by, now)?.without_issuer_key();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use birthcert::{
+use pki::{
     authority::CaCertificate,
     clock::Timestamp,
     csr::VerifiedCsr,
@@ -207,7 +207,7 @@ impl CertifyCommand {
         expect_new(&certificate)?;
         let task = CertifyTask::new(certification.terms(&naming)?, csr, certificate)?;
         let root = certification.certificate()?;
-        let draft = task.draft(IssuedBy::ca(&root, None), now)?;
+        let draft = task.draft(root.as_issuer(None), now)?;
         let plan = Plan::new().step(task.step()).remarks(task.terms.remark()).certificate(draft);
         if !consent.given(output, plan)? {
             return Ok(());

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use birthcert::{
-    authority::{AnyCa, Authority, chain},
-    clock::Timestamp,
-    store::Policy,
-};
 use der::Decode;
+use ledger::store::Policy;
+use pki::{
+    authority::{Authority, ChainCertificate, chain},
+    clock::Timestamp,
+};
 use x509_cert::{
     Certificate,
     ext::pkix::{BasicConstraints, CrlDistributionPoints},
@@ -41,12 +41,13 @@ impl Above {
         let root_pem = read(root_certificate)?;
         let Some(path) = &self.chain else { return Ok((None, root_pem)) };
         let named = |what: &str, fault: String| anyhow::anyhow!("{what}: {fault}");
-        let certificate = AnyCa::from_pem(certificate_pem);
+        let certificate = ChainCertificate::from_pem(certificate_pem);
         let certificate = certificate.map_err(|fault| named("the certificate", fault))?;
-        let root = AnyCa::from_pem(&root_pem).map_err(|fault| named("the root", fault))?;
+        let root =
+            ChainCertificate::from_pem(&root_pem).map_err(|fault| named("the root", fault))?;
         let between = chain::between(&certificate, &root, &read(path)?);
         let between = between.map_err(|fault| named(&path.display().to_string(), fault))?;
-        let pem: String = between.iter().map(AnyCa::pem).collect();
+        let pem: String = between.iter().map(ChainCertificate::pem).collect();
         Ok(((!pem.is_empty()).then_some(pem), root_pem))
     }
 }

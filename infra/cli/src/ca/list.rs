@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use birthcert::{
+use ledger::store::KnownAuthority;
+use pki::{
     authority::{Authority, AuthorityName, AuthorityStatus},
     clock::Timestamp,
-    store::KnownAuthority,
 };
 use serde::Serialize;
 

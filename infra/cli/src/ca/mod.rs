@@ -16,7 +16,7 @@ mod root_crl;
 mod subordinate;
 mod years;
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 
 use crate::{Context, output::Format, place};
 

@@ -1,6 +1,6 @@
 //! What a subordinate is called and what it issues.
 
-use birthcert::{authority::AuthorityName, profile::Usage};
+use pki::{authority::AuthorityName, profile::Usage};
 use serde::Deserialize;
 use x509_cert::name::Name;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use birthcert::{
+use pki::{
     authority::{Authority, AuthorityName, AuthorityStatus},
     clock::Timestamp,
 };

@@ -2,7 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
-use birthcert::{authority::AuthorityName, kms::Signer};
+use ledger::kms::Signer;
+use pki::{authority::AuthorityName, signing::CaPublicKey};
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
@@ -14,7 +15,6 @@ use crate::{
     fields::KeyState,
     files::{expect_new, write_new},
     plan::Plan,
-    root::{public_key_info, stand_in},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -129,7 +129,7 @@ impl KmsKey {
                 let key = Signer::new(context.kms.clone(), arn).public_key().await?;
                 Ok((key, KeyState::Made))
             }
-            Self::ToBeMade(_) => Ok((public_key_info(&stand_in()?)?, KeyState::ToBeMade)),
+            Self::ToBeMade(_) => Ok((CaPublicKey::placeholder()?.spki()?, KeyState::ToBeMade)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use birthcert::authority::{AuthorityName, AuthorityStatus};
+use pki::authority::{AuthorityName, AuthorityStatus};
 use serde::Serialize;
 
 use crate::{Context, confirm::Consent, exit::Stop, plan::Plan, succession::Known};

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 use serde::Serialize;
 
 use super::years::Years;

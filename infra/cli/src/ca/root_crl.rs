@@ -9,13 +9,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert::{
-    authority::{AnyCa, CaCertificate},
+use der::Decode;
+use pki::{
+    authority::{CaCertificate, ChainCertificate},
     clock::Timestamp,
     crl::{self, BACKDATED_SECONDS, Contents, CrlReason, Entry, LintedCrl, Serial, VerifiedCrl},
-    token::hex,
+    hex,
 };
-use der::Decode;
 use serde::Serialize;
 use x509_cert::Certificate;
 
@@ -292,8 +292,8 @@ fn last_in(directory: &Path) -> anyhow::Result<Option<PathBuf>> {
 /// Serial number and name of a certificate that the root issued.
 fn subordinate(path: &Path, root: &CaCertificate) -> anyhow::Result<(Serial, String)> {
     let name = path.display();
-    let certificate =
-        AnyCa::from_pem(&read(path)?).map_err(|fault| anyhow::anyhow!("{name}: {fault}"))?;
+    let certificate = ChainCertificate::from_pem(&read(path)?)
+        .map_err(|fault| anyhow::anyhow!("{name}: {fault}"))?;
     ensure!(certificate.is_issued_by(root), "{name} was not issued by this root");
     ensure!(certificate.der() != root.der(), "{name}: a root cannot revoke itself");
     let read = Certificate::from_der(certificate.der())?;

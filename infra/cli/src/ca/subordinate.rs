@@ -1,9 +1,8 @@
 //! `birthcert ca subordinate`: request, certify and activate on one machine.
 
-use birthcert::{
+use pki::{
     authority::{Authority, AuthorityRecord, CaCertificate},
     csr::VerifiedCsr,
-    profile::IssuedBy,
 };
 
 use super::{
@@ -46,7 +45,7 @@ impl SubordinateCommand {
         let terms = certification.terms(&naming)?;
         let (public_key, state) = key.public_key(context).await?;
         let root = certification.certificate()?;
-        let draft = terms.draft(IssuedBy::ca(&root, None), public_key, state, now)?;
+        let draft = terms.draft(root.as_issuer(None), public_key, state, now)?;
         let plan = Plan::new()
             .step(key.step())
             .step(certification.step())

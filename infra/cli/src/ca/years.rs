@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use birthcert::clock::Timestamp;
+use pki::clock::Timestamp;
 use serde::Deserialize;
 
 /// A year of the Gregorian calendar, on average.

@@ -4,7 +4,7 @@ mod publish;
 mod request;
 mod status;
 
-use birthcert::authority::AuthorityRecord;
+use pki::authority::AuthorityRecord;
 pub(crate) use {
     request::{Requests, request},
     status::is_good,

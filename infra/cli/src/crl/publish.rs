@@ -3,7 +3,8 @@
 use std::{fmt, time::Duration};
 
 use anyhow::bail;
-use birthcert::{clock::Timestamp, store::CrlState};
+use ledger::store::CrlState;
+use pki::clock::Timestamp;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 

@@ -3,9 +3,8 @@
 use std::{cell::Cell, time::Duration};
 
 use anyhow::Context as _;
-use birthcert::{
-    authority::AuthorityName, clock::Timestamp, profile::Usage, store::KnownAuthority,
-};
+use ledger::store::KnownAuthority;
+use pki::{authority::AuthorityName, clock::Timestamp, profile::Usage};
 use tokio::time::Instant;
 
 use crate::Context;

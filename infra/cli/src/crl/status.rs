@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use birthcert::{
-    clock::Timestamp,
-    store::{CrlState, PublishedCrl},
-};
+use ledger::store::{CrlState, PublishedCrl};
+use pki::clock::Timestamp;
 use serde::Serialize;
 
 use super::Of;

@@ -2,8 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use birthcert::{Error, id::DeviceId, profile::Usage, store::Stamped};
 use futures_util::{StreamExt, stream};
+use ledger::{Error, store::RevocationOutcome};
+use pki::{names::DeviceId, profile::Usage};
 use serde::{Serialize, Serializer};
 
 use super::targets::Targets;
@@ -83,12 +84,12 @@ impl Targets {
     ) -> anyhow::Result<()>
     where
         F: Fn(DeviceId) -> Fut,
-        Fut: Future<Output = birthcert::Result<Stamped>>,
+        Fut: Future<Output = ledger::Result<RevocationOutcome>>,
     {
         let requests = Requests::of(context, Usage::Device);
         if let Some(device_id) = self.device() {
             self.confirm().ask(&format!("{verb} {device_id}"))?;
-            let Stamped { changed, certificates } = act(device_id).await?;
+            let RevocationOutcome { changed, certificates } = act(device_id).await?;
             requests.ask().await?;
             let stamped = StampedView { changed, certificates };
             return context.output.print(&Single { device_id, stamped, done });
@@ -116,7 +117,7 @@ async fn all<F, Fut>(
 ) -> Summary
 where
     F: Fn(DeviceId) -> Fut,
-    Fut: Future<Output = birthcert::Result<Stamped>>,
+    Fut: Future<Output = ledger::Result<RevocationOutcome>>,
 {
     let progress = progress::bar(devices.len(), "devices");
     let mut summary = Summary { selected: devices.len(), done, ..Summary::default() };
@@ -128,7 +129,7 @@ where
         progress.inc(1);
         meanwhile().await;
         match outcome {
-            Ok(Stamped { changed, certificates }) => {
+            Ok(RevocationOutcome { changed, certificates }) => {
                 summary.changed += usize::from(changed);
                 summary.unchanged += usize::from(!changed);
                 summary.certificates += certificates;
@@ -150,10 +151,10 @@ where
 }
 
 /// Waits where the store is busy, as it is with many writes to one of its partitions.
-async fn patiently<F, Fut>(act: F) -> birthcert::Result<Stamped>
+async fn patiently<F, Fut>(act: F) -> ledger::Result<RevocationOutcome>
 where
     F: Fn() -> Fut,
-    Fut: Future<Output = birthcert::Result<Stamped>>,
+    Fut: Future<Output = ledger::Result<RevocationOutcome>>,
 {
     for attempt in 1..ATTEMPTS {
         match act().await {
@@ -248,9 +249,9 @@ mod tests {
             tokio::task::yield_now().await;
             running.set(running.get() - 1);
             if id == bad {
-                return Err(Error::Missing("device".into()));
+                return Err(ledger::OperatorError::Missing("device".into()).into());
             }
-            Ok(Stamped { changed: true, certificates: 2 })
+            Ok(RevocationOutcome { changed: true, certificates: 2 })
         };
         let summary = all(ids, 4, "revoked", act, async || {}).await;
         assert_eq!(most.get(), 4);
@@ -266,7 +267,7 @@ mod tests {
         let act = |_| async move {
             asked.set(asked.get() + 1);
             let cause = "AccessDenied".into();
-            Err(Error::Refused { service: birthcert::error::Service::DynamoDb, cause })
+            Err(Error::Refused { service: ledger::aws::AwsService::DynamoDb, cause })
         };
         let summary = all(devices(1000), 4, "revoked", act, async || {}).await;
         assert!(asked.get() <= 8, "{}", asked.get());

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use birthcert::{clock::Timestamp, id::DeviceId, profile::Usage, revocation::RevocationReason};
+use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId, profile::Usage};
 use serde::Serialize;
 
 use crate::{Context, confirm::Confirm, crl::Requests, exit::Stop};

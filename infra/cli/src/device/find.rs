@@ -1,11 +1,8 @@
 //! `birthcert device find`.
 
-use birthcert::{
-    id::{DeviceId, ProjectId},
-    label::Label,
-    store::{CertificateStatus, DeviceRecord, LedgerEntry, Owner},
-};
 use clap::builder::NonEmptyStringValueParser;
+use ledger::store::{CertificateStatus, DeviceRecord, LedgerEntry, Owner};
+use pki::names::{DeviceId, Label, ProjectId};
 use serde::Serialize;
 
 use super::selection::{Filters, Selection};

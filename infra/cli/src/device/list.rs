@@ -5,11 +5,8 @@ use std::{
     num::NonZeroUsize,
 };
 
-use birthcert::{
-    id::{DeviceId, ProjectId, TokenId},
-    label::Label,
-    store::{DeviceRecord, Position},
-};
+use ledger::store::{DeviceRecord, Position};
+use pki::names::{DeviceId, Label, ProjectId, TokenId};
 
 use super::selection::{Filters, Selection};
 use crate::{

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use birthcert::{
-    clock::Timestamp, id::DeviceId, profile::Usage, revocation::RevocationReason, store::Stamped,
-};
+use ledger::store::RevocationOutcome;
+use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId, profile::Usage};
 use serde::Serialize;
 
 use super::{bulk::Verb, find::serial_number, targets::Targets};
@@ -96,7 +95,7 @@ impl RevokeCommand {
         let Verb { verb, done } = verb;
         targets.confirm().ask(&format!("{verb} certificate {serial_number} of {device_id}"))?;
         let now = Timestamp::now();
-        let Stamped { changed, .. } =
+        let RevocationOutcome { changed, .. } =
             store.revoke_certificate(device_id, &serial_number, reason, now).await?;
         Requests::of(context, Usage::Device).ask().await?;
         context.output.print(&OneCertificate { device_id, serial_number, changed, done })

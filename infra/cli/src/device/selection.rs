@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use birthcert::{
-    clock::Timestamp,
-    id::{ProjectId, TokenId},
-    label::Label,
-    store::{DevicePage, DeviceQuery, DeviceRecord, DeviceStatus, Position},
-};
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
+use ledger::store::{DevicePage, DeviceQuery, DeviceRecord, DeviceStatus, Position};
+use pki::{
+    clock::Timestamp,
+    names::{Label, ProjectId, TokenId},
+};
 
 use crate::{Context, exit::Stop, moment};
 

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use birthcert::{
+use ledger::store::{CertificateStatus, DeviceDetails, LedgerEntry};
+use pki::{
     clock::Timestamp,
-    id::DeviceId,
-    label::Label,
-    store::{CertificateStatus, DeviceDetails, LedgerEntry},
+    names::{DeviceId, Label},
 };
 use serde::Serialize;
 

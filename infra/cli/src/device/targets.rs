@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use birthcert::id::{DeviceId, ProjectId};
+use pki::names::{DeviceId, ProjectId};
 
 use super::selection::{Filters, Selection};
 use crate::{

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use birthcert::{id::DeviceId, label::Label, store::DeviceStatus};
+use ledger::store::DeviceStatus;
+use pki::names::{DeviceId, Label};
 use serde::Serialize;
 
 use crate::{Context, exit::Stop};

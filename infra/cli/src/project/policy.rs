@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use birthcert::{
+use ledger::store::PolicyTerms;
+use pki::{
     clock::Timestamp,
     key::{KeyKind, KeyKinds},
-    organization::Organization,
-    store::PolicyTerms,
+    names::Organization,
 };
 
 use crate::moment;

@@ -1,9 +1,7 @@
 //! `birthcert project update`.
 
-use birthcert::{
-    label::Label,
-    store::{Change, ProjectChanges, ProjectTerms},
-};
+use ledger::store::{Change, ProjectChanges, ProjectTerms};
+use pki::names::Label;
 
 use super::{Of, policy::PolicyArguments, view::ProjectView};
 use crate::{Context, exit::usage};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use birthcert::store::{PolicyTerms, ProjectRecord};
+use ledger::store::{PolicyTerms, ProjectRecord};
 use serde::Serialize;
 
 #[derive(Serialize)]

@@ -3,17 +3,21 @@
 use std::path::Path;
 
 use anyhow::Context;
-use birthcert::{certificate::Unverified, lint::LintedTbs};
 use cryptoki::types::AuthPin;
 use der::pem::{LineEnding, PemLabel as _};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use p256::{
-    ecdsa::{Signature, SigningKey, VerifyingKey, signature::hazmat::PrehashSigner},
+    ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner},
     elliptic_curve::Generate,
 };
 use pkcs8::{
     DecodePrivateKey as _, EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef,
     pkcs5::{pbes2::Parameters, scrypt},
+};
+use pki::{
+    certificate::Unverified,
+    lint::LintedTbs,
+    signing::{CaPublicKey, CaSignature, TbsDigest},
 };
 use zeroize::Zeroizing;
 
@@ -102,9 +106,9 @@ impl RootKey {
 
     /// Its public half.
     #[must_use]
-    pub fn public(&self) -> &VerifyingKey {
+    pub fn public(&self) -> CaPublicKey {
         match self {
-            Self::File(key) => key.verifying_key(),
+            Self::File(key) => (*key.verifying_key()).into(),
             Self::Token(key) => key.public(),
         }
     }
@@ -115,12 +119,16 @@ impl RootKey {
     /// When a token does not.
     pub(crate) fn sign(&self, tbs: LintedTbs) -> anyhow::Result<Unverified> {
         let signature = self.sign_digest(tbs.digest())?;
-        Ok(tbs.with_signature(&signature.to_der())?)
+        Ok(tbs.with_signature(&signature)?)
     }
 
-    pub(crate) fn sign_digest(&self, digest: &[u8; 32]) -> anyhow::Result<Signature> {
+    pub(crate) fn sign_digest(&self, digest: &TbsDigest) -> anyhow::Result<CaSignature> {
         match self {
-            Self::File(key) => key.sign_prehash(digest).context("the key does not sign"),
+            Self::File(key) => {
+                let signature: Signature =
+                    key.sign_prehash(digest).context("the key does not sign")?;
+                Ok(signature.to_der().into())
+            }
             Self::Token(key) => key.sign(digest),
         }
     }

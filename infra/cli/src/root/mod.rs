@@ -13,19 +13,18 @@ pub use token::TokenPlace;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use birthcert::{
+use der::referenced::OwnedToRef;
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use pki::{
     authority::CaCertificate,
     clock::Timestamp,
     crl::{LintedCrl, VerifiedCrl},
     csr::VerifiedCsr,
     lint::{LintedTbs, lint},
-    name,
+    names,
     profile::{self, IssuedBy, Profile, Usage},
+    signing::CaPublicKey,
 };
-use der::{Decode, referenced::OwnedToRef};
-use getrandom::{SysRng, rand_core::UnwrapErr};
-use p256::{AffinePoint, ecdsa::VerifyingKey};
-use pkcs8::EncodePublicKey;
 use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::name::Name;
 
@@ -75,9 +74,9 @@ impl<'a> NewRoot<'a> {
     ///
     /// # Errors
     /// When a name is out of bounds, or it would expire before it is valid.
-    pub fn draft(&self, key: &VerifyingKey, now: Timestamp) -> anyhow::Result<LintedTbs> {
+    pub fn draft(&self, key: &CaPublicKey, now: Timestamp) -> anyhow::Result<LintedTbs> {
         let subject = distinguished(self.common_name, self.organization)?;
-        let public_key = public_key_info(key)?;
+        let public_key = key.spki()?;
         let key_identifier = profile::key_identifier(public_key.owned_to_ref())?;
         let profile = Profile::Root { subject: subject.clone() };
         let itself = IssuedBy::itself(&subject, key, &key_identifier);
@@ -124,8 +123,8 @@ impl Root {
         new: &NewRoot<'_>,
         now: Timestamp,
     ) -> anyhow::Result<Self> {
-        let tbs = new.draft(key.public(), now)?;
-        let certificate = key.sign(tbs)?.verify(key.public())?.pem()?;
+        let tbs = new.draft(&key.public(), now)?;
+        let certificate = key.sign(tbs)?.verify(&key.public())?.pem()?;
         ensure_private_directory(directory)?;
         write_new(&directory.join(CERTIFICATE_FILE), &certificate)?;
         let certificate = CaCertificate::from_pem(&certificate).map_err(anyhow::Error::msg)?;
@@ -149,7 +148,7 @@ impl Root {
     pub fn open(directory: &Path, key: RootKey) -> anyhow::Result<Self> {
         let certificate = Self::read_certificate(directory)?;
         ensure!(
-            key.public() == certificate.key(),
+            key.public() == *certificate.key(),
             "the root's key is not the one in {}",
             directory.join(CERTIFICATE_FILE).display()
         );
@@ -173,7 +172,7 @@ impl Root {
         subordinate: &Subordinate<'_>,
         now: Timestamp,
     ) -> anyhow::Result<String> {
-        let issued_by = IssuedBy::ca(&self.certificate, None);
+        let issued_by = self.certificate.as_issuer(None);
         let tbs = subordinate.draft(issued_by, request.public_key().clone(), now)?;
         Ok(self.key.sign(tbs)?.verify(self.certificate.key())?.pem()?)
     }
@@ -184,20 +183,11 @@ impl Root {
     /// When a token does not sign.
     pub(crate) fn sign_list(&self, list: LintedCrl) -> anyhow::Result<VerifiedCrl> {
         let signature = self.key.sign_digest(list.digest())?;
-        Ok(list.with_signature(&signature.to_der())?.verify(&self.certificate)?)
+        Ok(list.with_signature(&signature)?.verify(&self.certificate)?)
     }
 }
 
-/// In place of a key that a dry run may not make: the generator of P-256, whose private key is one.
-pub(crate) fn stand_in() -> anyhow::Result<VerifyingKey> {
-    Ok(VerifyingKey::from_affine(AffinePoint::GENERATOR)?)
-}
-
-pub(crate) fn public_key_info(key: &VerifyingKey) -> anyhow::Result<SubjectPublicKeyInfoOwned> {
-    Ok(SubjectPublicKeyInfoOwned::from_der(key.to_public_key_der()?.as_bytes())?)
-}
-
 pub(crate) fn distinguished(common_name: &str, organization: Option<&str>) -> anyhow::Result<Name> {
-    name::distinguished(common_name, organization)
+    names::distinguished(common_name, organization)
         .context("the common name and the organization must have 1 to 64 characters each")
 }

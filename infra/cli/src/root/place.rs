@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use cryptoki::types::AuthPin;
-use p256::ecdsa::VerifyingKey;
+use pki::signing::CaPublicKey;
 
-use super::{KEY_FILE, Lock, RootKey, Token, TokenPlace, stand_in};
+use super::{KEY_FILE, Lock, RootKey, Token, TokenPlace};
 use crate::{
     fields::KeyState,
     secret::{Passphrase, Pin},
@@ -25,7 +25,7 @@ pub(crate) enum Key {
     /// It is not there.
     Absent,
     /// It is there; its public half is known if it is in a token.
-    There(Option<VerifyingKey>),
+    There(Option<CaPublicKey>),
 }
 
 /// A root's key in a PKCS#11 token, rather than in the root's directory.
@@ -67,10 +67,10 @@ impl TokenArguments {
 
 impl Key {
     /// Its public half for a draft, and what it stands for.
-    pub(crate) fn public(&self) -> anyhow::Result<(VerifyingKey, KeyState)> {
+    pub(crate) fn public(&self) -> anyhow::Result<(CaPublicKey, KeyState)> {
         Ok(match self {
-            Self::Absent => (stand_in()?, KeyState::ToBeMade),
-            Self::There(None) => (stand_in()?, KeyState::Locked),
+            Self::Absent => (CaPublicKey::placeholder()?, KeyState::ToBeMade),
+            Self::There(None) => (CaPublicKey::placeholder()?, KeyState::Locked),
             Self::There(Some(key)) => (*key, KeyState::Made),
         })
     }

@@ -16,11 +16,7 @@ use cryptoki::{
     types::AuthPin,
 };
 use der::{Decode, Encode, asn1::OctetStringRef};
-use p256::{
-    NistP256,
-    ecdsa::{Signature, VerifyingKey},
-    pkcs8::AssociatedOid as _,
-};
+use pki::signing::{CURVE, CaPublicKey, CaSignature, TbsDigest};
 use serde::{Deserialize, Serialize};
 
 /// Where in which token a key is.
@@ -39,7 +35,7 @@ pub struct TokenPlace {
 pub struct TokenKey {
     session: Session,
     private: ObjectHandle,
-    public: VerifyingKey,
+    public: CaPublicKey,
 }
 
 /// A token, before anybody logged in to it.
@@ -82,7 +78,7 @@ impl<'a> Token<'a> {
     ///
     /// # Errors
     /// When several have the label, or it is no P-256 key.
-    pub(crate) fn public_key(&self) -> anyhow::Result<Option<VerifyingKey>> {
+    pub(crate) fn public_key(&self) -> anyhow::Result<Option<CaPublicKey>> {
         let session = self.module.open_ro_session(self.slot).context("cannot open a session")?;
         self.public_key_in(&session)
     }
@@ -101,7 +97,7 @@ impl<'a> Token<'a> {
         let mut id = [0; 16];
         getrandom::fill(&mut id)?;
         let label = Attribute::Label(self.place.key_label.clone().into_bytes());
-        let curve = Attribute::EcParams(NistP256::OID.to_der()?);
+        let curve = Attribute::EcParams(CURVE.to_der()?);
         let public = [
             Attribute::Token(true),
             Attribute::Private(false),
@@ -188,7 +184,7 @@ impl<'a> Token<'a> {
         self.objects(session, ObjectClass::PRIVATE_KEY)
     }
 
-    fn public_key_in(&self, session: &Session) -> anyhow::Result<Option<VerifyingKey>> {
+    fn public_key_in(&self, session: &Session) -> anyhow::Result<Option<CaPublicKey>> {
         let what = self.place.describe();
         let object = match self.objects(session, ObjectClass::PUBLIC_KEY)?[..] {
             [] => return Ok(None),
@@ -205,11 +201,11 @@ impl<'a> Token<'a> {
                 _ => {}
             }
         }
-        ensure!(curve == Some(NistP256::OID.to_der()?), "the key {what} is not on P-256");
+        ensure!(curve == Some(CURVE.to_der()?), "the key {what} is not on P-256");
         let point = point.with_context(|| format!("the key {what} has no point"))?;
         // A DER OCTET STRING, says the standard; some tokens give the octets alone.
         let octets = <&OctetStringRef>::from_der(&point).map_or(&*point, OctetStringRef::as_bytes);
-        let key = VerifyingKey::from_sec1_bytes(octets);
+        let key = CaPublicKey::from_point(octets);
         Ok(Some(key.map_err(|_| anyhow::anyhow!("the key {what} is not a point on P-256"))?))
     }
 
@@ -221,14 +217,14 @@ impl<'a> Token<'a> {
 }
 
 impl TokenKey {
-    pub(crate) fn public(&self) -> &VerifyingKey {
-        &self.public
+    pub(crate) fn public(&self) -> CaPublicKey {
+        self.public
     }
 
-    pub(crate) fn sign(&self, digest: &[u8; 32]) -> anyhow::Result<Signature> {
+    pub(crate) fn sign(&self, digest: &TbsDigest) -> anyhow::Result<CaSignature> {
         let octets = self.session.sign(&Mechanism::Ecdsa, self.private, digest);
         let octets = octets.context("the token does not sign")?;
-        Signature::from_slice(&octets).ok().context("the token's signature is none of P-256")
+        CaSignature::from_raw(&octets).ok().context("the token's signature is none of P-256")
     }
 
     fn ensure_has(&self, wanted: &[Attribute], otherwise: &str) -> anyhow::Result<()> {

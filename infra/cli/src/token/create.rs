@@ -1,14 +1,12 @@
 //! `birthcert token create`.
 
-use birthcert::{
-    address::{AddressRange, AddressRanges},
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use ledger::store::NewToken;
+use pki::{
     clock::Timestamp,
-    id::TokenId,
-    label::Label,
-    store::NewToken,
+    names::{AddressRange, AddressRanges, Label, TokenId},
     token::EnrollmentToken,
 };
-use getrandom::{SysRng, rand_core::UnwrapErr};
 
 use super::{Of, show};
 use crate::{Context, exit::usage, moment};

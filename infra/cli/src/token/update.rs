@@ -1,10 +1,9 @@
 //! `birthcert token update`.
 
-use birthcert::{
-    address::AddressRange,
+use ledger::store::{Change, TokenChanges};
+use pki::{
     clock::Timestamp,
-    label::Label,
-    store::{Change, TokenChanges},
+    names::{AddressRange, Label},
 };
 
 use super::{Named, create::ranges, view::TokenView};

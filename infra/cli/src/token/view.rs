@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-use birthcert::{
-    address::AddressRanges,
+use ledger::store::{EnrollmentTokenRecord, TokenStatus};
+use pki::{
     clock::Timestamp,
-    id::TokenId,
-    label::Label,
-    store::{EnrollmentTokenRecord, TokenStatus},
+    names::{AddressRanges, Label, TokenId},
 };
 use serde::Serialize;
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
-use birthcert::{clock::Timestamp, token::hex};
 use birthcert_cli::ensure_private_directory;
+use pki::{clock::Timestamp, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

@@ -13,7 +13,6 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use birthcert::{clock::Timestamp, token::hex};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
@@ -21,6 +20,7 @@ use http::{
         IF_NONE_MATCH, LAST_MODIFIED,
     },
 };
+use pki::{clock::Timestamp, hex};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 

@@ -1,0 +1,26 @@
+//! What the SDK's errors come to.
+
+use std::iter::successors;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::{service::AwsService, throttling::is_throttling};
+use crate::error::Error;
+
+/// What an SDK error that has no meaning of its own for us comes to.
+pub(crate) fn outage<E>(service: AwsService, error: &SdkError<E>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    // Not the SDK's DisplayErrorContext, which adds a dump of the whole response.
+    let sources = successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let cause = sources.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let status = error.raw_response().map(|response| response.status());
+    match (code, status) {
+        (Some(code), _) if is_throttling(code) => Error::Throttled { service, cause },
+        (Some(_), Some(status)) if status.is_client_error() => Error::Refused { service, cause },
+        _ => Error::Unavailable { service, cause },
+    }
+}

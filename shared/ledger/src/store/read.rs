@@ -1,0 +1,110 @@
+//! Reads: one item, a partition, a partition of an index.
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    error::Result,
+    store::{
+        client::Store,
+        item::{Item, key, record, string},
+        table::INVENTORY,
+    },
+};
+
+impl Store {
+    /// One item, read consistently.
+    pub(in crate::store) async fn get<T: DeserializeOwned>(
+        &self,
+        pk: String,
+        sk: String,
+    ) -> Result<Option<T>> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(pk, sk)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.unavailable(&error))?;
+        answer.item.map(record).transpose()
+    }
+
+    /// The items of a partition, or those of them whose sort key begins with `prefix`, read
+    /// consistently.
+    pub(in crate::store) async fn query(
+        &self,
+        partition: String,
+        prefix: Option<String>,
+    ) -> Result<Vec<Item>> {
+        let mut query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression(match prefix {
+                None => "PK = :pk",
+                Some(_) => "PK = :pk AND begins_with(SK, :sk)",
+            })
+            .expression_attribute_values(":pk", string(partition))
+            .consistent_read(true);
+        if let Some(prefix) = prefix {
+            query = query.expression_attribute_values(":sk", string(prefix));
+        }
+        let mut items = query.into_paginator().items().send();
+        let mut found = Vec::new();
+        while let Some(item) = items.next().await {
+            found.push(item.map_err(|error| self.unavailable(&error))?);
+        }
+        Ok(found)
+    }
+
+    /// All items that the index `inventory` has under `partition`, oldest first.
+    pub(in crate::store) async fn inventory<T: DeserializeOwned>(
+        &self,
+        partition: String,
+        limit: Option<usize>,
+    ) -> Result<Vec<T>> {
+        let mut records = Vec::new();
+        let mut start = None;
+        loop {
+            let wanted = limit.map(|limit| limit.saturating_sub(records.len()).min(1000) as i32);
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(INVENTORY)
+                .key_condition_expression("inventory = :partition")
+                .expression_attribute_values(":partition", string(&partition))
+                .set_limit(wanted)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| self.unavailable(&error))?;
+            for item in page.items.unwrap_or_default() {
+                records.push(record(item)?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() || limit.is_some_and(|limit| records.len() >= limit) {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// What a query finds, each item made into what is kept of it as it comes.
+    pub(in crate::store) async fn every_page<U>(
+        &self,
+        query: QueryFluentBuilder,
+        keep: impl Fn(Item) -> Result<Option<U>>,
+    ) -> Result<Vec<U>> {
+        let mut all = Vec::new();
+        let mut pages = query.table_name(&self.table).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.unavailable(&error))?;
+            for item in page.items.unwrap_or_default() {
+                all.extend(keep(item)?);
+            }
+        }
+        Ok(all)
+    }
+}

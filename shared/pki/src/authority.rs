@@ -1,0 +1,21 @@
+//! CA certificates: the subordinate CAs that issue, and the chains above them up to the root.
+
+mod ca_certificate;
+mod ca_key;
+pub mod chain;
+mod chain_certificate;
+mod constraints;
+pub(crate) mod fault;
+mod issuing;
+mod name;
+mod record;
+mod roots;
+mod succession;
+
+pub use ca_certificate::CaCertificate;
+pub use chain_certificate::ChainCertificate;
+pub use fault::AuthorityFault;
+pub use issuing::Authority;
+pub use name::{AuthorityName, InvalidAuthorityName};
+pub use record::{AuthorityRecord, AuthorityStatus};
+pub use roots::{InvalidFingerprint, Roots};

@@ -1,0 +1,136 @@
+//! The certificate of a CA with a key of any kind.
+
+use der::{Decode, pem};
+use spki::SubjectPublicKeyInfoOwned;
+use x509_cert::{
+    Certificate,
+    ext::pkix::{BasicConstraints, KeyUsage, SubjectKeyIdentifier},
+    name::Name,
+};
+
+use super::{ca_key::CaKey, constraints::Constraints};
+use crate::{clock::Timestamp, key::SignatureFault, signed::Signed};
+
+/// A CA's certificate that can be above one of ours: read and checked once.
+#[derive(Clone, Debug)]
+pub struct ChainCertificate {
+    der: Vec<u8>,
+    pem: String,
+    subject: Name,
+    issuer: Name,
+    public_key: SubjectPublicKeyInfoOwned,
+    key: CaKey,
+    key_identifier: Vec<u8>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    pub(super) constraints: Constraints,
+}
+
+impl ChainCertificate {
+    /// Reads a CA's certificate.
+    ///
+    /// # Errors
+    /// What keeps it from being one, in words for the operator.
+    pub fn from_pem(text: &str) -> Result<Self, String> {
+        let (label, der) = pem::decode_vec(text.as_bytes()).map_err(|e| format!("not PEM: {e}"))?;
+        if label != "CERTIFICATE" {
+            return Err(format!("PEM of a {label}, not of a CERTIFICATE"));
+        }
+        let read = Certificate::from_der(&der).map_err(|e| format!("not a certificate: {e}"))?;
+        let tbs = read.tbs_certificate();
+        let unreadable = |e: der::Error| format!("an extension is unreadable: {e}");
+
+        let constraints = tbs.get_extension::<BasicConstraints>().map_err(unreadable)?;
+        if !constraints.is_some_and(|(critical, it)| critical && it.ca) {
+            return Err("not a CA's: basicConstraints say so".into());
+        }
+        let usage = tbs.get_extension::<KeyUsage>().map_err(unreadable)?;
+        if !usage.is_some_and(|(_, it)| it.key_cert_sign() && it.crl_sign()) {
+            return Err("its keyUsage lacks keyCertSign or cRLSign".into());
+        }
+        // RFC 5280, section 4.1.1.2.
+        if read.signature_algorithm() != tbs.signature() {
+            return Err("it names two signature algorithms".into());
+        }
+        let key_identifier = tbs.get_extension::<SubjectKeyIdentifier>().map_err(unreadable)?;
+        let key_identifier = key_identifier.ok_or("it has no subjectKeyIdentifier")?.1;
+
+        Ok(Self {
+            // Anew, because what an operator's file has around it or for line ends would get into
+            // every device's chain.
+            pem: pem::encode_string("CERTIFICATE", pem::LineEnding::LF, &der)
+                .map_err(|e| format!("not to be written as PEM: {e}"))?,
+            subject: tbs.subject().clone(),
+            issuer: tbs.issuer().clone(),
+            key: CaKey::new(tbs.subject_public_key_info())?,
+            public_key: tbs.subject_public_key_info().clone(),
+            key_identifier: key_identifier.0.as_bytes().to_vec(),
+            not_before: tbs.validity().not_before.into(),
+            not_after: tbs.validity().not_after.into(),
+            constraints: Constraints::read(tbs)?,
+            der,
+        })
+    }
+
+    /// Its DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its PEM.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn subject(&self) -> &Name {
+        &self.subject
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
+        &self.public_key
+    }
+
+    /// Its subject key identifier.
+    #[must_use]
+    pub fn key_identifier(&self) -> &[u8] {
+        &self.key_identifier
+    }
+
+    /// Begin of its validity.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// End of its validity.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The name of who issued it.
+    #[must_use]
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
+    }
+
+    /// Whether `issuer` issued it: name and signature.
+    #[must_use]
+    pub fn is_issued_by(&self, issuer: &Self) -> bool {
+        self.verify(issuer).is_ok()
+    }
+
+    pub(super) fn verify(&self, issuer: &Self) -> Result<(), SignatureFault> {
+        if self.issuer != issuer.subject {
+            return Err(SignatureFault::Wrong);
+        }
+        let signed = Signed::parse(&self.der).map_err(|_| SignatureFault::Wrong)?;
+        issuer.key.verify(&signed)
+    }
+}

@@ -1,0 +1,249 @@
+//! What a CA's certificate asks of those below it, besides a name, a key and a time.
+//!
+//! A broker holds a device's chain against all of RFC 5280, section 6.1. What would fail there has to
+//! fail where the CA is set up, not on every device.
+
+use const_oid::{
+    AssociatedOid,
+    db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_CE_CERTIFICATE_POLICIES, ID_CE_NAME_CONSTRAINTS},
+};
+use der::asn1::ObjectIdentifier;
+use x509_cert::{
+    TbsCertificate,
+    ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage},
+};
+
+/// The extensions that may be critical: those that are understood here, and certificate policies, of
+/// which the certificates below claim none.
+const UNDERSTOOD: [ObjectIdentifier; 4] =
+    [BasicConstraints::OID, KeyUsage::OID, ExtendedKeyUsage::OID, ID_CE_CERTIFICATE_POLICIES];
+
+#[derive(Clone, Debug)]
+pub(super) struct Constraints {
+    path_len: Option<u8>,
+    key_purposes: Option<Vec<ObjectIdentifier>>,
+    issuer_key_identifier: Option<Vec<u8>>,
+}
+
+impl Constraints {
+    /// Reads those of a CA's certificate.
+    ///
+    /// # Errors
+    /// When it has some that nothing here holds to (RFC 5280, section 4.2).
+    pub(super) fn read(tbs: &TbsCertificate) -> Result<Self, String> {
+        let unreadable = |e: der::Error| format!("an extension is unreadable: {e}");
+        for extension in tbs.extensions().into_iter().flatten() {
+            let oid = extension.extn_id;
+            if oid == ID_CE_NAME_CONSTRAINTS {
+                return Err("it has nameConstraints, which are not supported".into());
+            }
+            if extension.critical && !UNDERSTOOD.contains(&oid) {
+                return Err(format!("its critical extension {oid} is not supported"));
+            }
+        }
+        let constraints = tbs.get_extension::<BasicConstraints>().map_err(unreadable)?;
+        let purposes = tbs.get_extension::<ExtendedKeyUsage>().map_err(unreadable)?;
+        let issuer = tbs.get_extension::<AuthorityKeyIdentifier>().map_err(unreadable)?;
+        Ok(Self {
+            path_len: constraints.and_then(|(_, it)| it.path_len_constraint),
+            key_purposes: purposes.map(|(_, it)| it.0),
+            issuer_key_identifier: issuer
+                .and_then(|(_, it)| it.key_identifier)
+                .map(|id| id.as_bytes().to_vec()),
+        })
+    }
+
+    /// Its extended key usage, if it has one.
+    pub(super) fn key_purposes(&self) -> Option<&[ObjectIdentifier]> {
+        self.key_purposes.as_deref()
+    }
+
+    /// How many CAs may follow below, if that is limited.
+    pub(super) fn path_len(&self) -> Option<u8> {
+        self.path_len
+    }
+
+    /// Its issuer's key identifier, if it names one.
+    pub(super) fn issuer_key_identifier(&self) -> Option<&[u8]> {
+        self.issuer_key_identifier.as_deref()
+    }
+
+    /// Whether one above another leaves it its purposes.
+    pub(super) fn allow_purposes_of(&self, below: &Self) -> bool {
+        let allows = |purpose: &ObjectIdentifier| {
+            self.key_purposes
+                .as_ref()
+                .is_none_or(|all| all.contains(purpose) || all.contains(&ANY_EXTENDED_KEY_USAGE))
+        };
+        below.key_purposes.iter().flatten().all(allows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use der::{Encode, asn1::OctetString};
+    use getrandom::{SysRng, rand_core::UnwrapErr};
+    use p256::{
+        ecdsa::{DerSignature, SigningKey},
+        elliptic_curve::Generate,
+        pkcs8::EncodePublicKey,
+    };
+    use spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+    use x509_cert::{
+        builder::{self, Builder, CertificateBuilder, profile::BuilderProfile},
+        certificate::Certificate,
+        ext::{Extension, ToExtension, pkix::SubjectKeyIdentifier},
+        name::Name,
+        serial_number::SerialNumber,
+        time::Validity,
+    };
+
+    use crate::{
+        authority::{Authority, AuthorityName, AuthorityRecord},
+        clock::Timestamp,
+        names::distinguished,
+        profile::Usage,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+    /// That nothing below may have a name in example.com.
+    const NAME_CONSTRAINTS: &str = "3011a10f300d820b6578616d706c652e636f6d";
+
+    /// A certificate as somebody else's CA makes it.
+    struct Foreign {
+        subject: Name,
+        issuer: Name,
+        extensions: Vec<Extension>,
+    }
+
+    impl BuilderProfile for Foreign {
+        fn get_issuer(&self, _: &Name) -> Name {
+            self.issuer.clone()
+        }
+
+        fn get_subject(&self) -> Name {
+            self.subject.clone()
+        }
+
+        fn build_extensions(
+            &self,
+            _: SubjectPublicKeyInfoRef<'_>,
+            _: SubjectPublicKeyInfoRef<'_>,
+            _: &TbsCertificate,
+        ) -> builder::Result<Vec<Extension>> {
+            Ok(self.extensions.clone())
+        }
+    }
+
+    fn extension<E>(it: E) -> Extension
+    where
+        for<'a> &'a E: ToExtension<Error = der::Error>,
+    {
+        (&it).to_extension(&distinguished("x", None).unwrap(), &[]).unwrap()
+    }
+
+    fn ca(path_len_constraint: Option<u8>, key_identifier: &[u8]) -> Vec<Extension> {
+        use x509_cert::ext::pkix::KeyUsages;
+        let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
+        let id = SubjectKeyIdentifier(OctetString::new(key_identifier).unwrap());
+        vec![
+            extension(BasicConstraints { ca: true, path_len_constraint }),
+            extension(usage),
+            extension(id),
+        ]
+    }
+
+    fn raw(oid: &str, critical: bool, hex: &str) -> Extension {
+        let octet = |place: usize| u8::from_str_radix(&hex[place..place + 2], 16).unwrap();
+        let octets: Vec<u8> = (0..hex.len()).step_by(2).map(octet).collect();
+        let extn_value = OctetString::new(octets).unwrap();
+        Extension { extn_id: oid.parse().unwrap(), critical, extn_value }
+    }
+
+    fn purposes(usage: Usage) -> Extension {
+        extension(ExtendedKeyUsage(usage.key_purposes().to_vec()))
+    }
+
+    fn issuer(key_identifier: &[u8]) -> Extension {
+        extension(AuthorityKeyIdentifier {
+            key_identifier: Some(OctetString::new(key_identifier).unwrap()),
+            ..AuthorityKeyIdentifier::default()
+        })
+    }
+
+    /// What comes of a root and a subordinate with these extensions, and these names.
+    fn verdict(root: Vec<Extension>, subordinate: Vec<Extension>, names: [&str; 2]) -> String {
+        let rng = &mut UnwrapErr(SysRng);
+        let root_key = SigningKey::generate_from_rng(rng);
+        let [root_name, name] = names.map(|name| distinguished(name, None).unwrap());
+        let make = |key: &SigningKey, subject: &Name, extensions| {
+            let public = key.verifying_key().to_public_key_der().unwrap();
+            let public = SubjectPublicKeyInfoOwned::try_from(public.as_bytes()).unwrap();
+            let validity =
+                Validity::new(NOW.minus(1000).x509().unwrap(), NOW.plus(1_000_000).x509().unwrap());
+            let profile =
+                Foreign { subject: subject.clone(), issuer: root_name.clone(), extensions };
+            let serial = SerialNumber::from(7_u32);
+            let builder = CertificateBuilder::new(profile, serial, validity, public).unwrap();
+            let made: Certificate = builder.build::<_, DerSignature>(&root_key).unwrap();
+            let der = made.to_der().unwrap();
+            der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, &der).unwrap()
+        };
+        let root_pem = make(&root_key, &root_name, root);
+        let certificate_pem = make(&SigningKey::generate_from_rng(rng), &name, subordinate);
+        let record = AuthorityRecord {
+            name: AuthorityName::first(Usage::Device),
+            key_arn: "arn".into(),
+            certificate_pem,
+            intermediates_pem: None,
+            root_pem,
+            crl_url: None,
+            created_at: NOW,
+        };
+        let authority = Authority::try_from(record);
+        match authority.and_then(|it| it.check(Usage::Device, NOW, NOW.plus(1))) {
+            Ok(()) => "good".into(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_no_verifier_would_accept_is_not_set_up() {
+        const NAMES: [&str; 2] = ["Root", "Sub"];
+        let (one, two) = (b"root's key".as_slice(), b"sub's key".as_slice());
+        let with = |base: &[Extension], more: &[Extension]| [base, more].concat();
+        let root = ca(None, one);
+        let sub = with(&ca(Some(0), two), &[purposes(Usage::Device)]);
+        let policies = raw("2.5.29.32", true, "300a3008060667810c010201");
+        for (root, sub, expected) in [
+            (root.clone(), sub.clone(), "good"),
+            (ca(Some(1), one), with(&sub, &[issuer(one)]), "good"),
+            (with(&root, &[purposes(Usage::Service)]), sub.clone(), "good"),
+            (root.clone(), with(&sub, &[policies]), "good"),
+            (ca(Some(0), one), sub.clone(), "pathLenConstraint"),
+            (root.clone(), with(&sub, &[issuer(two)]), "authorityKeyIdentifier"),
+            (with(&root, &[purposes(Usage::Server)]), sub.clone(), "root's lacks"),
+            (
+                root.clone(),
+                with(&sub, &[raw("2.5.29.30", true, NAME_CONSTRAINTS)]),
+                "nameConstraints",
+            ),
+            (
+                with(&root, &[raw("2.5.29.30", false, NAME_CONSTRAINTS)]),
+                sub.clone(),
+                "the root: it has nameConstraints",
+            ),
+            // policyConstraints: an explicit policy is required.
+            (with(&root, &[raw("2.5.29.36", true, "3003800100")]), sub.clone(), "2.5.29.36"),
+            (root.clone(), with(&sub, &[raw("1.2.3.4", true, "0500")]), "1.2.3.4"),
+            (root.clone(), with(&sub, &[raw("1.2.3.4", false, "0500")]), "good"),
+        ] {
+            let verdict = verdict(root, sub, NAMES);
+            assert!(verdict.contains(expected), "{verdict}, not {expected}");
+        }
+        let verdict = verdict(root, sub, ["Root", "Root"]);
+        assert!(verdict.contains("its root's name"), "{verdict}");
+    }
+}

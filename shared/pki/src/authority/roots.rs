@@ -1,0 +1,104 @@
+//! The roots that a deployment knows, whatever its table says.
+
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    chain_certificate::ChainCertificate, fault::AuthorityFault, issuing::Authority,
+    record::AuthorityRecord,
+};
+use crate::error::Result;
+
+/// SHA-256 fingerprints of root certificates, over their DER. None at all admits every root, which is so
+/// until the ceremony.
+///
+/// Devices are told which root to trust by the record of their CA. Who may write the table, but has no
+/// key, could put another root above the CA's key there; these are not in the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roots(Vec<[u8; 32]>);
+
+/// A text that is no list of fingerprints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no SHA-256 of a root's certificate: 64 hexadecimal digits, with or without colons")]
+pub struct InvalidFingerprint;
+
+impl Roots {
+    /// This one and no other.
+    #[must_use]
+    pub fn only(root: &ChainCertificate) -> Self {
+        Self(vec![fingerprint(root)])
+    }
+
+    /// The CA of this record, if its chain holds and ends at one of these.
+    ///
+    /// # Errors
+    /// What keeps it from being used.
+    pub fn admit(&self, record: AuthorityRecord) -> Result<Authority> {
+        let authority = Authority::try_from(record)?;
+        let root = authority.above().last().map(fingerprint);
+        if self.0.is_empty() || root.is_some_and(|root| self.0.contains(&root)) {
+            return Ok(authority);
+        }
+        let fault = "its root is not one of those in ROOT_SHA256";
+        Err(authority.fault(AuthorityFault::Unusable(fault.into())))
+    }
+}
+
+fn fingerprint(root: &ChainCertificate) -> [u8; 32] {
+    Sha256::digest(root.der()).into()
+}
+
+/// Separated by commas, each as `openssl x509 -fingerprint -sha256` prints it or without colons; or `none`.
+impl FromStr for Roots {
+    type Err = InvalidFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        if text == "none" {
+            return Ok(Self::default());
+        }
+        text.split(',').map(|one| octets(one.trim())).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn octets(text: &str) -> Result<[u8; 32], InvalidFingerprint> {
+    let digits = text.replace(':', "");
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(InvalidFingerprint);
+    }
+    let mut octets = [0; 32];
+    for (place, octet) in octets.iter_mut().enumerate() {
+        let pair = &digits[2 * place..2 * place + 2];
+        *octet = u8::from_str_radix(pair, 16).map_err(|_| InvalidFingerprint)?;
+    }
+    Ok(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_reads_as_openssl_prints_it() {
+        let plain = "00ff".repeat(16);
+        let colons = ["00:FF"; 16].join(":");
+        let one: Roots = plain.parse().unwrap();
+        assert_eq!(one.0, [[[0, 0xff]; 16].concat().as_slice()]);
+        assert_eq!(colons.parse(), Ok(one));
+        let two: Roots = format!("{plain}, {colons}").parse().unwrap();
+        assert_eq!(two.0.len(), 2);
+    }
+
+    #[test]
+    fn nothing_else_does() {
+        let short = "0".repeat(63);
+        assert_eq!("none".parse(), Ok(Roots::default()));
+        let texts =
+            ["", ",", "none,none", &short, &format!("{short}g"), &format!("{short}00"), "é"];
+        for text in texts {
+            assert_eq!(text.parse::<Roots>(), Err(InvalidFingerprint), "{text}");
+        }
+        let trailing = format!("{short}0,");
+        assert_eq!(trailing.parse::<Roots>(), Err(InvalidFingerprint));
+    }
+}

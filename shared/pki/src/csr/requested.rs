@@ -1,0 +1,28 @@
+//! The names that a certification request asks for.
+
+use const_oid::{AssociatedOid, db::rfc5912::ID_EXTENSION_REQ};
+use der::{Decode, Encode};
+use x509_cert::{attr::Attributes, ext::pkix::SubjectAltName, request::ExtensionReq};
+
+use crate::names::Host;
+
+/// The alternative names in the attribute `extensionRequest` (RFC 2985, section 5.4.2).
+pub(crate) fn hosts(attributes: &Attributes) -> Result<Vec<Host>, &'static str> {
+    const UNREADABLE: &str = "the extensions that the request asks for cannot be read";
+    let mut hosts = Vec::new();
+    let requests = attributes.iter().filter(|attribute| attribute.oid == ID_EXTENSION_REQ);
+    for value in requests.flat_map(|attribute| attribute.values.iter()) {
+        let der = value.to_der().map_err(|_| UNREADABLE)?;
+        let extensions = ExtensionReq::from_der(&der).map_err(|_| UNREADABLE)?;
+        for extension in extensions.0.iter().filter(|it| it.extn_id == SubjectAltName::OID) {
+            let names = SubjectAltName::from_der(extension.extn_value.as_bytes());
+            for name in &names.map_err(|_| UNREADABLE)?.0 {
+                let host = Host::try_from(name);
+                hosts.push(host.map_err(
+                    |_| "the request asks for a name that is neither a DNS name nor an IP address",
+                )?);
+            }
+        }
+    }
+    Ok(hosts)
+}

@@ -1,0 +1,109 @@
+//! Labels, for people: what a device calls itself, what an operator calls a project or a batch.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// The most characters a label has.
+const MAX_CHARACTERS: usize = 128;
+
+/// A label: 1 to 128 characters, trimmed, none of them a control character.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Label(String);
+
+/// A text that is no label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub enum InvalidLabel {
+    /// Nothing, or nothing but white space.
+    Empty,
+    /// More than 128 characters.
+    TooLong,
+    /// A line feed, an escape, or another character of Unicode's category Cc.
+    Control,
+}
+
+impl InvalidLabel {
+    /// What is wrong.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Empty => "the label is empty",
+            Self::TooLong => "the label is longer than 128 characters",
+            Self::Control => "the label has control characters",
+        }
+    }
+}
+
+impl Label {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for Label {
+    type Error = InvalidLabel;
+
+    fn try_from(text: &str) -> Result<Self, InvalidLabel> {
+        // Before trimming: a trailing line feed is a mistake to tell of, not to mend.
+        if text.chars().any(char::is_control) {
+            return Err(InvalidLabel::Control);
+        }
+        let text = text.trim();
+        match text.chars().take(MAX_CHARACTERS + 1).count() {
+            0 => Err(InvalidLabel::Empty),
+            n if n > MAX_CHARACTERS => Err(InvalidLabel::TooLong),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+impl FromStr for Label {
+    type Err = InvalidLabel;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLabel> {
+        Self::try_from(text)
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Label {
+    type Error = InvalidLabel;
+
+    fn try_from(text: String) -> Result<Self, InvalidLabel> {
+        Self::try_from(text.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_characters_not_bytes() {
+        assert!(Label::try_from("é".repeat(128).as_str()).is_ok());
+        assert_eq!(Label::try_from("é".repeat(129).as_str()), Err(InvalidLabel::TooLong));
+    }
+
+    #[test]
+    fn trims() {
+        assert_eq!(Label::try_from("  pump 7 ").unwrap().as_str(), "pump 7");
+        assert_eq!(Label::try_from("   "), Err(InvalidLabel::Empty));
+        assert_eq!(Label::try_from(""), Err(InvalidLabel::Empty));
+    }
+
+    #[test]
+    fn refuses_control_characters_of_every_plane() {
+        for control in ["a\nb", "a\0", "\u{1b}[31m", "a\u{85}", "\u{7f}", "a\r\n"] {
+            assert_eq!(Label::try_from(control), Err(InvalidLabel::Control), "{control:?}");
+        }
+    }
+}

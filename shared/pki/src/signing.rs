@@ -1,0 +1,159 @@
+//! The signature algorithm of the CAs that issue: ECDSA on P-256 with SHA-256 (RFC 5758, section 3.2).
+//!
+//! Key type, digest, algorithm identifier and verification are here and nowhere else, so that a second
+//! algorithm is a change of this module. Keys of other CAs and of devices are in [`key`](crate::key).
+
+use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, SECP_256_R_1};
+use der::{asn1::ObjectIdentifier, referenced::OwnedToRef};
+use p256::{
+    AffinePoint,
+    ecdsa::{DerSignature, Signature, VerifyingKey, signature::hazmat::PrehashVerifier},
+    pkcs8::EncodePublicKey,
+};
+use sha2::{Digest, Sha256};
+use signature::Keypair;
+use spki::{
+    AlgorithmIdentifierOwned, AlgorithmIdentifierRef, DynSignatureAlgorithmIdentifier,
+    SubjectPublicKeyInfoOwned,
+};
+
+use crate::key::KeyKind;
+
+/// The kind of key that issuing CAs, brokers and services have.
+pub const KEY_KIND: KeyKind = KeyKind::P256;
+
+/// The curve, as PKCS#11 names it too (CKA_EC_PARAMS).
+pub const CURVE: ObjectIdentifier = SECP_256_R_1;
+
+/// The algorithm identifier, whose parameters are absent (RFC 5758, section 3.2).
+pub(crate) const ALGORITHM: AlgorithmIdentifierOwned =
+    AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA_256, parameters: None };
+
+/// The digest of a to-be-signed structure: what the ledger records and the signer signs.
+pub type TbsDigest = [u8; 32];
+
+/// Computes the digest of a to-be-signed structure.
+#[must_use]
+pub fn digest(tbs: &[u8]) -> TbsDigest {
+    Sha256::digest(tbs).into()
+}
+
+/// The public key of a CA that issues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaPublicKey(VerifyingKey);
+
+/// A subject public key info that is not that of an issuing CA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its key is not on P-256")]
+pub struct OtherKeyType;
+
+/// A signature by a CA that issues, not yet verified.
+#[derive(Clone, Debug)]
+pub struct CaSignature(DerSignature);
+
+/// Octets that are not an ECDSA signature on P-256 in DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an ECDSA signature on P-256 in DER")]
+pub struct MalformedSignature;
+
+impl CaPublicKey {
+    /// Reads a point in the encoding of SEC 1, section 2.3.3.
+    ///
+    /// # Errors
+    /// If the octets are not a point on the curve.
+    pub fn from_point(octets: &[u8]) -> Result<Self, OtherKeyType> {
+        VerifyingKey::from_sec1_bytes(octets).map(Self).map_err(|_| OtherKeyType)
+    }
+
+    /// Returns a stand-in for a key that a dry run may not generate: the generator of the curve, whose
+    /// private key is one.
+    ///
+    /// # Errors
+    /// Never in practice: the generator is a valid key.
+    pub fn placeholder() -> Result<Self, OtherKeyType> {
+        VerifyingKey::from_affine(AffinePoint::GENERATOR).map(Self).map_err(|_| OtherKeyType)
+    }
+
+    /// Encodes the key as a subject public key info.
+    ///
+    /// # Errors
+    /// Never in practice: a valid key encodes.
+    pub fn spki(&self) -> spki::Result<SubjectPublicKeyInfoOwned> {
+        use der::Decode;
+        let document = self.0.to_public_key_der()?;
+        Ok(SubjectPublicKeyInfoOwned::from_der(document.as_bytes())?)
+    }
+
+    /// Returns true if `signature`, of the algorithm `algorithm`, is by this key over `tbs`.
+    pub(crate) fn signed(
+        &self,
+        tbs: &[u8],
+        algorithm: &AlgorithmIdentifierRef<'_>,
+        signature: &[u8],
+    ) -> bool {
+        algorithm.oid == ALGORITHM.oid
+            && algorithm.parameters.is_none()
+            && DerSignature::try_from(signature)
+                .is_ok_and(|signature| self.0.verify_prehash(&digest(tbs), &signature).is_ok())
+    }
+}
+
+impl TryFrom<&SubjectPublicKeyInfoOwned> for CaPublicKey {
+    type Error = OtherKeyType;
+
+    fn try_from(spki: &SubjectPublicKeyInfoOwned) -> Result<Self, OtherKeyType> {
+        VerifyingKey::try_from(spki.owned_to_ref()).map(Self).map_err(|_| OtherKeyType)
+    }
+}
+
+impl From<VerifyingKey> for CaPublicKey {
+    fn from(key: VerifyingKey) -> Self {
+        Self(key)
+    }
+}
+
+/// The certificate builder asks a signer for algorithm and key only: KMS makes the signature.
+impl Keypair for CaPublicKey {
+    type VerifyingKey = VerifyingKey;
+
+    fn verifying_key(&self) -> VerifyingKey {
+        self.0
+    }
+}
+
+impl DynSignatureAlgorithmIdentifier for CaPublicKey {
+    fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
+        Ok(ALGORITHM)
+    }
+}
+
+impl CaSignature {
+    /// Reads a signature as PKCS#11 tokens return it: two numbers of 32 octets, one after the other
+    /// (PKCS#11 3.1, section 6.3.1).
+    ///
+    /// # Errors
+    /// If the octets are not such a signature.
+    pub fn from_raw(octets: &[u8]) -> Result<Self, MalformedSignature> {
+        let signature = Signature::from_slice(octets).map_err(|_| MalformedSignature)?;
+        Ok(Self(signature.to_der()))
+    }
+
+    /// Returns the signature as it stands in a certificate (RFC 3279, section 2.2.3).
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl TryFrom<&[u8]> for CaSignature {
+    type Error = MalformedSignature;
+
+    fn try_from(der: &[u8]) -> Result<Self, MalformedSignature> {
+        DerSignature::try_from(der).map(Self).map_err(|_| MalformedSignature)
+    }
+}
+
+impl From<DerSignature> for CaSignature {
+    fn from(signature: DerSignature) -> Self {
+        Self(signature)
+    }
+}
