@@ -1,223 +1,210 @@
-//! The agent: asks what is new, keeps it, and has the broker act on it.
+//! The polling loop: downloads what is due, verifies and stores it, and reconciles the broker.
 
 use std::{
     collections::BTreeSet,
-    fs,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use http::HeaderValue;
 use pki::{authority::ChainCertificate, clock::Timestamp};
 use tokio::{select, time::sleep_until};
 
 use crate::{
-    authorities::Authorities,
-    brokers::{Command, Desired},
-    denied::{Denied, Digest},
-    directory::Directory,
-    enforcer::Enforcer,
-    index,
-    listing::Desk,
+    brokers::{Command, DesiredState, Reconciler},
+    counters::Counters,
+    disk::DataDirectory,
     log,
     options::Options,
-    schedule::Schedule,
-    source::{Fetched, Source},
-    status::Counters,
-    transfers::{Arrival, Purpose, Transfers},
+    published::{Digest, Fetched, Purpose, Schedule, Source, TransferResult, Transfers, index},
+    trust::{Authorities, DeniedDevices, TrustContext, load_roots},
 };
 
-/// A new CA may take longer to be found than a revocation.
+/// New CAs are rarer than revocations, so the index is polled this many times less often.
 const INDEX_INTERVALS: u32 = 10;
-/// What has not come by then is late.
+/// Time after which a download is late, and the poll goes on without it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As long as the broker does not have its files.
-const FIRST_PATIENCE: Duration = Duration::from_secs(20);
+/// The same, until the broker has its files.
+const INITIAL_PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Agent<'a> {
     pub(crate) options: &'a Options,
     transfers: Transfers,
-    pub(crate) roots: Vec<ChainCertificate>,
-    pub(crate) directory: Directory,
-    pub(crate) index: Schedule,
+    roots: Vec<ChainCertificate>,
+    pub(crate) directory: DataDirectory,
+    pub(crate) index_schedule: Schedule,
     index_etag: Option<HeaderValue>,
-    /// With the root, if its CRL is taken.
+    /// All CAs, including the root if its CRL is installed.
     pub(crate) authorities: Authorities,
-    pub(crate) denied: Denied,
-    /// Of the list of denied devices.
-    pub(crate) list: Schedule,
-    pub(crate) enforcer: Enforcer,
+    pub(crate) denied: DeniedDevices,
+    pub(crate) denied_schedule: Schedule,
+    pub(crate) reconciler: Reconciler,
     pub(crate) counters: Counters,
 }
 
 impl<'a> Agent<'a> {
-    /// With what an earlier run left in the directory.
+    /// Restores the state that an earlier run left in the directory.
     pub(crate) fn start(command: &'a Command) -> anyhow::Result<Self> {
         let options = command.options();
-        let roots = roots(options)?;
-        let directory = Directory::open(&options.directory)?;
-        let schedule = || Schedule::new(options.pause());
-        let enforcer = Enforcer::new(command.broker(&directory)?, schedule(), &directory)?;
-        let denied = Denied::restored(&directory).unwrap_or_else(|error| {
-            log::error(format_args!("the kept list of denied devices: {error:#}"));
-            Denied::default()
+        let roots = load_roots(&options.root)?;
+        let directory = DataDirectory::open(&options.directory)?;
+        let interval = options.polling_interval();
+        let schedule = || Schedule::new(interval);
+        let reconciler = Reconciler::new(command.broker(&directory)?, schedule(), &directory)?;
+        let denied = DeniedDevices::restore(&directory).unwrap_or_else(|error| {
+            log::error(format_args!("cannot restore the deny list: {error:#}"));
+            DeniedDevices::default()
         });
-        let transfers = Transfers::new(Source::new(options)?);
-        let desk = Desk { roots: &roots, directory: &directory };
-        let authorities = Authorities::restored(&desk, options)?;
+        let source = Source::new(&options.source, options.tls_root.as_deref())?;
+        let context = TrustContext { roots: &roots, directory: &directory };
+        let authorities = Authorities::restore(&context, options)?;
         Ok(Self {
             options,
-            transfers,
+            transfers: Transfers::new(source),
             roots,
             directory,
-            index: Schedule::new(options.pause().saturating_mul(INDEX_INTERVALS)),
+            index_schedule: Schedule::new(interval.saturating_mul(INDEX_INTERVALS)),
             index_etag: None,
             authorities,
             denied,
-            list: schedule(),
-            enforcer,
+            denied_schedule: schedule(),
+            reconciler,
             counters: Counters::default(),
         })
     }
 
-    /// Does what is due, and takes what has come. What comes slowly is waited for by nothing else, once the
-    /// broker has its files.
-    pub(crate) async fn look(&mut self) {
-        let is_settled = self.enforcer.is_in_place();
+    /// Requests what is due, accepts what has arrived, and reconciles the broker.
+    ///
+    /// Once the broker has its files, a slow download delays nothing else.
+    pub(crate) async fn poll(&mut self) {
         let start = Instant::now();
-        let deadline = start + if is_settled { PATIENCE } else { FIRST_PATIENCE };
-        let mut is_new = false;
+        let is_settled = self.reconciler.is_in_place();
+        let deadline = start + if is_settled { PATIENCE } else { INITIAL_PATIENCE };
+        let mut is_changed = false;
         loop {
-            // What follows from what came, and nothing twice: news do not wait for the next round.
-            self.ask(start);
-            let Some(arrival) = self.transfers.next(deadline).await else { break };
-            is_new |= self.take(arrival);
+            // An accepted document can make others due, which do not wait for the next poll.
+            self.request_due(start);
+            let Some(result) = self.transfers.next(deadline).await else { break };
+            is_changed |= self.accept(result);
         }
-        self.enforce(is_new).await;
+        self.reconcile(is_changed).await;
     }
 
-    /// The same, until all of it has come.
-    pub(crate) async fn look_to_the_end(&mut self) {
-        self.look().await;
+    /// Polls until no download is pending.
+    pub(crate) async fn poll_to_completion(&mut self) {
+        self.poll().await;
         while self.transfers.is_waiting() {
-            self.rest().await;
-            self.look().await;
+            self.wait().await;
+            self.poll().await;
         }
     }
 
-    /// Until there is something to be done.
-    pub(crate) async fn rest(&mut self) {
-        let schedules = [&self.index, &self.list, self.enforcer.schedule()];
+    /// Waits until something is due or a late download finishes.
+    pub(crate) async fn wait(&mut self) {
+        let schedules = [&self.index_schedule, &self.denied_schedule, self.reconciler.schedule()];
         let due = schedules.into_iter().filter_map(Schedule::due).chain(self.authorities.due());
         let due = due.min().unwrap_or_else(Instant::now);
         select! {
             () = sleep_until(due.into()) => {}
-            () = self.transfers.arrival() => {}
+            () = self.transfers.late_arrival() => {}
         }
     }
 
-    /// Asks for what is due, and was not asked for since `start`.
-    fn ask(&mut self, start: Instant) {
-        if self.index.is_due(start) {
-            self.index.begin();
-            self.transfers.ask(Purpose::Index, index::request(self.index_etag.clone()));
+    /// Returns why the broker's files must not be written yet, if anything is missing for them.
+    ///
+    /// Files written without it could revoke less than those that the broker has.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        if !self.denied.is_known() {
+            return Some("no deny list received yet: not writing the broker's files");
         }
-        self.authorities.ask(&self.transfers, start);
-        if self.denied.is_behind(self.authorities.known()) {
-            if self.list.is_due(start) {
-                self.list.begin();
-                self.transfers.ask_for_denied(Denied::wanted(self.authorities.known()));
+        self.authorities.missing(Timestamp::now())
+    }
+
+    /// Requests what is due and was not requested since `start`.
+    fn request_due(&mut self, start: Instant) {
+        if self.index_schedule.is_due(start) {
+            self.index_schedule.begin();
+            self.transfers.request(Purpose::Index, index::request(self.index_etag.clone()));
+        }
+        self.authorities.request_due(&self.transfers, start);
+        if self.denied.is_outdated(self.authorities.known()) {
+            if self.denied_schedule.is_due(start) {
+                self.denied_schedule.begin();
+                let digests = DeniedDevices::named_by(self.authorities.known());
+                self.transfers.request_deny_lists(digests);
             }
-        } else if !self.list.is_coming() {
-            // What failed may have been about a list that was replaced since.
-            self.list.settle(Ok(()));
+        } else if !self.denied_schedule.is_pending() {
+            // An earlier failure may concern a deny list that has since been replaced.
+            self.denied_schedule.finish(Ok(()));
         }
     }
 
-    /// Whether it is new to the broker.
-    fn take(&mut self, arrival: Arrival) -> bool {
-        let desk = Desk { roots: &self.roots, directory: &self.directory };
+    /// Accepts a download. Returns true if the broker has to learn of it.
+    fn accept(&mut self, result: TransferResult) -> bool {
+        let context = TrustContext { roots: &self.roots, directory: &self.directory };
         let counters = &mut self.counters;
-        let is_new = match arrival {
-            Arrival::Document(Purpose::Index, _, fetched) => {
-                self.take_index(fetched);
+        let is_changed = match result {
+            TransferResult::Document(Purpose::Index, _, fetched) => {
+                self.accept_index(fetched);
                 return false;
             }
-            Arrival::Denied(wanted, fetched) => return self.take_denied(&wanted, fetched),
-            Arrival::Document(Purpose::Chain(name), _, fetched) => {
-                self.authorities.take_chain(&name, fetched, &desk, counters)
+            TransferResult::DenyLists(digests, fetched) => {
+                return self.accept_deny_lists(digests, fetched);
             }
-            Arrival::Document(Purpose::Crl(name), request, fetched) => {
-                self.authorities.take_crl(&name, request, fetched, &desk, counters)
+            TransferResult::Document(Purpose::Chain(name), _, fetched) => {
+                self.authorities.accept_chain(&name, fetched, &context, counters)
+            }
+            TransferResult::Document(Purpose::Crl(name), request, fetched) => {
+                self.authorities.accept_crl(&name, request, fetched, &context, counters)
             }
         };
-        if is_new {
-            self.list.hurry();
+        if is_changed {
+            self.denied_schedule.expedite();
         }
-        is_new
+        is_changed
     }
 
-    fn take_index(&mut self, fetched: anyhow::Result<Fetched>) {
+    fn accept_index(&mut self, fetched: anyhow::Result<Fetched>) {
         let outcome = fetched.and_then(|fetched| {
             let Fetched::Changed(document) = fetched else { return Ok(None) };
-            let listed = index::parse(&document.body).with_context(|| index::PATH)?;
+            let entries = index::parse(&document.body).with_context(|| index::PATH)?;
             self.index_etag = document.etag;
-            Ok(Some(listed))
+            Ok(Some(entries))
         });
-        if let Some(Some(listed)) = self.index.settle(outcome) {
-            self.authorities.list(listed, self.options);
+        if let Some(Some(entries)) = self.index_schedule.finish(outcome) {
+            self.authorities.update_index(entries, self.options);
         }
     }
 
-    fn take_denied(&mut self, wanted: &BTreeSet<Digest>, fetched: anyhow::Result<Denied>) -> bool {
-        let kept = fetched.and_then(|it| it.keep(&self.directory).map(|()| it));
-        let denied = self.list.settle(kept);
-        if Denied::wanted(self.authorities.known()) != *wanted {
-            self.list.hurry();
+    fn accept_deny_lists(
+        &mut self,
+        digests: BTreeSet<Digest>,
+        fetched: anyhow::Result<Vec<Vec<u8>>>,
+    ) -> bool {
+        let is_current = DeniedDevices::named_by(self.authorities.known()) == digests;
+        let denied = fetched.and_then(|lists| DeniedDevices::from_lists(digests, &lists));
+        let saved = denied.and_then(|it| it.save(&self.directory).map(|()| it));
+        let denied = self.denied_schedule.finish(saved);
+        if !is_current {
+            self.denied_schedule.expedite();
         }
         denied.map(|it| self.denied = it).is_some()
     }
 
-    async fn enforce(&mut self, is_new: bool) {
+    async fn reconcile(&mut self, is_changed: bool) {
         if self.missing().is_some() {
-            self.enforcer.wait();
+            self.reconciler.hold();
             return;
         }
         let authorities = self.authorities.in_force(Timestamp::now());
         let crls: Vec<_> = authorities.map(|it| (it.name(), it.certificate(), it.crl())).collect();
-        let desired = Desired { crls: &crls, denied: self.denied.devices() };
-        self.enforcer.enforce(&desired, is_new, &self.directory, &mut self.counters).await;
-        if self.enforcer.is_in_place() {
-            self.authorities.written();
-            let desk = Desk { roots: &self.roots, directory: &self.directory };
-            if let Err(error) = self.authorities.settled(&desk) {
-                log::warn(format_args!("what is kept of CAs that were dropped: {error:#}"));
+        let desired = DesiredState { crls: &crls, denied: self.denied.devices() };
+        self.reconciler.reconcile(&desired, is_changed, &self.directory, &mut self.counters).await;
+        if self.reconciler.is_in_place() {
+            self.authorities.broker_files_written();
+            if let Err(error) = self.authorities.remove_dropped(&self.directory) {
+                log::warn(format_args!("cannot remove the files of dropped CAs: {error:#}"));
             }
         }
     }
-
-    /// What has to be there before the broker's files are touched: what was written without it would
-    /// be less than what may stand there.
-    pub(crate) fn missing(&self) -> Option<&'static str> {
-        if !self.denied.is_known() {
-            return Some("there was no list of denied devices yet: nothing is written");
-        }
-        self.authorities.missing(Timestamp::now())
-    }
-}
-
-/// The certificates that are trusted: one, or some while the root changes.
-fn roots(options: &Options) -> anyhow::Result<Vec<ChainCertificate>> {
-    const END: &str = "-----END CERTIFICATE-----";
-    let name = options.root.display();
-    let text = fs::read_to_string(&options.root).with_context(|| format!("cannot read {name}"))?;
-    let mut roots = Vec::new();
-    for part in text.split_inclusive(END).filter(|part| part.contains(END)) {
-        let root = ChainCertificate::from_pem(part.trim_start()).map_err(anyhow::Error::msg);
-        let root = root.with_context(|| name.to_string())?;
-        ensure!(root.is_issued_by(&root), "{name} has a certificate that is no root's");
-        roots.push(root);
-    }
-    ensure!(!roots.is_empty(), "{name} has no certificate");
-    Ok(roots)
 }

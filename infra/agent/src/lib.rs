@@ -1,98 +1,80 @@
-//! The agent beside a broker: it keeps out the devices that were revoked.
+//! The agent that runs beside a broker and keeps revoked devices out.
 //!
-//! It asks again and again for the CRLs and for the list of denied devices (`source`, `transfers`,
-//! `index`, `listing`, `authorities`, `denied`), takes nothing that is not signed under the pinned root, nor anything older
-//! or less fresh than what it has, keeps what it took (`directory`), writes the broker's files
-//! (`installer`, `files`) and has the broker act on them (`brokers`, `enforcer`). How it goes is in
-//! the log, in a file, and on a port (`watch`, `board`, `metrics`).
+//! - `published`: polls the published CRLs, certificates and deny lists.
+//! - `trust`: accepts only what is signed under a pinned root, and nothing older than what it has.
+//! - `disk`: stores accepted documents and the broker's files.
+//! - `brokers`: brings a broker in line with them.
+//! - `report`: the log, `status.json`, the HTTP status server and systemd.
 //!
-//! A crate of its own, because it runs on every broker's machine: it has no credentials, and no AWS
-//! SDK that would look for some.
+//! This is a crate of its own because it runs on every broker's machine: it has no credentials, and
+//! no AWS SDK that would look for any.
 
 mod agent;
-mod authorities;
-mod authority;
-mod board;
 mod brokers;
-mod chain;
-mod denied;
-mod directory;
-mod duration;
-mod enforcer;
-mod files;
-mod index;
-mod installer;
-mod listing;
+mod ca_name;
+mod counters;
+mod disk;
 mod log;
-mod metrics;
-mod notify;
 mod options;
-mod present;
-mod schedule;
-mod source;
-mod status;
-mod transfers;
-mod watch;
+mod published;
+mod report;
+mod shutdown;
+mod trust;
+
+pub use brokers::Command;
+pub use disk::{DirectoryInUse, replace};
 
 use std::io::Write as _;
 
 use anyhow::{bail, ensure};
-use tokio::{
-    select,
-    signal::unix::{Signal, SignalKind, signal},
-};
-
-pub use brokers::Command;
-pub use directory::Busy;
-pub use files::replace;
+use tokio::select;
 
 use agent::Agent;
-use board::Board;
-use notify::Notify;
-use status::{Level, Status};
-use watch::Watch;
+use report::{Level, Reporter, Status, StatusServer, Systemd};
+use shutdown::ShutdownSignals;
 
-/// Works beside a broker until it is told to stop by SIGTERM or SIGINT, or with `--once` until it is
-/// done; then its status is printed, in JSON if `as_json`.
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// With `--once`, returns after one complete pass and prints the status, as JSON if `as_json`.
 ///
 /// # Errors
-/// It cannot begin: another agent is at work there ([`Busy`]), or a file or an option is of no use. With
-/// `--once` also, if not everything is up to date.
+/// If another agent uses the directory ([`DirectoryInUse`]), or a file or an option is invalid.
+/// With `--once`, also if anything is not up to date.
 pub async fn run(command: &Command, as_json: bool) -> anyhow::Result<()> {
     let options = command.options();
-    log::set(options.log);
-    let mut stop = Stop::new()?;
+    log::set_format(options.log);
+    let mut shutdown = ShutdownSignals::new()?;
     let mut agent = Agent::start(command)?;
-    let board = Board::default();
+    let server = StatusServer::default();
     if let Some(address) = options.listen {
-        board.serve(address).await?;
+        server.serve(address).await?;
     }
-    let mut watch = Watch::new(board);
+    let mut reporter = Reporter::new(server);
     if options.once {
         select! {
-            () = agent.look_to_the_end() => {}
-            () = stop.asked() => bail!("stopped before it was done"),
+            () = agent.poll_to_completion() => {}
+            () = shutdown.received() => bail!("stopped before completion"),
         }
-        return conclude(&watch.look(&agent), as_json);
+        return conclude(&reporter.report(&agent), as_json);
     }
-    let mut notify = Notify::from_env();
+    let mut systemd = Systemd::from_env();
     loop {
-        // What is cut short between two awaits is whole on the disk, and goes on at the next start.
+        // Safe to cancel at any await: files on disk are always complete, and a restart resumes.
         select! {
-            () = agent.look() => {}
-            () = stop.asked() => break,
+            () = agent.poll() => {}
+            () = shutdown.received() => break,
         }
-        watch.look(&agent);
-        notify.alive();
-        if agent.enforcer.is_in_place() {
-            notify.ready();
+        reporter.report(&agent);
+        systemd.alive();
+        if agent.reconciler.is_in_place() {
+            systemd.ready();
         }
         select! {
-            () = agent.rest() => {}
-            () = stop.asked() => break,
+            () = agent.wait() => {}
+            () = shutdown.received() => break,
         }
     }
-    notify.stopping();
+    systemd.stopping();
     log::info("stopped");
     Ok(())
 }
@@ -102,23 +84,4 @@ fn conclude(status: &Status, as_json: bool) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{text}")?;
     ensure!(status.level == Level::Ok, "not everything is up to date");
     Ok(())
-}
-
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn new() -> anyhow::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn asked(&mut self) {
-        select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! What the agent tells: a line an event, on standard error.
+//! The agent's log: one event per line, on standard error.
 
 use std::{
     fmt,
@@ -9,13 +9,13 @@ use std::{
 use pki::clock::Timestamp;
 use serde_json::json;
 
-/// How a line is written.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// Plain text, for people.
     #[default]
     Text,
-    /// For programs: a JSON object a line.
+    /// JSON Lines, for programs.
     Json,
 }
 
@@ -26,37 +26,37 @@ enum Level {
     Error,
 }
 
-/// Set once, before anything is told.
+/// Set once, before the first event.
 static FORMAT: OnceLock<Format> = OnceLock::new();
 
-pub(crate) fn set(format: Format) {
+pub(crate) fn set_format(format: Format) {
     let _ = FORMAT.set(format);
 }
 
-/// What went as it should.
+/// Logs a normal event.
 pub(crate) fn info(message: impl fmt::Display) {
-    tell(Level::Info, &message);
+    write(Level::Info, &message);
 }
 
-/// What somebody should look at before it becomes an error.
+/// Logs a problem that may become an error.
 pub(crate) fn warn(message: impl fmt::Display) {
-    tell(Level::Warn, &message);
+    write(Level::Warn, &message);
 }
 
-/// What somebody has to mend.
+/// Logs a problem that an operator has to fix.
 pub(crate) fn error(message: impl fmt::Display) {
-    tell(Level::Error, &message);
+    write(Level::Error, &message);
 }
 
-fn tell(level: Level, message: &dyn fmt::Display) {
+fn write(level: Level, message: &dyn fmt::Display) {
     let line = line(FORMAT.get().copied().unwrap_or_default(), level, message);
-    // Not eprintln!, which panics where the log is a file and the disk is full.
+    // eprintln! would panic if the log is a file on a full disk.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn line(format: Format, level: Level, message: &dyn fmt::Display) -> String {
     let now = Timestamp::now();
-    // A message of several lines, as a command's output is, is one event.
+    // A multi-line message, such as a command's output, stays one event.
     let message = message.to_string().replace('\n', " | ");
     match format {
         Format::Text => format!("{now} {} {message}", level.name()),
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_a_line() {
+    fn an_event_is_one_line() {
         for format in [Format::Text, Format::Json] {
             let line = line(format, Level::Warn, &"one\ntwo \"three\"");
             assert!(!line.contains('\n'), "{line}");

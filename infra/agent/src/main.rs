@@ -1,21 +1,21 @@
-//! `birthcert-agent`: beside a broker, where there is no AWS.
+//! `birthcert-agent`, the agent as a program without AWS.
 
 use std::process::ExitCode;
 
-use birthcert_agent::{Busy, Command, run};
+use birthcert_agent::{Command, DirectoryInUse, run};
 use clap::Parser;
 
-/// Keeps a broker's CRLs and denied devices up to date, and ends the sessions of the denied.
+/// Keep a broker's CRLs and denied devices up to date, and end the sessions of denied devices.
 #[derive(Parser)]
 #[command(name = "birthcert-agent", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Exit codes:
-  0  stopped as it was told; with --once, everything is up to date
-  1  failed: the message says why. What the broker has stays in force
-  2  the command line is wrong; nothing was tried
-  4  another agent is at work in the directory")]
+  0  stopped by a signal; with --once, everything is up to date
+  1  failed: the message says why; the broker's files stay in force
+  2  invalid command line; nothing was done
+  4  another agent is using the directory")]
 struct Arguments {
-    /// What --once prints: text for people, or JSON for programs.
+    /// Output format of --once: text for people, JSON for programs.
     #[arg(long, global = true, value_enum, default_value_t)]
     output: Format,
     #[command(flatten)]
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("birthcert-agent: {error:#}");
-            ExitCode::from(if error.is::<Busy>() { 4 } else { 1 })
+            ExitCode::from(if error.is::<DirectoryInUse>() { 4 } else { 1 })
         }
     }
 }

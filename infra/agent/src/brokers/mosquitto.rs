@@ -1,8 +1,8 @@
-//! Mosquitto: one file of CRLs, and an access list that denies devices everything.
+//! Mosquitto: one CRL file, and an access list that denies the denied devices everything.
 //!
-//! 2.0 reads a broken `crlfile` as none, and then lets everyone in: so it is never told to read one
-//! that is not whole. Neither 2.0 nor 2.1 cuts a session by a CRL; what both do at once is to deny by
-//! `acl_file` what the device publishes and what is delivered to it.
+//! Version 2.0 ignores a damaged `crlfile` and then accepts every client, so it must never reload a
+//! partial one. Neither 2.0 nor 2.1 ends a session because of a CRL. Both enforce a reloaded
+//! `acl_file` immediately, on what a device publishes and on what it receives.
 
 use std::{
     collections::BTreeSet,
@@ -12,25 +12,32 @@ use std::{
 use anyhow::Context as _;
 use pki::names::DeviceId;
 
-use super::{Desired, Output, Outputs, bundle, reload::Reload};
-use crate::{directory::Directory, files, options::Options};
+use super::{
+    desired_state::{BrokerFiles, DesiredState},
+    reload::Reload,
+};
+use crate::{
+    disk::{self, BrokerFile, DataDirectory},
+    options::Options,
+};
 
 pub(super) const EXAMPLE: &str = "\
 Example:
   birthcert broker config mosquitto --output-directory /etc/mosquitto/devices \\
     --directory /etc/mosquitto/birthcert --revocation-directory /var/lib/birthcert
-  birthcert-agent mosquitto --source https://crl.example.com --root /etc/mosquitto/birthcert/root.pem \\
-    --directory /var/lib/birthcert --acl /etc/mosquitto/devices/acl \\
+  birthcert-agent mosquitto --source https://crl.example.com \\
+    --root /etc/mosquitto/birthcert/root.pem --directory /var/lib/birthcert \\
+    --acl /etc/mosquitto/devices/acl \\
     --pid-file /var/lib/birthcert/mosquitto.pid
 
-Writes crl.pem (for crlfile) and acl (for acl_file) in the directory.";
+Writes crl.pem (for crlfile) and acl (for acl_file) to the directory.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) options: Options,
-    /// Your own access list, such as `birthcert broker config mosquitto` wrote: the broker gets it
-    /// with the denied devices at its end. Read again whenever it changes.
+    /// Your access list, such as the one that `birthcert broker config mosquitto` writes. The
+    /// broker gets a copy with the denied devices appended, updated whenever your list changes.
     #[arg(long, value_name = "FILE")]
     acl: PathBuf,
     #[command(flatten)]
@@ -38,16 +45,16 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) struct Mosquitto {
-    rules: PathBuf,
+    operator_acl: PathBuf,
     reload: Reload,
     crl: PathBuf,
     acl: PathBuf,
 }
 
 impl Arguments {
-    pub(super) fn broker(&self, directory: &Directory) -> anyhow::Result<Mosquitto> {
+    pub(super) fn broker(&self, directory: &DataDirectory) -> anyhow::Result<Mosquitto> {
         Ok(Mosquitto {
-            rules: std::path::absolute(&self.acl)?,
+            operator_acl: std::path::absolute(&self.acl)?,
             reload: self.reload.clone(),
             crl: directory.file("crl.pem"),
             acl: directory.file("acl"),
@@ -56,36 +63,39 @@ impl Arguments {
 }
 
 impl Mosquitto {
-    pub(super) fn rules(&self) -> &Path {
-        &self.rules
+    pub(super) fn operator_acl(&self) -> &Path {
+        &self.operator_acl
     }
 
-    pub(super) fn outputs(&self, desired: &Desired<'_>) -> Outputs {
-        let crl = bundle(desired).map(|crl| vec![Output::new(self.crl.clone(), crl)]);
-        let mut outputs = Outputs::from(crl);
+    pub(super) fn files(&self, desired: &DesiredState<'_>) -> BrokerFiles {
+        let crl = desired.crl_bundle();
+        let mut all = BrokerFiles::from(crl.map(|it| vec![BrokerFile::new(self.crl.clone(), it)]));
         match self.access_list(desired.denied) {
-            Ok(acl) => outputs.files.push(acl),
-            Err(error) => outputs.lacking = Some(error),
+            Ok(acl) => all.files.push(acl),
+            Err(error) => all.error = Some(error),
         }
-        outputs
+        all
     }
 
-    fn access_list(&self, denied: &[DeviceId]) -> anyhow::Result<Output> {
-        let rules = files::read(&self.rules)?;
-        let rules = rules.with_context(|| format!("{} is not there", self.rules.display()))?;
-        Ok(Output::new(self.acl.clone(), access_list(rules, denied)).like(&self.rules))
+    fn access_list(&self, denied: &[DeviceId]) -> anyhow::Result<BrokerFile> {
+        let path = &self.operator_acl;
+        let rules = disk::read(path)?;
+        let rules = rules.with_context(|| format!("{} does not exist", path.display()))?;
+        Ok(BrokerFile::new(self.acl.clone(), access_list(rules, denied)).like(path))
     }
 
-    pub(super) async fn enforce(&self, _: &[DeviceId]) -> anyhow::Result<()> {
+    pub(super) async fn apply(&self, _: &[DeviceId]) -> anyhow::Result<()> {
         self.reload.run().await
     }
 }
 
-/// At the end, because a rule belongs to the last `user` before it, and the operator's first rules may
-/// be for those who have no name. Where they stand makes no difference to what they do: mosquitto puts
-/// what is denied to a user before what is allowed.
+/// Appends the denied devices to the operator's rules.
+///
+/// They come last because a rule applies to the `user` line above it, and the operator's first
+/// rules may be for anonymous clients. Position does not affect precedence: mosquitto checks
+/// denials first.
 fn access_list(rules: Vec<u8>, denied: &[DeviceId]) -> Vec<u8> {
-    // A wildcard at the beginning matches no topic that begins with $ (MQTT 3.1.1, section 4.7.2).
+    // A leading wildcard does not match topics that begin with $ (MQTT 3.1.1, section 4.7.2).
     let mut levels = special_levels(&String::from_utf8_lossy(&rules));
     levels.extend(["$SYS".to_owned(), "$CONTROL".to_owned()]);
     let mut list = rules;
@@ -95,7 +105,7 @@ fn access_list(rules: Vec<u8>, denied: &[DeviceId]) -> Vec<u8> {
     for id in denied {
         list.extend_from_slice(format!("user {id}\ntopic deny #\n").as_bytes());
         for level in &levels {
-            // Of a pattern: the user's name, which is the client id, too.
+            // In patterns, %u and %c are the device's id: it is both user name and client id.
             let level = level.replace("%u", &id.to_string()).replace("%c", &id.to_string());
             list.extend_from_slice(format!("topic deny {level}/#\n").as_bytes());
         }
@@ -103,7 +113,7 @@ fn access_list(rules: Vec<u8>, denied: &[DeviceId]) -> Vec<u8> {
     list
 }
 
-/// The first levels of the topics that begin with $ and are granted to anybody.
+/// Returns the first levels of all topics in the rules that begin with $.
 fn special_levels(rules: &str) -> BTreeSet<String> {
     let topics = rules.lines().filter_map(|line| {
         let (kind, rest) = line.trim().split_once(' ')?;
@@ -121,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_operators_rules_stay_as_they_are() {
+    fn keeps_the_operators_rules() {
         let rules = b"topic read $SYS/#\npattern readwrite devices/%u/#";
         let id = "dev_0123456789ABCDEFGHIJKL".parse().unwrap();
         let list = String::from_utf8(access_list(rules.to_vec(), &[id])).unwrap();
@@ -132,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_with_a_dollar_is_denied_level_by_level() {
+    fn denies_topics_with_a_leading_dollar_by_level() {
         let rules = "topic $a/b/c\n  pattern  readwrite  $devices/%u/#\ntopic deny $d\r\n\
                      #topic read $no/#\ntopic read x/$no/#\npattern write $%u/#\n";
         let id = "dev_0123456789ABCDEFGHIJKL".parse().unwrap();

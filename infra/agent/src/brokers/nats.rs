@@ -1,5 +1,9 @@
-//! NATS: it reads no CRL, but lets in only those who are users. A denied device is taken out of the
-//! users that `nats-server` includes; at the reload it loses its connection.
+//! NATS: a list of users without the denied devices.
+//!
+//! nats-server does not support CRLs, but accepts only its users. A reload disconnects a device
+//! that is no longer one.
+
+mod monitoring;
 
 use std::{
     collections::HashSet,
@@ -10,8 +14,12 @@ use anyhow::{Context as _, ensure};
 use pki::names::DeviceId;
 use reqwest::Url;
 
-use super::{Desired, Output, monitoring::Monitoring, reload::Reload};
-use crate::{directory::Directory, files, options::Options};
+use self::monitoring::Monitoring;
+use super::{desired_state::DesiredState, reload::Reload};
+use crate::{
+    disk::{self, BrokerFile, DataDirectory},
+    options::Options,
+};
 
 pub(super) const EXAMPLE: &str = "\
 Example:
@@ -20,36 +28,36 @@ Example:
     --directory /var/lib/birthcert --users /etc/nats/all-devices.conf \\
     --reload-command \"systemctl reload nats-server\" --monitoring http://127.0.0.1:8222
 
-Writes devices.conf (for include) in the directory: the users without the denied devices. NATS checks
-no CRL: a certificate that was renewed, of a device that is not denied, is good until it expires.";
+Writes devices.conf (for include) to the directory: the users without the denied devices. NATS does
+not check CRLs: a renewed device's old certificate stays valid until it expires.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) options: Options,
-    /// Your own list of users, such as `birthcert broker users nats` wrote. Read again whenever it
-    /// changes.
+    /// Your list of users, such as the one that `birthcert broker users nats` writes. Read again
+    /// whenever it changes.
     #[arg(long, value_name = "FILE")]
     users: PathBuf,
     #[command(flatten)]
     reload: Reload,
-    /// Where nats-server's monitoring port is, such as http://127.0.0.1:8222: there it is seen that a
-    /// reload was not refused. Unless given, it is taken for done.
+    /// URL of nats-server's monitoring port, such as http://127.0.0.1:8222, used to confirm
+    /// reloads. By default, every reload is assumed to succeed.
     #[arg(long, value_name = "URL")]
     monitoring: Option<Url>,
 }
 
 pub(crate) struct Nats {
-    users: PathBuf,
+    operator_users: PathBuf,
     reload: Reload,
     monitoring: Option<Monitoring>,
     output: PathBuf,
 }
 
 impl Arguments {
-    pub(super) fn broker(&self, directory: &Directory) -> anyhow::Result<Nats> {
+    pub(super) fn broker(&self, directory: &DataDirectory) -> anyhow::Result<Nats> {
         Ok(Nats {
-            users: std::path::absolute(&self.users)?,
+            operator_users: std::path::absolute(&self.users)?,
             reload: self.reload.clone(),
             monitoring: self.monitoring.as_ref().map(Monitoring::new).transpose()?,
             output: directory.file("devices.conf"),
@@ -58,35 +66,37 @@ impl Arguments {
 }
 
 impl Nats {
-    pub(super) fn users(&self) -> &Path {
-        &self.users
+    pub(super) fn operator_users(&self) -> &Path {
+        &self.operator_users
     }
 
-    pub(super) fn outputs(&self, desired: &Desired<'_>) -> anyhow::Result<Vec<Output>> {
-        let name = self.users.display();
-        let users = files::read(&self.users)?.with_context(|| format!("{name} is not there"))?;
-        let users = String::from_utf8(users).with_context(|| format!("{name} is not text"))?;
-        let content = without(&users, desired.denied).with_context(|| name.to_string())?;
-        Ok(vec![Output::new(self.output.clone(), content.into_bytes()).like(&self.users)])
+    pub(super) fn files(&self, desired: &DesiredState<'_>) -> anyhow::Result<Vec<BrokerFile>> {
+        let path = &self.operator_users;
+        let name = path.display();
+        let users = disk::read(path)?.with_context(|| format!("{name} does not exist"))?;
+        let users =
+            String::from_utf8(users).with_context(|| format!("{name} is not valid UTF-8"))?;
+        let content = without_devices(&users, desired.denied).with_context(|| name.to_string())?;
+        Ok(vec![BrokerFile::new(self.output.clone(), content.into_bytes()).like(path)])
     }
 
-    pub(super) async fn enforce(&self) -> anyhow::Result<()> {
+    pub(super) async fn apply(&self) -> anyhow::Result<()> {
         let Some(monitoring) = &self.monitoring else {
             return self.reload.run().await;
         };
         let before = monitoring.load_time().await?;
         self.reload.run().await?;
-        monitoring.changed(before.as_deref()).await
+        monitoring.wait_for_change(before.as_deref()).await
     }
 }
 
-/// The list without these devices. Each is taken out with all of its `{ … }`, and nothing else is
-/// touched: what the operator granted to the others is not ours to know.
-fn without(users: &str, denied: &[DeviceId]) -> anyhow::Result<String> {
+/// Removes denied devices from a list of users. Each is removed with its whole `{ … }`, and all
+/// other text stays as the operator wrote it.
+fn without_devices(users: &str, denied: &[DeviceId]) -> anyhow::Result<String> {
     let denied: HashSet<String> = denied.iter().map(ToString::to_string).collect();
     let mut kept = String::with_capacity(users.len());
     let (mut entry, mut names) = (String::new(), Vec::new());
-    let (mut depth, mut left) = (0_usize, 0_usize);
+    let (mut depth, mut remaining) = (0_usize, 0_usize);
     let mut rest = users;
     while !rest.is_empty() {
         let token;
@@ -99,11 +109,11 @@ fn without(users: &str, denied: &[DeviceId]) -> anyhow::Result<String> {
             continue;
         }
         entry.push_str(token);
-        // A comment names nobody.
+        // Names in comments do not count.
         if let Some((_, name)) = token.split_once("CN=")
             && !is_comment(token)
         {
-            // The subject may go on with an organization.
+            // An organization may follow the common name.
             let end = name.find(|it: char| !it.is_ascii_alphanumeric() && it != '_');
             names.push(name[..end.unwrap_or(name.len())].to_owned());
         }
@@ -111,21 +121,22 @@ fn without(users: &str, denied: &[DeviceId]) -> anyhow::Result<String> {
             depth -= 1;
         }
         if depth == 0 {
-            ensure!(names.len() <= 1, "{names:?} are in one {{ … }}: give each user its own");
+            ensure!(names.len() <= 1, "{names:?} share one {{ … }}: put each user in its own");
             if !names.iter().any(|name| denied.contains(name)) {
                 kept.push_str(&entry);
-                left += 1;
+                remaining += 1;
             }
             entry.clear();
             names.clear();
         }
     }
-    ensure!(depth == 0, "a {{ without its }}");
-    ensure!(left > 0, "no user would be left, and nats-server would let everybody in");
+    ensure!(depth == 0, "unclosed {{");
+    ensure!(remaining > 0, "no user would remain, and nats-server would accept every client");
     Ok(kept)
 }
 
-/// Braces between quotes or in comments are none.
+/// Returns the length of the first token, so that braces in quotes and comments are not separate
+/// tokens.
 fn token_length(text: &str) -> anyhow::Result<usize> {
     if is_comment(text) {
         return Ok(text.find('\n').unwrap_or(text.len()));
@@ -138,7 +149,7 @@ fn token_length(text: &str) -> anyhow::Result<usize> {
             is_escaped = first == '"' && *it == '\\' && !is_escaped;
             is_end
         });
-        return Ok(end.context("a quote without its end")?.0 + 1);
+        return Ok(end.context("unclosed quote")?.0 + 1);
     }
     let is_word = |it: char| !it.is_whitespace() && !"{}[](),;:\"'#".contains(it);
     let word = text.find(|it| !is_word(it)).unwrap_or(text.len());
@@ -164,28 +175,28 @@ users = [
 ";
 
     #[test]
-    fn takes_out_whole_users_and_nothing_else() {
+    fn removes_whole_users_and_nothing_else() {
         let ids = ["dev_0123456789ABCDEFGHIJKL", "dev_abcdefghijklmnopqrstuv"];
         let ids = ids.map(|id| id.parse().unwrap());
-        assert_eq!(without(USERS, &[]).unwrap(), USERS);
-        let one = without(USERS, &ids[..1]).unwrap();
+        assert_eq!(without_devices(USERS, &[]).unwrap(), USERS);
+        let one = without_devices(USERS, &ids[..1]).unwrap();
         assert!(!one.contains("0123456789"), "{one}");
         assert!(one.contains("  { user: 'CN=dev_abcdefghijklmnopqrstuv' } # }\n]\n"), "{one}");
         assert!(one.contains("{ user: \"CN=nobody\", permissions: { publish: { deny: \">\" } } }"));
-        let none = without(USERS, &ids).unwrap();
+        let none = without_devices(USERS, &ids).unwrap();
         assert!(!none.contains("dev_") && none.contains("nobody"), "{none}");
         let other: DeviceId = "dev_zzzzzzzzzzzzzzzzzzzzzz".parse().unwrap();
-        assert_eq!(without(USERS, &[other]).unwrap(), USERS);
+        assert_eq!(without_devices(USERS, &[other]).unwrap(), USERS);
     }
 
     #[test]
-    fn a_damaged_list_is_none() {
+    fn refuses_a_damaged_list() {
         for wrong in ["", "users = []", "users = [ { user: \"CN=x\" ", "\"", "{ { }"] {
-            assert!(without(wrong, &[]).is_err(), "{wrong}");
+            assert!(without_devices(wrong, &[]).is_err(), "{wrong}");
         }
-        // Which would all go with the one that is denied.
+        // Users that share braces could only be removed together.
         let nested = format!("authorization {{ {USERS} }}");
-        assert!(without(&nested, &[]).unwrap_err().to_string().contains("in one {"));
+        assert!(without_devices(&nested, &[]).unwrap_err().to_string().contains("share one {"));
     }
 
     #[test]
@@ -199,9 +210,13 @@ users = [
             format!("{{ // a comment }} CN={id}\n nkey: x user 'CN={id}'\n}}"),
         ] {
             let users = format!("users = [ {{ user: nobody }} {user} ]");
-            assert_eq!(without(&users, &[id]).unwrap(), "users = [ { user: nobody }  ]", "{user}");
+            assert_eq!(
+                without_devices(&users, &[id]).unwrap(),
+                "users = [ { user: nobody }  ]",
+                "{user}"
+            );
         }
         let comment = format!("users = [ {{ user: nobody }} # CN={id}\n ]");
-        assert_eq!(without(&comment, &[id]).unwrap(), comment);
+        assert_eq!(without_devices(&comment, &[id]).unwrap(), comment);
     }
 }

@@ -1,5 +1,8 @@
-//! RabbitMQ: a directory of CRLs, which it reads at each handshake, and its management API, by which a
-//! denied device may open no connection and loses those that it has.
+//! RabbitMQ: a directory of CRLs, read at each handshake, and connection limits for denied devices.
+//!
+//! The management API limits a denied device to no connections, and closes those that it has.
+
+mod issuer_hash;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,34 +18,38 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Desired, Output, issuer_hash::issuer_hash};
-use crate::{directory::Directory, options::Options};
+use self::issuer_hash::issuer_hash;
+use super::desired_state::DesiredState;
+use crate::{
+    disk::{BrokerFile, DataDirectory},
+    options::Options,
+};
 
 pub(super) const EXAMPLE: &str = "\
 Example:
-  birthcert-agent rabbitmq --source https://crl.example.com --root /etc/rabbitmq/birthcert/root.pem \\
-    --directory /var/lib/birthcert --management http://127.0.0.1:15672 --credentials agent.txt
+  birthcert-agent rabbitmq --source https://crl.example.com \\
+    --root /etc/rabbitmq/birthcert/root.pem --directory /var/lib/birthcert \\
+    --management http://127.0.0.1:15672 --credentials agent.txt
 
-Writes the CRLs in the directory's folder crls (for ssl_crl_hash_dir). A denied device is limited to no
-connections, as by `rabbitmqctl set_user_limits`, and its connections are closed; the limit goes when
-the device is no longer denied.";
+Writes the CRLs to the directory's folder crls (for ssl_crl_hash_dir). Limits a denied device to no
+connections, like `rabbitmqctl set_user_limits`, and closes those that it has. Removes the limit
+when the device is no longer denied.";
 
-/// Far more than an answer takes.
+/// Far more than a response takes.
 const LIMIT: Duration = Duration::from_secs(30);
-/// A device that is imported as a user after it was denied has no limit at first.
-pub(super) const AGAIN: Duration = Duration::from_secs(30);
-/// What a denied device should get.
+/// A denied device that is imported as a user later has no limit until the state is applied again.
+pub(super) const REAPPLY_INTERVAL: Duration = Duration::from_secs(30);
+/// The connection limit of a denied device.
 const NO_CONNECTIONS: i64 = 0;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) options: Options,
-    /// The management API, on this machine or by HTTPS.
+    /// URL of the management API; must be local or use HTTPS.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:15672")]
     management: Url,
-    /// A file whose only line is the name of a user with the tag administrator, a colon, and the
-    /// password.
+    /// File with one line, user:password, for a user with the administrator tag.
     #[arg(long, value_name = "FILE")]
     credentials: PathBuf,
 }
@@ -56,7 +63,7 @@ pub(crate) struct Rabbitmq {
 }
 
 #[derive(Deserialize)]
-struct Limited {
+struct UserLimits {
     user: String,
     value: BTreeMap<String, i64>,
 }
@@ -68,17 +75,17 @@ struct User {
 
 #[derive(Deserialize)]
 struct Connection {
-    /// Missing while it has not logged in.
+    /// Missing until the connection has logged in.
     user: Option<String>,
 }
 
 impl Arguments {
-    pub(super) fn broker(&self, directory: &Directory) -> anyhow::Result<Rabbitmq> {
+    pub(super) fn broker(&self, directory: &DataDirectory) -> anyhow::Result<Rabbitmq> {
         let host = self.management.host_str().unwrap_or_default();
         ensure!(
             self.management.scheme() == "https"
                 || matches!(host, "127.0.0.1" | "localhost" | "[::1]"),
-            "--management: the password goes to this machine or by HTTPS"
+            "--management must be local or use HTTPS, to protect the password"
         );
         let name = self.credentials.display();
         let text = fs::read_to_string(&self.credentials);
@@ -87,7 +94,7 @@ impl Arguments {
             .trim_end_matches(['\r', '\n'])
             .split_once(':')
             .filter(|(_, password)| !password.contains('\n'))
-            .with_context(|| format!("{name} should be one line: user:password"))?;
+            .with_context(|| format!("{name} must contain one line: user:password"))?;
         Ok(Rabbitmq {
             folder: directory.file("crls"),
             client: Client::builder().timeout(LIMIT).no_proxy().build()?,
@@ -99,83 +106,90 @@ impl Arguments {
 }
 
 impl Rabbitmq {
-    pub(super) fn outputs(&self, desired: &Desired<'_>) -> anyhow::Result<Vec<Output>> {
-        let mut outputs: Vec<Output> = Vec::new();
+    pub(super) fn files(&self, desired: &DesiredState<'_>) -> anyhow::Result<Vec<BrokerFile>> {
+        let mut files: Vec<BrokerFile> = Vec::new();
         for (_, ca, crl) in desired.crls {
             let hash = issuer_hash(ca.subject())?;
-            // Of CAs that share a name, or just the number.
-            let alike =
-                outputs.iter().filter(|it| it.path.file_stem() == Some(hash.as_ref())).count();
-            let path = self.folder.join(format!("{hash}.r{alike}"));
-            outputs.push(Output::new(path, crl.pem()?.into_bytes()));
+            // CAs with the same name share a hash, and others may collide.
+            let same_hash =
+                files.iter().filter(|it| it.path.file_stem() == Some(hash.as_ref())).count();
+            let path = self.folder.join(format!("{hash}.r{same_hash}"));
+            files.push(BrokerFile::new(path, crl.pem()?.into_bytes()));
         }
-        Ok(outputs)
+        Ok(files)
     }
 
-    pub(super) async fn enforce(&self, denied: &[DeviceId]) -> anyhow::Result<()> {
+    pub(super) async fn apply(&self, denied: &[DeviceId]) -> anyhow::Result<()> {
         let denied: HashSet<String> = denied.iter().map(ToString::to_string).collect();
-        let limited = self.limited().await?;
+        let blocked = self.blocked().await?;
         let outcomes = [
-            self.shut_out(denied.difference(&limited).collect()).await,
-            self.let_in(limited.difference(&denied)).await,
-            self.sweep(&denied).await,
+            self.block(denied.difference(&blocked).collect()).await,
+            self.unblock(blocked.difference(&denied)).await,
+            self.close_remaining(&denied).await,
         ];
         outcomes.into_iter().collect()
     }
 
-    /// Who is no user cannot log in either, and is refused a limit: 400 in 3.10.
-    async fn shut_out(&self, mut devices: HashSet<&String>) -> anyhow::Result<()> {
+    /// Blocks new connections of these devices, and closes the open ones.
+    ///
+    /// Skips devices that are not users: they cannot log in, and RabbitMQ 3.10 refuses them a limit
+    /// (400).
+    async fn block(&self, mut devices: HashSet<&String>) -> anyhow::Result<()> {
         if !devices.is_empty() {
             let users: Vec<User> = self.read("api/users?columns=name").await?;
             let users: HashSet<String> = users.into_iter().map(|it| it.name).collect();
             devices.retain(|device| users.contains(*device));
         }
         each(devices, async |device| {
-            self.limit(Method::PUT, device).await?;
-            // After the limit, or it would just come back.
-            self.close(device).await
+            self.set_limit(Method::PUT, device).await?;
+            // After the limit: a device that is disconnected first could reconnect.
+            self.close_connections(device).await
         })
         .await
     }
 
-    async fn let_in(&self, devices: impl Iterator<Item = &String>) -> anyhow::Result<()> {
-        each(devices, async |device| self.limit(Method::DELETE, device).await).await
+    async fn unblock(&self, devices: impl Iterator<Item = &String>) -> anyhow::Result<()> {
+        each(devices, async |device| self.set_limit(Method::DELETE, device).await).await
     }
 
-    /// Closes what is open all the same, such as after a run that ended between a limit and what
-    /// follows it. What came up less than five seconds ago is not in the list yet.
-    async fn sweep(&self, denied: &HashSet<String>) -> anyhow::Result<()> {
+    /// Closes connections that denied devices still have, such as after a run that was interrupted
+    /// between setting a limit and closing. RabbitMQ lists a connection only after up to five
+    /// seconds.
+    async fn close_remaining(&self, denied: &HashSet<String>) -> anyhow::Result<()> {
         let open: Vec<Connection> = self.read("api/connections?columns=user").await?;
         let users = open.into_iter().filter_map(|it| it.user).filter(|it| denied.contains(it));
-        each(&users.collect::<HashSet<_>>(), async |user| self.close(user).await).await
+        each(&users.collect::<HashSet<_>>(), async |user| self.close_connections(user).await).await
     }
 
-    /// All that a user has: this list is there from the first moment.
-    async fn close(&self, user: &str) -> anyhow::Result<()> {
+    /// Closes all connections of a user. Unlike the list of all connections, this covers new ones.
+    async fn close_connections(&self, user: &str) -> anyhow::Result<()> {
         let path = format!("api/connections/username/{user}");
         self.send(self.client.delete(self.url(&path)?)).await.map(drop)
     }
 
-    /// The devices that may open no connection. Who is no device is not ours.
-    async fn limited(&self) -> anyhow::Result<HashSet<String>> {
-        let all: Vec<Limited> = self.read("api/user-limits").await?;
-        let ours = all.into_iter().filter(|it| {
+    /// Returns the devices that are limited to no connections. Other users' limits are the
+    /// operator's.
+    async fn blocked(&self) -> anyhow::Result<HashSet<String>> {
+        let all: Vec<UserLimits> = self.read("api/user-limits").await?;
+        let blocked = all.into_iter().filter(|it| {
             it.user.parse::<DeviceId>().is_ok()
                 && it.value.get("max-connections") == Some(&NO_CONNECTIONS)
         });
-        Ok(ours.map(|it| it.user).collect())
+        Ok(blocked.map(|it| it.user).collect())
     }
 
-    async fn limit(&self, method: Method, user: &str) -> anyhow::Result<()> {
+    async fn set_limit(&self, method: Method, user: &str) -> anyhow::Result<()> {
         let body = json!({ "value": NO_CONNECTIONS }).to_string();
         let path = format!("api/user-limits/{user}/max-connections");
         self.write(method, &path, body).await
     }
 
     async fn read<T: for<'de> Deserialize<'de>>(&self, path: &str) -> anyhow::Result<T> {
-        let answer = self.send(self.client.get(self.url(path)?)).await?;
-        let answer = answer.with_context(|| format!("the management API has no {path}"))?;
-        serde_json::from_slice(&answer).with_context(|| format!("the management API's {path}"))
+        let response = self.send(self.client.get(self.url(path)?)).await?;
+        let response =
+            response.with_context(|| format!("the management API does not provide {path}"))?;
+        serde_json::from_slice(&response)
+            .with_context(|| format!("unexpected response from the management API: {path}"))
     }
 
     async fn write(&self, method: Method, path: &str, body: String) -> anyhow::Result<()> {
@@ -183,14 +197,14 @@ impl Rabbitmq {
         self.send(request.header(CONTENT_TYPE, "application/json")).await.map(drop)
     }
 
-    /// None, if what it is about is not there: gone in the meantime, as it should be.
+    /// Sends a request. Returns `None` if the resource does not exist, such as a closed connection.
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Option<Vec<u8>>> {
         let request = request.basic_auth(&self.user, Some(&self.password));
-        let answer = request.send().await.context("the management API is away")?;
-        match answer.status() {
+        let response = request.send().await.context("cannot reach the management API")?;
+        match response.status() {
             StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => Ok(Some(answer.bytes().await?.to_vec())),
-            status => bail!("the management API answers {status}: {}", answer.text().await?),
+            status if status.is_success() => Ok(Some(response.bytes().await?.to_vec())),
+            status => bail!("the management API returned {status}: {}", response.text().await?),
         }
     }
 
@@ -199,8 +213,10 @@ impl Rabbitmq {
     }
 }
 
-/// Goes on after one that the API refuses, but not while it is away, for which each would wait. The
-/// first error stands for all.
+/// Acts on each user and returns the first error.
+///
+/// Continues after a refusal, but not if the API is unreachable: every request would wait for a
+/// timeout.
 async fn each<'a>(
     users: impl IntoIterator<Item = &'a String>,
     act: impl AsyncFn(&str) -> anyhow::Result<()>,
@@ -208,9 +224,9 @@ async fn each<'a>(
     let mut outcome = Ok(());
     for user in users {
         let done = act(user).await.with_context(|| user.clone());
-        let is_away = done.as_ref().is_err_and(|it| it.is::<reqwest::Error>());
+        let is_unreachable = done.as_ref().is_err_and(|it| it.is::<reqwest::Error>());
         outcome = outcome.and(done);
-        if is_away {
+        if is_unreachable {
             break;
         }
     }
