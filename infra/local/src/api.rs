@@ -1,22 +1,22 @@
-//! The API alone, in front of a DynamoDB and a KMS that somebody else runs: `birthcert-local api`.
+//! The API alone, in front of DynamoDB and KMS endpoints that run elsewhere: `birthcert-local api`.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use enroll::Enroll;
 use identity::Identity;
 use lambda::{config::Config, runtime::Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::gateway::{self, Functions};
+use crate::{
+    gateway::{self, Functions},
+    signals::ShutdownSignals,
+};
 
-/// Serves the functions until SIGINT or SIGTERM, configured as they are in Lambda: by the
-/// environment.
+/// Serves the functions until SIGINT or SIGTERM. The environment configures them as in Lambda.
 ///
 /// # Errors
-/// When a variable is missing, the functions cannot start, or the listener fails.
+/// If an environment variable is missing, a function does not start, or the listener fails.
 pub async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
+    let mut signals = ShutdownSignals::install()?;
     let config = Config::read(|name| std::env::var_os(name))?;
     let listener = gateway::listen(listen).await?;
     let functions = Arc::new(Functions {
@@ -25,12 +25,7 @@ pub async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
         identity: Identity::start(&config, Runtime::LAMBDA).await?,
         published: None,
     });
-    eprintln!("http://{} is ready, for the table {}", listener.local_addr()?, config.table_name);
-    let stopped = async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
-    };
-    Ok(gateway::serve(listener, functions, stopped).await?)
+    eprintln!("http://{} is ready; table {}", listener.local_addr()?, config.table_name);
+    let shutdown = async move { signals.received().await };
+    Ok(gateway::serve(listener, functions, shutdown).await?)
 }

@@ -1,4 +1,11 @@
-//! Everything together: what `birthcert-local serve` runs.
+//! The whole stack: `birthcert-local serve`.
+
+mod bootstrap;
+mod crl_trigger;
+mod database;
+mod info;
+
+pub use info::{BUCKET, CREDENTIAL, REGION, StackInfo, TABLE};
 
 use std::{
     env,
@@ -20,39 +27,34 @@ use ledger::{
     store::Store,
 };
 use pki::{authority::Roots, clock::Timestamp};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 
+use self::bootstrap::{Bootstrapped, bootstrap};
 use crate::{
-    bootstrap::{Ready, bootstrap},
-    bucket::{self, Files},
-    database,
+    bucket::{self, Objects},
     gateway::{self, Functions},
-    kms_process::KmsProcess,
-    state::{BUCKET, CREDENTIAL, REGION, State, TABLE},
-    stream,
+    kms::KmsProcess,
+    signals::ShutdownSignals,
 };
 
-/// How long requests may take to finish once the stack is told to stop.
-const GRACE: Duration = Duration::from_secs(5);
+/// The time that each part has to finish open requests during shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the stack in `data` until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When a part of it cannot start, or ends by itself.
+/// If a part of the stack does not start, or the stand-in for KMS ends unexpectedly.
 pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     // First, so that a signal during the ceremony is not lost.
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
+    let mut signals = ShutdownSignals::install()?;
     ensure_private_directory(data)?;
     let data = &fs::canonicalize(data)?;
     let _lock = lock(data)?;
     let listener = gateway::listen(listen).await?;
-    eprintln!("birthcert-local is for development: its CA keys are files in {}", data.display());
+    eprintln!(
+        "birthcert-local is for development only: its CA keys are files in {}",
+        data.display()
+    );
 
     let (stop, stopped) = watch::channel(());
     let stopping = |mut stopped: watch::Receiver<()>| async move {
@@ -62,15 +64,16 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     let database = database::open(data)?;
     let dynamodb = TcpListener::bind("127.0.0.1:0").await?;
     let aws_endpoint_url_dynamodb = format!("http://{}", dynamodb.local_addr()?);
-    let until = stopping(stopped.clone());
-    let dynamodb = tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, until));
+    let shutdown = stopping(stopped.clone());
+    let dynamodb =
+        tokio::spawn(dynoxide::server::serve_with_shutdown(dynamodb, database, shutdown));
 
-    let files = Arc::new(Files::open(&data.join("bucket"))?);
+    let objects = Arc::new(Objects::open(&data.join("bucket"))?);
     let s3 = TcpListener::bind("127.0.0.1:0").await?;
     let aws_endpoint_url_s3 = format!("http://{}", s3.local_addr()?);
-    let until = stopping(stopped.clone());
-    let served = files.clone();
-    let s3 = tokio::spawn(async move { bucket::serve(s3, BUCKET, served, until).await });
+    let shutdown = stopping(stopped.clone());
+    let served = objects.clone();
+    let s3 = tokio::spawn(async move { bucket::serve(s3, BUCKET, served, shutdown).await });
 
     let mut kms = KmsProcess::start(&env::current_exe()?, &data.join("kms"), REGION).await?;
 
@@ -88,22 +91,22 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         roots: Roots::default(),
     };
     let store = Store::new(config.aws.dynamodb()?, TABLE);
-    let ready =
+    let bootstrapped =
         bootstrap(data, &store, &config.aws.kms()?, &crl_address(listen), Timestamp::now()).await?;
-    config.roots = ready.roots;
+    config.roots = bootstrapped.roots;
     database::keep(data)?;
     let functions = Arc::new(Functions {
         world: Runtime::LAMBDA,
         enroll: Enroll::start(&config, Runtime::LAMBDA).await?,
         identity: Identity::start(&config, Runtime::LAMBDA).await?,
-        published: Some(files),
+        published: Some(objects),
     });
     let crl = Crl::start(&config, Runtime::LAMBDA).await?;
-    // What came due while the stack was down. What fails is in the log, and is tried again.
+    // Publishes what came due while the stack was down. Failures are logged and retried later.
     let _ = crl.pass(&Trigger::Time).await;
 
-    let Ready { project_id, enrollment_token, root_certificate, .. } = ready;
-    let state = State {
+    let Bootstrapped { project_id, enrollment_token, root_certificate, .. } = bootstrapped;
+    let info = StackInfo {
         api_url: format!("http://{}", listener.local_addr()?),
         project_id: project_id.to_string(),
         enrollment_token,
@@ -115,28 +118,27 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         aws_endpoint_url_s3,
         bucket_name: BUCKET.into(),
     };
-    state.write(data)?;
-    eprintln!("{} is ready; {}", state.api_url, data.join("local.json").display());
+    info.write(data)?;
+    eprintln!("{} is ready; {}", info.api_url, data.join("local.json").display());
 
-    let publisher = tokio::spawn(stream::follow(store, crl, stopping(stopped.clone())));
+    let crl_trigger = tokio::spawn(crl_trigger::run(store, crl, stopping(stopped.clone())));
     let api = tokio::spawn(gateway::serve(listener, functions, stopping(stopped)));
     let outcome = tokio::select! {
-        _ = interrupted.recv() => Ok(()),
-        _ = terminated.recv() => Ok(()),
-        () = kms.ended() => Err(anyhow!("the KMS stand-in ended by itself")),
+        () = signals.received() => Ok(()),
+        () = kms.ended() => Err(anyhow!("the KMS stand-in ended unexpectedly")),
     };
-    // In the order of who calls whom, so that what is under way can finish.
+    // Clients stop before the parts that they call, so that open requests can finish.
     let _ = stop.send(());
-    let _ = timeout(GRACE, api).await;
-    let _ = timeout(GRACE, publisher).await;
-    let _ = timeout(GRACE, s3).await;
-    let _ = timeout(GRACE, dynamodb).await;
+    let _ = timeout(SHUTDOWN_TIMEOUT, api).await;
+    let _ = timeout(SHUTDOWN_TIMEOUT, crl_trigger).await;
+    let _ = timeout(SHUTDOWN_TIMEOUT, s3).await;
+    let _ = timeout(SHUTDOWN_TIMEOUT, dynamodb).await;
     kms.stop().await;
     outcome
 }
 
-/// Where the CAs' lists are found for as long as their certificates live: here, if the stack is told to
-/// be there at every start; else a name that means nothing anywhere.
+/// Returns the base URL of the CRL distribution points, which are in every certificate: the address of
+/// this stack if it is the same at every start, otherwise a name that never resolves.
 fn crl_address(listen: SocketAddr) -> String {
     match listen.port() {
         0 => "http://birthcert.invalid".into(),
@@ -145,13 +147,16 @@ fn crl_address(listen: SocketAddr) -> String {
     }
 }
 
-/// Two stacks in one directory would tear each other's files.
+/// Locks the directory: two stacks in it would corrupt their files.
 fn lock(data: &Path) -> anyhow::Result<File> {
     let file = File::create(data.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            bail!("another birthcert-local runs in {}", data.display())
+            bail!(
+                "another birthcert-local runs in {}: stop it or choose another directory with --data",
+                data.display()
+            )
         }
         Err(TryLockError::Error(error)) => Err(error.into()),
     }

@@ -1,6 +1,7 @@
-//! The account of what was signed, as CloudTrail keeps it: a line of JSON for every signature,
-//! written before the signature is handed out. So no signature exists that is not in it; what the
-//! journal has and the ledger has not was signed behind the ledger's back.
+//! A journal of signatures, like CloudTrail: one line of JSON per signature.
+//!
+//! Each line is written before the signature is returned, so every released signature has one. A
+//! digest that is in the journal but not on the ledger was signed without the ledger's knowledge.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -14,71 +15,73 @@ use std::{
 
 use serde::Serialize;
 
-use super::{address::KeyId, sign::MessageType};
+use super::{identifier::KeyId, message_type::MessageType};
 
-/// The name of the journal's file.
+/// The file name of the journal.
 pub(super) const FILE: &str = "signatures.jsonl";
 
-/// No line is longer than this.
+/// An upper bound for the length of a line.
 const LONGEST_LINE: u64 = 512;
 
-/// How long a process that was told to end may take to, after its successor was started.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time that a process waits for its predecessor to release the journal.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A signature.
+/// A line of the journal.
 #[derive(Serialize)]
-pub(super) struct Entry<'a> {
+pub(super) struct JournalEntry<'a> {
     pub(super) at: u64,
     pub(super) key_id: &'a KeyId,
     pub(super) message_type: MessageType,
-    /// The SHA-256 digest that was signed, in hexadecimal.
+    /// The signed SHA-256 digest, in hexadecimal.
     pub(super) digest: String,
 }
 
-/// A line is with the operating system when [`Journal::append`] returns and outlives this process,
-/// however that ends. It is not synced to the disk: that would be by far the slowest part of a
-/// signature, to survive a power cut that a development stack need not survive.
+/// The open journal.
+///
+/// When [`Journal::append`] returns, the operating system has the line, so it survives any end of
+/// this process. It is not synced to disk: syncing would dominate the time of a signature, and a
+/// development stack need not survive a power failure.
 pub(super) struct Journal(Mutex<File>);
 
 impl Journal {
-    /// Opens the journal and locks it, so that two processes cannot share one set of keys.
+    /// Opens the journal and locks it, so that two processes cannot use the same keys.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         lock(&file)?;
-        drop_torn_line(&mut file)?;
+        truncate_partial_line(&mut file)?;
         Ok(Self(Mutex::new(file)))
     }
 
-    /// One that cannot be written to.
+    /// Opens a journal that fails to append.
     #[cfg(test)]
     pub(super) fn unwritable() -> Self {
         Self(Mutex::new(File::open("/dev/null").unwrap()))
     }
 
-    /// Adds a line. After an error, it is not there.
-    pub(super) fn append(&self, entry: &Entry<'_>) -> io::Result<()> {
+    /// Appends a line. After an error, the journal does not contain it.
+    pub(super) fn append(&self, entry: &JournalEntry<'_>) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let end = file.metadata()?.len();
         file.write_all(&line).inspect_err(|_| {
-            // A disk that is full takes half a line, and the next one would continue it. Should
-            // this fail as well, opening the journal mends it.
+            // A full disk may accept half a line, which the next one would continue. If truncating
+            // fails as well, the next start repairs the journal.
             let _ = file.set_len(end);
         })
     }
 }
 
-/// Locks the file, for as long as it is open.
+/// Locks the file until it is closed.
 fn lock(file: &File) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(PATIENCE / 50);
+                thread::sleep(LOCK_TIMEOUT / 50);
             }
             Err(TryLockError::WouldBlock) => {
                 let message = "in use by another process";
@@ -88,8 +91,8 @@ fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Cuts off a last line that was not written to its end. Its signature was never handed out.
-fn drop_torn_line(file: &mut File) -> io::Result<()> {
+/// Truncates an incomplete last line. Its signature was never returned.
+fn truncate_partial_line(file: &mut File) -> io::Result<()> {
     let length = file.metadata()?.len();
     let start = length.saturating_sub(LONGEST_LINE);
     let mut tail = Vec::new();
@@ -105,8 +108,8 @@ mod tests {
 
     use super::*;
 
-    fn entry(key_id: &KeyId) -> Entry<'_> {
-        Entry {
+    fn entry(key_id: &KeyId) -> JournalEntry<'_> {
+        JournalEntry {
             at: 1_700_000_000,
             key_id,
             message_type: MessageType::Digest,
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_what_a_reader_expects() {
+    fn lines_have_the_documented_format() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         let id = KeyId::random();
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn continues_after_the_last_whole_line() {
+    fn continues_after_the_last_complete_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         let id = KeyId::random();
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn has_one_owner() {
+    fn is_locked_by_one_process() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         let first = Journal::open(&path).unwrap();

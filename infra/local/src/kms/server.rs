@@ -1,4 +1,4 @@
-//! KMS over HTTP: AWS JSON 1.1.
+//! The HTTP server of the KMS API (AWS JSON 1.1).
 
 use std::{error::Error, path::PathBuf, sync::Arc};
 
@@ -18,40 +18,41 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::spawn_blocking};
 
 use super::{
-    address::uuid,
-    fault::{Code, Fault},
-    service::Service,
+    error::{ErrorCode, KmsError},
+    identifier::uuid,
+    key_store::KeyStore,
+    operations,
 };
 
-/// Twice the longest key policy that AWS takes, which is the longest thing in any request.
+/// Twice the maximum length of a key policy in AWS, the longest member of any request.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// The stand-in, with its keys read and its directory taken.
-pub struct Kms(Arc<Service>);
+/// A stand-in for KMS that is ready to serve.
+pub struct Kms(Arc<KeyStore>);
 
 impl Kms {
-    /// Opens KMS in `region` with the keys in `dir`, which is made if it does not exist and of which
-    /// nobody else may make use meanwhile.
+    /// Opens the keys in `directory` for exclusive use, and creates the directory if it does not
+    /// exist.
     ///
     /// # Errors
-    /// When `dir` is in use, cannot be read or is damaged, or `region` is not the name of one.
-    pub async fn open(dir: PathBuf, region: String) -> anyhow::Result<Self> {
-        // In the background, because it may wait for another process to let go of `dir`.
-        let service = spawn_blocking(move || Service::open(dir, &region)).await??;
-        Ok(Self(Arc::new(service)))
+    /// If `directory` is in use, unreadable or damaged, or `region` is not a valid region name.
+    pub async fn open(directory: PathBuf, region: String) -> anyhow::Result<Self> {
+        // Blocking, because it may wait for another process to release the directory.
+        let store = spawn_blocking(move || KeyStore::open(directory, &region)).await??;
+        Ok(Self(Arc::new(store)))
     }
 
-    /// Answers on `listener` until `shutdown`.
+    /// Serves the API on `listener` until `shutdown` completes.
     ///
     /// # Errors
-    /// When the listener fails.
+    /// If the listener fails.
     pub async fn serve(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let router = Router::new()
-            .route("/", get(health).post(answer))
+            .route("/", get(health).post(handle))
             .route("/health", get(health))
             .with_state(self.0);
         axum::serve(listener, router).with_graceful_shutdown(shutdown).await
@@ -62,10 +63,10 @@ async fn health() -> &'static str {
     "ok"
 }
 
-async fn answer(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let response = match perform(service, request).await {
+async fn handle(State(store): State<Arc<KeyStore>>, request: Request) -> Response {
+    let response = match perform(store, request).await {
         Ok(body) => body.into_response(),
-        Err(Fault { code, message }) => {
+        Err(KmsError { code, message }) => {
             let exception = code.exception();
             let body = json!({ "__type": exception, "message": message }).to_string();
             (code.status(), [("x-amzn-errortype", exception)], body).into_response()
@@ -76,94 +77,43 @@ async fn answer(State(service): State<Arc<Service>>, request: Request) -> Respon
     ([content_type, request_id], response).into_response()
 }
 
-async fn perform(service: Arc<Service>, request: Request) -> Result<Vec<u8>, Fault> {
+async fn perform(store: Arc<KeyStore>, request: Request) -> Result<Vec<u8>, KmsError> {
     let (head, body) = request.into_parts();
-    // The body first: a connection on which it still lies unread is of no use for an answer.
-    let body = whole(body).await?;
+    // The body is read before anything is refused: a connection with an unread body cannot carry the
+    // response.
+    let body = read_body(body).await?;
     if !head.headers.contains_key(AUTHORIZATION) {
-        return Err(Fault::new(Code::MissingAuthenticationToken, "Missing Authentication Token"));
+        return Err(KmsError::new(
+            ErrorCode::MissingAuthenticationToken,
+            "Missing Authentication Token",
+        ));
     }
     let operation = operation(&head.headers)?;
-    // It writes to the disk, and waits for its turn to.
-    spawn_blocking(move || service.call(&operation, &body)).await.map_err(Fault::internal)?
+    // Operations lock the key store and write to disk.
+    spawn_blocking(move || operations::call(&store, &operation, &body))
+        .await
+        .map_err(KmsError::internal)?
 }
 
-async fn whole(body: Body) -> Result<Bytes, Fault> {
+async fn read_body(body: Body) -> Result<Bytes, KmsError> {
     to_bytes(body, BODY_LIMIT).await.map_err(|error| {
         match error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             true => {
                 let message = format!("Request must be smaller than {BODY_LIMIT} bytes");
-                Fault::new(Code::RequestEntityTooLarge, message)
+                KmsError::new(ErrorCode::RequestEntityTooLarge, message)
             }
-            false => Fault::new(Code::Serialization, error.to_string()),
+            false => KmsError::new(ErrorCode::Serialization, error.to_string()),
         }
     })
 }
 
-fn operation(headers: &HeaderMap) -> Result<String, Fault> {
+fn operation(headers: &HeaderMap) -> Result<String, KmsError> {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = target.and_then(|target| target.strip_prefix("TrentService."));
-    operation
-        .map(str::to_owned)
-        .ok_or_else(|| Fault::new(Code::UnknownOperation, "X-Amz-Target names no operation of KMS"))
+    operation.map(str::to_owned).ok_or_else(|| {
+        KmsError::new(ErrorCode::UnknownOperation, "X-Amz-Target names no operation of KMS")
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kms::testing::Kms;
-
-    #[tokio::test]
-    async fn says_that_it_is_well() {
-        let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
-        for path in ["/", "/health"] {
-            let (status, _, body) = kms.request(&format!("GET {path} HTTP/1.1"), "").await;
-            assert_eq!((status, body.as_str()), (200, "ok"));
-        }
-    }
-
-    #[tokio::test]
-    async fn speaks_as_aws_does() {
-        let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
-        let target = "POST / HTTP/1.1\r\nAuthorization: x\r\nX-Amz-Target: TrentService.";
-        let (status, head, _) = kms.request(&format!("{target}ListKeys"), "{}").await;
-        assert_eq!(status, 200);
-        assert!(head.contains("\r\ncontent-type: application/x-amz-json-1.1"), "{head}");
-        assert!(head.contains("\r\nx-amzn-requestid: ") && !head.contains("errortype"), "{head}");
-        let (status, head, body) = kms.request(&format!("{target}Encrypt"), "{}").await;
-        assert_eq!(status, 400);
-        assert!(head.contains("\r\nx-amzn-requestid: "), "{head}");
-        assert!(head.contains("\r\nx-amzn-errortype: unknownoperationexception"), "{head}");
-        assert!(body.contains(r#""__type":"UnknownOperationException""#), "{body}");
-    }
-
-    #[tokio::test]
-    async fn refuses_what_is_no_request_of_aws() {
-        let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
-        for not_json in ["", "{", "[]", r#"{"KeyId":1}"#, "\u{0}"] {
-            assert_eq!(kms.refusal("DescribeKey", not_json).await, "SerializationException");
-        }
-        let unsigned = "POST / HTTP/1.1\r\nX-Amz-Target: TrentService.ListKeys";
-        let (status, _, body) = kms.request(unsigned, "{}").await;
-        assert_eq!(status, 400);
-        assert!(body.contains("MissingAuthenticationTokenException"), "{body}");
-        let elsewhere = "POST / HTTP/1.1\r\nAuthorization: x\r\nX-Amz-Target: DynamoDB.ListTables";
-        let (status, _, body) = kms.request(elsewhere, "{}").await;
-        assert_eq!(status, 400);
-        assert!(body.contains("UnknownOperationException"), "{body}");
-    }
-
-    #[tokio::test]
-    async fn reads_only_so_much() {
-        let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
-        let longest = "{}".to_owned() + &" ".repeat(BODY_LIMIT - 2);
-        assert_eq!(kms.post("ListKeys", &longest).await.0, 200);
-        let (status, body) = kms.post("ListKeys", &(longest + " ")).await;
-        assert_eq!(status, 413);
-        assert_eq!(body["__type"], "RequestEntityTooLargeException");
-    }
-}
+mod tests;

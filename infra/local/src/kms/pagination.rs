@@ -1,38 +1,38 @@
-//! Lists that come in pages.
+//! Pagination of list operations.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    fault::{Code, Fault},
-    wire::number,
+    error::{ErrorCode, KmsError},
+    validation::check_range,
 };
 
-/// Part of a list, and where the next part begins.
+/// One page of a list, and the marker of the next page if there is one.
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     pub(super) next_marker: Option<String>,
 }
 
-/// How long a page may be, and is when nobody asks.
-pub(super) struct Limits {
-    pub(super) most: i64,
+/// The maximum and the default number of entries on a page.
+pub(super) struct PageLimits {
+    pub(super) max: i64,
     pub(super) default: i64,
 }
 
-impl Limits {
-    /// The page that follows `marker`. A marker holds the name of the last entry before it, so that
-    /// a list that changes meanwhile neither repeats an entry nor skips one.
+impl PageLimits {
+    /// Returns the page that follows `marker`. A marker encodes the name of the last entry of the
+    /// previous page, so that a list that changes in between neither repeats nor skips an entry.
     ///
     /// # Errors
-    /// When `limit` is out of bounds, or `marker` was not made here.
+    /// If `limit` is out of bounds or `marker` is invalid.
     pub(super) fn page<'a, T>(
         &self,
         sorted: impl Iterator<Item = (&'a str, T)>,
         limit: Option<i64>,
         marker: Option<&str>,
-    ) -> Result<Page<T>, Fault> {
+    ) -> Result<Page<T>, KmsError> {
         let limit = limit.unwrap_or(self.default);
-        number(limit, "limit", 1..=self.most)?;
+        check_range(limit, "limit", 1..=self.max)?;
         let after = marker.map(decode).transpose()?;
         let mut rest = sorted
             .skip_while(|(name, _)| after.as_deref().is_some_and(|after| *name <= after))
@@ -49,23 +49,27 @@ impl Limits {
     }
 }
 
-fn decode(marker: &str) -> Result<String, Fault> {
+fn decode(marker: &str) -> Result<String, KmsError> {
     let name = URL_SAFE_NO_PAD.decode(marker).ok().and_then(|name| String::from_utf8(name).ok());
-    name.ok_or_else(|| Fault::new(Code::InvalidMarker, "Invalid marker"))
+    name.ok_or_else(|| KmsError::new(ErrorCode::InvalidMarker, "Invalid marker"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { most: 3, default: 2 };
+    const LIMITS: PageLimits = PageLimits { max: 3, default: 2 };
 
-    fn page(names: &[&str], limit: Option<i64>, marker: Option<&str>) -> Result<Page<()>, Fault> {
+    fn page(
+        names: &[&str],
+        limit: Option<i64>,
+        marker: Option<&str>,
+    ) -> Result<Page<()>, KmsError> {
         LIMITS.page(names.iter().map(|name| (*name, ())), limit, marker)
     }
 
     #[test]
-    fn a_list_that_fits_has_no_marker() {
+    fn a_list_that_fits_on_one_page_has_no_marker() {
         for names in [&[][..], &["a"], &["a", "b"]] {
             let page = page(names, None, None).ok().unwrap();
             assert_eq!((page.items.len(), page.next_marker), (names.len(), None));
@@ -73,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn continues_after_the_last_entry_even_if_that_is_gone() {
+    fn continues_after_the_last_entry_even_if_it_was_deleted() {
         let first = page(&["a", "b", "c"], None, None).ok().unwrap();
         let marker = first.next_marker.unwrap();
         let rest = page(&["a", "c"], None, Some(&marker)).ok().unwrap();
@@ -81,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_bad_limits_and_markers() {
+    fn rejects_invalid_limits_and_markers() {
         let refused = |limit, marker| page(&[], limit, marker).err().unwrap().code.exception();
         assert_eq!(refused(Some(0), None), "ValidationException");
         assert_eq!(refused(Some(4), None), "ValidationException");

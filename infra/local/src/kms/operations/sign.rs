@@ -1,17 +1,18 @@
 //! Sign.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{
-    fault::{Code, Fault},
-    journal::Entry,
+use crate::kms::{
+    blob::Blob,
+    error::{ErrorCode, KmsError},
+    journal::JournalEntry,
     key::{ALGORITHM, SPEC},
-    service::{Service, now},
-    wire::{Blob, blob_length, one_of, required},
+    key_store::{KeyStore, now},
+    message_type::MessageType,
+    validation::{check_blob_length, check_enum, required},
 };
 
-/// All of AWS's algorithms: the others are known, but of no use with the keys there are.
+/// Every signing algorithm of AWS. The keys of this stand-in are compatible with one of them.
 const ALGORITHMS: [&str; 13] = [
     "RSASSA_PSS_SHA_256",
     "RSASSA_PSS_SHA_384",
@@ -46,62 +47,33 @@ pub(super) struct SignResponse {
     signing_algorithm: &'static str,
 }
 
-/// What a message is.
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(super) enum MessageType {
-    /// The message itself.
-    Raw,
-    /// Its digest, to be signed as it is.
-    Digest,
-}
-
-impl MessageType {
-    fn parse(text: Option<&str>) -> Result<Self, Fault> {
-        let text = text.unwrap_or("RAW");
-        // EXTERNAL_MU, the third that AWS has, is for ML-DSA keys.
-        one_of(text, "messageType", &["RAW", "DIGEST"])?;
-        Ok(if text == "DIGEST" { Self::Digest } else { Self::Raw })
-    }
-
-    /// The digest that a signature of `message` is over.
-    fn digest(self, message: &[u8]) -> Result<[u8; 32], Fault> {
-        match self {
-            Self::Raw => Ok(Sha256::digest(message).into()),
-            Self::Digest => message.try_into().map_err(|_| {
-                let message = format!("Digest is invalid length for algorithm {ALGORITHM}.");
-                Fault::new(Code::Validation, message)
-            }),
-        }
-    }
-}
-
-impl Service {
-    pub(super) fn sign(&self, request: SignRequest) -> Result<SignResponse, Fault> {
+impl KeyStore {
+    pub(super) fn sign(&self, request: SignRequest) -> Result<SignResponse, KmsError> {
         let text = required(request.key_id, "keyId")?;
         let message = required(request.message, "message")?;
-        blob_length(&message, "message", 1..=4096)?;
+        check_blob_length(&message, "message", 1..=4096)?;
         let message_type = MessageType::parse(request.message_type.as_deref())?;
         let algorithm = required(request.signing_algorithm, "signingAlgorithm")?;
-        one_of(&algorithm, "signingAlgorithm", &ALGORITHMS)?;
+        check_enum(&algorithm, "signingAlgorithm", &ALGORITHMS)?;
 
-        // Held until the answer stands: once a key was disabled, no signature of it is on its way.
-        let holdings = self.read()?;
-        let key = self.find(&holdings, &text)?;
+        // The lock is held until the response exists: once DisableKey has returned, the key signs no
+        // more.
+        let contents = self.read()?;
+        let key = self.find(&contents, &text)?;
         let arn = self.arns.of_key(&key.id);
-        key.record.state.usable(&arn)?;
+        key.record.state.check_usable(&arn)?;
         if algorithm != ALGORITHM {
             let message = format!("Algorithm {algorithm} is incompatible with key spec {SPEC}.");
-            return Err(Fault::new(Code::InvalidKeyUsage, message));
+            return Err(KmsError::new(ErrorCode::InvalidKeyUsage, message));
         }
         let digest = message_type.digest(&message.0)?;
         if request.dry_run == Some(true) {
             let message = "The request would have succeeded, but the DryRun option is set.";
-            return Err(Fault::new(Code::DryRunOperation, message));
+            return Err(KmsError::new(ErrorCode::DryRunOperation, message));
         }
 
         let signature = key.sign(&digest)?;
-        self.journal.append(&Entry {
+        self.journal.append(&JournalEntry {
             at: now(),
             key_id: &key.id,
             message_type,
@@ -128,11 +100,13 @@ mod tests {
         signature::{Verifier, hazmat::PrehashVerifier},
     };
     use serde_json::{Value, json};
+    use sha2::{Digest, Sha256};
 
     use super::*;
     use crate::kms::{
         journal::Journal,
-        testing::{Kms, code, journal},
+        operations,
+        testing::{TestKms, error_code, journal_lines},
     };
 
     fn hex(bytes: &[u8]) -> String {
@@ -140,9 +114,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_digest_is_signed_as_it_is() {
+    async fn a_digest_is_not_hashed_again() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         let digest: [u8; 32] = Sha256::digest(b"to be signed").into();
         let signature = kms.sign(&id, Prehashed, &digest).await.unwrap();
@@ -157,32 +131,32 @@ mod tests {
     #[tokio::test]
     async fn a_message_is_hashed_first_which_is_the_default() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         let message = [b'm'; 4096];
         let explicit = kms.sign(&id, Raw, &message).await.unwrap();
         let request = kms.client.sign().key_id(&id).message(primitives::Blob::new(message));
         let request = request.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256);
-        let answer = request.send().await.unwrap();
-        assert!(answer.key_id.unwrap().ends_with(&format!(":key/{id}")));
-        assert_eq!(answer.signing_algorithm, Some(SigningAlgorithmSpec::EcdsaSha256));
+        let response = request.send().await.unwrap();
+        assert!(response.key_id.unwrap().ends_with(&format!(":key/{id}")));
+        assert_eq!(response.signing_algorithm, Some(SigningAlgorithmSpec::EcdsaSha256));
         let public = kms.public_key(&id).await;
-        for signature in [explicit, answer.signature.unwrap().into_inner()] {
+        for signature in [explicit, response.signature.unwrap().into_inner()] {
             let signature = DerSignature::try_from(signature.as_slice()).unwrap();
             public.verify(&message, &signature).unwrap();
         }
     }
 
     #[tokio::test]
-    async fn every_signature_is_in_the_journal_and_nothing_else() {
+    async fn the_journal_has_every_signature_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         let digest = [7; 32];
         kms.sign(&id, Prehashed, &digest).await.unwrap();
         kms.sign(&id, Raw, b"message").await.unwrap();
         kms.sign(&id, Prehashed, b"message").await.unwrap_err();
-        let lines = journal(directory.path());
+        let lines = journal_lines(directory.path());
         assert_eq!(lines.len(), 2);
         assert!(lines[0]["at"].as_u64().unwrap().abs_diff(now()) < 60);
         assert_eq!(lines[0]["key_id"], id);
@@ -195,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn parallel_signatures_are_all_in_the_journal() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Arc::new(Kms::start(directory.path()).await);
+        let kms = Arc::new(TestKms::start(directory.path()).await);
         let id = kms.create_key().await;
         let public = kms.public_key(&id).await;
         let signers: Vec<_> = (0..200_u8)
@@ -209,7 +183,7 @@ mod tests {
             let signature = DerSignature::try_from(signature.as_slice()).unwrap();
             public.verify_prehash(&[number; 32], &signature).unwrap();
         }
-        let lines = journal(directory.path());
+        let lines = journal_lines(directory.path());
         assert_eq!(lines.len(), 200);
         let logged: BTreeSet<_> =
             lines.iter().map(|line| line["digest"].as_str().unwrap().to_owned()).collect();
@@ -219,21 +193,23 @@ mod tests {
     #[test]
     fn nothing_is_signed_that_cannot_be_journaled() {
         let directory = tempfile::tempdir().unwrap();
-        let mut service = Service::open(directory.path().to_owned(), "eu-west-1").unwrap();
-        service.journal = Journal::unwritable();
+        let mut store = KeyStore::open(directory.path().to_owned(), "eu-west-1").unwrap();
+        store.journal = Journal::unwritable();
         let key = br#"{"KeySpec":"ECC_NIST_P256","KeyUsage":"SIGN_VERIFY"}"#;
         let key: Value =
-            serde_json::from_slice(&service.call("CreateKey", key).ok().unwrap()).unwrap();
+            serde_json::from_slice(&operations::call(&store, "CreateKey", key).ok().unwrap())
+                .unwrap();
         let id = &key["KeyMetadata"]["KeyId"];
         let request = json!({ "KeyId": id, "Message": "AA==", "SigningAlgorithm": ALGORITHM });
-        let refusal = service.call("Sign", request.to_string().as_bytes()).err().unwrap();
+        let refusal =
+            operations::call(&store, "Sign", request.to_string().as_bytes()).err().unwrap();
         assert_eq!(refusal.code.exception(), "KMSInternalException");
     }
 
     #[tokio::test]
-    async fn holds_messages_to_their_lengths() {
+    async fn checks_the_length_of_messages() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         kms.sign(&id, Raw, &[0; 4096]).await.unwrap();
         for (message_type, length) in [
@@ -250,24 +226,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_what_it_cannot_sign_with() {
+    async fn rejects_unsupported_parameters() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         let sign = |id: &str| kms.client.sign().key_id(id).message(primitives::Blob::new([7; 32]));
         let other = sign(&id).signing_algorithm(SigningAlgorithmSpec::RsassaPssSha256).send().await;
-        assert_eq!(code(other), "InvalidKeyUsageException");
+        assert_eq!(error_code(other), "InvalidKeyUsageException");
         let unknown = sign(&id).signing_algorithm("ECDSA_SHA_1".into()).send().await;
-        assert_eq!(code(unknown), "ValidationException");
+        assert_eq!(error_code(unknown), "ValidationException");
         let external = sign(&id).signing_algorithm(SigningAlgorithmSpec::EcdsaSha256);
         let external = external.message_type("EXTERNAL_MU".into()).send().await;
-        assert_eq!(code(external), "ValidationException");
+        assert_eq!(error_code(external), "ValidationException");
         let dry = sign(&id).signing_algorithm(SigningAlgorithmSpec::EcdsaSha256).dry_run(true);
-        assert_eq!(code(dry.send().await), "DryRunOperationException");
+        assert_eq!(error_code(dry.send().await), "DryRunOperationException");
         let missing = format!(r#"{{"KeyId":"{id}","SigningAlgorithm":"ECDSA_SHA_256"}}"#);
         assert_eq!(kms.refusal("Sign", &missing).await, "ValidationException");
         let not_base64 = r#"{"KeyId":"x","Message":"?","SigningAlgorithm":"ECDSA_SHA_256"}"#;
         assert_eq!(kms.refusal("Sign", not_base64).await, "SerializationException");
-        assert!(journal(directory.path()).is_empty());
+        assert!(journal_lines(directory.path()).is_empty());
     }
 }

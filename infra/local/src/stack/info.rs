@@ -1,4 +1,4 @@
-//! `local.json`: what a program needs to know of a running stack.
+//! `local.json`: the addresses, names and credentials that programs need to use the stack.
 
 use std::{
     fs,
@@ -10,52 +10,52 @@ use std::{
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-/// The region that the stack plays.
+/// The AWS region of the stack.
 pub const REGION: &str = "us-east-1";
-/// Both halves of the credentials: nobody checks them here.
+/// The AWS access key ID, and also the secret access key. Nothing verifies them.
 pub const CREDENTIAL: &str = "local";
-/// The bucket's name.
+/// The name of the bucket.
 pub const BUCKET: &str = "birthcert";
-/// The table's name.
+/// The name of the table.
 pub const TABLE: &str = "birthcert";
 
 const FILE: &str = "local.json";
 
 /// The contents of `local.json`.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct State {
-    /// The API, without a slash at the end.
+pub struct StackInfo {
+    /// The URL of the API, without a trailing slash.
     pub api_url: String,
-    /// The demo project.
+    /// The ID of the demo project.
     pub project_id: String,
-    /// Enrolls devices into it.
+    /// An enrollment token of the demo project.
     pub enrollment_token: String,
-    /// The root's certificate.
+    /// The path of the root certificate.
     pub root_certificate: PathBuf,
-    /// The DynamoDB table.
+    /// The name of the DynamoDB table.
     pub table_name: String,
-    /// The region to sign requests for.
+    /// The AWS region.
     pub region: String,
-    /// The embedded DynamoDB.
+    /// The endpoint of the embedded DynamoDB.
     pub aws_endpoint_url_dynamodb: String,
-    /// The stand-in for KMS.
+    /// The endpoint of the stand-in for KMS.
     pub aws_endpoint_url_kms: String,
-    /// The stand-in for S3.
+    /// The endpoint of the stand-in for S3.
     pub aws_endpoint_url_s3: String,
-    /// The bucket's name.
+    /// The name of the bucket.
     pub bucket_name: String,
 }
 
-impl State {
-    /// What the stack in `data` last wrote.
+impl StackInfo {
+    /// Reads the file in `data`, the directory of a stack.
     ///
     /// # Errors
-    /// When there is none.
+    /// If the file is missing or damaged.
     pub fn read(data: &Path) -> anyhow::Result<Self> {
         let path = data.join(FILE);
         let text = fs::read_to_string(&path).with_context(|| {
             format!(
-                "cannot read {}: is this the directory of a stack? Start one with \
+                "cannot read {}: no stack was started in this directory; start one with \
                  birthcert-local serve --data {}",
                 path.display(),
                 data.display()
@@ -64,7 +64,7 @@ impl State {
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
     }
 
-    /// Replaces what is in `data`, at once and readable for the owner only: it has a token in it.
+    /// Replaces the file in `data` atomically. Only the owner can read it, because it contains a token.
     pub(crate) fn write(&self, data: &Path) -> anyhow::Result<()> {
         let new = data.join("local.json.new");
         let _ = fs::remove_file(&new);
@@ -76,7 +76,7 @@ impl State {
         Ok(())
     }
 
-    /// For a shell: `birthcert` and the AWS CLI find the stack by these.
+    /// Returns shell commands that export the variables of `birthcert` and the AWS CLI.
     #[must_use]
     pub fn exports(&self) -> String {
         let root = self.root_certificate.display().to_string();
@@ -84,7 +84,7 @@ impl State {
             ("AWS_ACCESS_KEY_ID", CREDENTIAL),
             ("AWS_SECRET_ACCESS_KEY", CREDENTIAL),
             ("AWS_REGION", &self.region),
-            // Version 1 of the AWS CLI knows only this one.
+            // Version 1 of the AWS CLI does not read AWS_REGION.
             ("AWS_DEFAULT_REGION", &self.region),
             ("AWS_ENDPOINT_URL_DYNAMODB", &self.aws_endpoint_url_dynamodb),
             ("AWS_ENDPOINT_URL_KMS", &self.aws_endpoint_url_kms),
@@ -96,10 +96,10 @@ impl State {
             ("BIRTHCERT_ROOT_CERTIFICATE", &root),
         ];
         let export = |(name, value): (&str, &str)| {
-            // In single quotes a shell reads everything but a single quote as it stands.
+            // In single quotes, a shell interprets nothing but the closing quote.
             format!("export {name}='{}'\n", value.replace('\'', r"'\''"))
         };
-        // Credentials of another kind would win over these.
+        // A profile or a session token would take precedence over these credentials.
         format!("unset AWS_PROFILE AWS_SESSION_TOKEN\n{}", variables.map(export).concat())
     }
 }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn exports_survive_a_shell() {
-        let state = State {
+        let info = StackInfo {
             api_url: "http://127.0.0.1:1".into(),
             project_id: "proj_x".into(),
             enrollment_token: "et_x".into(),
@@ -122,7 +122,7 @@ mod tests {
             aws_endpoint_url_s3: "http://127.0.0.1:4".into(),
             bucket_name: BUCKET.into(),
         };
-        let script = format!("{}\nprintf %s \"$BIRTHCERT_ROOT_CERTIFICATE\"", state.exports());
+        let script = format!("{}\nprintf %s \"$BIRTHCERT_ROOT_CERTIFICATE\"", info.exports());
         let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
         assert_eq!(output.stdout, b"/tmp/it's $HOME/root.pem");
     }

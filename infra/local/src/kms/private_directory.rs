@@ -1,5 +1,4 @@
-//! The directory that everything is kept in. What is in it is only ever replaced as a whole, and
-//! nobody else may read it at any moment.
+//! A directory that only its owner can read, in which files are replaced atomically.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -12,20 +11,22 @@ use p256::elliptic_curve::zeroize::Zeroizing;
 
 const TEMPORARY: &str = ".tmp";
 
-pub(super) struct Directory(PathBuf);
+/// A directory with mode 0700, whose files have mode 0600 from their creation.
+pub(super) struct PrivateDirectory(PathBuf);
 
-impl Directory {
-    /// The directory at `path`, made if need be.
+impl PrivateDirectory {
+    /// Opens the directory at `path` and creates it if it does not exist.
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 
+    /// Returns the path of the file `name`.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// The stems of the files that end in `.{extension}`.
+    /// Returns the stems of the files with this extension.
     pub(super) fn stems(&self, extension: &str) -> io::Result<Vec<String>> {
         let mut stems = Vec::new();
         for entry in fs::read_dir(&self.0)? {
@@ -37,27 +38,26 @@ impl Directory {
         Ok(stems)
     }
 
-    /// The whole of a file. It may be a private key, and is wiped as such.
+    /// Reads a file. The text is zeroized on drop because it may be a private key.
     pub(super) fn read(&self, name: &str) -> io::Result<Zeroizing<String>> {
         fs::read_to_string(self.path(name)).map(Zeroizing::new)
     }
 
-    /// Puts `content` in the place of whatever was under `name`. A crash leaves the one or the
-    /// other, whole. Two calls for one name must not overlap.
+    /// Creates or replaces the file `name` atomically: after a crash, it has either its old or its
+    /// new content. Calls for the same name must not overlap.
     pub(super) fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let temporary = self.path(&format!("{name}{TEMPORARY}"));
         let replaced =
             write_new(&temporary, content).and_then(|()| fs::rename(&temporary, self.path(name)));
         if let Err(error) = replaced {
-            // What is left of it would be in the way of the next attempt. That it cannot be removed
-            // is no news beside the error there is.
+            // A leftover file would make the next attempt fail. The first error is the one to report.
             let _ = fs::remove_file(&temporary);
             return Err(error);
         }
         File::open(&self.0)?.sync_all()
     }
 
-    /// Removes what a write left behind that never came to its end.
+    /// Removes the temporary files of interrupted writes.
     pub(super) fn sweep(&self) -> io::Result<()> {
         for stem in self.stems(&TEMPORARY[1..])? {
             fs::remove_file(self.path(&format!("{stem}{TEMPORARY}")))?;
@@ -67,8 +67,8 @@ impl Directory {
 }
 
 fn write_new(path: &PathBuf, content: &[u8]) -> io::Result<()> {
-    // The mode from the start: between a creation and a chmod, a key would lie open. And a new
-    // file, because an existing one would keep its mode.
+    // The mode is set at creation: before a later chmod, others could read the key. An existing file
+    // would keep its mode, so the file must be new.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
@@ -85,18 +85,18 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_private() {
+    fn the_directory_and_its_files_are_private() {
         let parent = tempfile::tempdir().unwrap();
-        let directory = Directory::open(parent.path().join("kms")).unwrap();
+        let directory = PrivateDirectory::open(parent.path().join("kms")).unwrap();
         directory.write("a.json", b"1").unwrap();
         assert_eq!(mode(directory.path("")), 0o700);
         assert_eq!(mode(directory.path("a.json")), 0o600);
     }
 
     #[test]
-    fn a_write_replaces_and_leaves_nothing_behind() {
+    fn a_write_replaces_the_file_and_leaves_nothing_behind() {
         let parent = tempfile::tempdir().unwrap();
-        let directory = Directory::open(parent.path().to_owned()).unwrap();
+        let directory = PrivateDirectory::open(parent.path().to_owned()).unwrap();
         directory.write("a.json", b"a longer first").unwrap();
         directory.write("a.json", b"second").unwrap();
         assert_eq!(*directory.read("a.json").unwrap(), "second");
@@ -104,9 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_fails_can_be_repeated() {
+    fn a_failed_write_can_be_repeated() {
         let parent = tempfile::tempdir().unwrap();
-        let directory = Directory::open(parent.path().to_owned()).unwrap();
+        let directory = PrivateDirectory::open(parent.path().to_owned()).unwrap();
         fs::create_dir(directory.path("a.json")).unwrap();
         assert!(directory.write("a.json", b"1").is_err());
         fs::remove_dir(directory.path("a.json")).unwrap();
@@ -114,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn sweeps_only_what_was_cut_short() {
+    fn sweeps_only_interrupted_writes() {
         let parent = tempfile::tempdir().unwrap();
-        let directory = Directory::open(parent.path().to_owned()).unwrap();
+        let directory = PrivateDirectory::open(parent.path().to_owned()).unwrap();
         directory.write("a.json", b"1").unwrap();
         fs::write(directory.path("a.json.tmp"), b"{").unwrap();
         directory.sweep().unwrap();

@@ -1,5 +1,5 @@
-//! The first start: a ceremony, a demo project, an enrollment token. Each step looks whether it was
-//! done before, so that a start that was interrupted is finished by the next.
+//! The first start: a ceremony, a demo project and an enrollment token. Every step is skipped if it is
+//! already done, so that the next start completes an interrupted one.
 
 use std::{
     fs,
@@ -24,27 +24,28 @@ use pki::{
     token::EnrollmentToken,
 };
 
-use crate::state::{State, TABLE};
+use super::info::{StackInfo, TABLE};
 
 const PASSPHRASE_FILE: &str = "passphrase";
-/// Long enough for leaves of thirty years for as long.
+/// Sixty years: thirty years of issuing certificates that are valid for thirty years.
 const SUBORDINATE_SECONDS: u64 = 60 * 31_556_952;
 
-/// What the stack has after its first start.
-pub(crate) struct Ready {
-    pub(crate) project_id: ProjectId,
-    pub(crate) enrollment_token: String,
-    pub(crate) root_certificate: PathBuf,
-    pub(crate) roots: Roots,
+/// The results that the stack needs on every start.
+pub(super) struct Bootstrapped {
+    pub(super) project_id: ProjectId,
+    pub(super) enrollment_token: String,
+    pub(super) root_certificate: PathBuf,
+    pub(super) roots: Roots,
 }
 
-pub(crate) async fn bootstrap(
+/// Completes the first start, or returns the results of an earlier one.
+pub(super) async fn bootstrap(
     data: &Path,
     store: &Store,
     kms: &aws_sdk_kms::Client,
     crl_address: &str,
     now: Timestamp,
-) -> anyhow::Result<Ready> {
+) -> anyhow::Result<Bootstrapped> {
     store.create_table().await?;
     let directory = data.join("ca");
     let root = open_root(&directory, now)?;
@@ -57,10 +58,11 @@ pub(crate) async fn bootstrap(
     let (project_id, enrollment_token) = demo_project(data, store, now).await?;
     let root_certificate = fs::canonicalize(directory.join(CERTIFICATE_FILE))?;
     let roots = Roots::only(root.certificate());
-    Ok(Ready { project_id, enrollment_token, root_certificate, roots })
+    Ok(Bootstrapped { project_id, enrollment_token, root_certificate, roots })
 }
 
-/// The root, made at the first start in a directory that gets its name only when it is whole.
+/// Opens the root. The first start creates it in a temporary directory, which is renamed once it is
+/// complete.
 fn open_root(directory: &Path, now: Timestamp) -> anyhow::Result<Root> {
     if !directory.exists() {
         let unfinished = directory.with_extension("unfinished");
@@ -75,7 +77,7 @@ fn open_root(directory: &Path, now: Timestamp) -> anyhow::Result<Root> {
         fs::rename(&unfinished, directory)?;
     }
     let passphrase = fs::read_to_string(directory.join(PASSPHRASE_FILE))
-        .context("the passphrase of the local root is lost")?;
+        .context("cannot read the passphrase of the local root")?;
     Root::open(directory, RootKey::open_file(directory, &passphrase)?)
 }
 
@@ -95,14 +97,14 @@ async fn set_up_subordinate(
 ) -> anyhow::Result<()> {
     let name = AuthorityName::first(usage);
     let record = match store.authority(name.as_str()).await? {
-        // The start before was interrupted.
+        // The previous start was interrupted.
         Some(record) => record,
-        None => certified(kms, root, name, crl_url, now).await?,
+        None => certify(kms, root, name, crl_url, now).await?,
     };
     succession::put_to_use(store, kms, record, now).await.map(drop)
 }
 
-async fn certified(
+async fn certify(
     kms: &aws_sdk_kms::Client,
     root: &Root,
     name: AuthorityName,
@@ -131,19 +133,19 @@ async fn certified(
     })
 }
 
-/// The project and the token that the last start left in `local.json`, as long as the table has
-/// them; else new ones.
+/// Returns the project and the token in `local.json` if the table has the project, otherwise creates
+/// new ones.
 async fn demo_project(
     data: &Path,
     store: &Store,
     now: Timestamp,
 ) -> anyhow::Result<(ProjectId, String)> {
     let rng = &mut UnwrapErr(SysRng);
-    if let Ok(last) = State::read(data)
-        && let Ok(token) = EnrollmentToken::parse(&last.enrollment_token)
+    if let Ok(previous) = StackInfo::read(data)
+        && let Ok(token) = EnrollmentToken::parse(&previous.enrollment_token)
         && store.project(token.project()).await?.is_some()
     {
-        return Ok((token.project(), last.enrollment_token));
+        return Ok((token.project(), previous.enrollment_token));
     }
     let project = ProjectRecord {
         project_id: ProjectId::generate(rng),

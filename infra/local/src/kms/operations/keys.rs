@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    address::ACCOUNT,
-    fault::{Code, Fault},
-    key::{ALGORITHM, Key, Record, SPEC, State, Tag, USAGE},
-    page::Limits,
-    service::{Service, now},
-    wire::{Blob, required, text_length},
+use crate::kms::{
+    blob::Blob,
+    error::{ErrorCode, KmsError},
+    identifier::ACCOUNT,
+    key::{ALGORITHM, Key, KeyRecord, KeyState, SPEC, Tag, USAGE},
+    key_store::{KeyStore, now},
+    pagination::PageLimits,
+    validation::{check_length, required},
 };
 
-const LIMITS: Limits = Limits { most: 1000, default: 100 };
+const LIMITS: PageLimits = PageLimits { max: 1000, default: 100 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -27,7 +28,7 @@ pub(super) struct CreateKeyRequest {
     policy: Option<String>,
 }
 
-/// A request about one key.
+/// A request that names a key and nothing else.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct KeyRequest {
@@ -97,13 +98,13 @@ struct KeyListEntry {
 }
 
 impl CreateKeyRequest {
-    /// Checks that the key asked for is the one there is.
-    fn check(&self) -> Result<(), Fault> {
+    /// Checks that the request is for the only kind of key that this stand-in creates.
+    fn check(&self) -> Result<(), KmsError> {
         let spec = match (&self.key_spec, &self.customer_master_key_spec) {
             (Some(_), Some(_)) => {
                 let message = "You cannot specify KeySpec and CustomerMasterKeySpec in the same \
                                request. CustomerMasterKeySpec is deprecated.";
-                return Err(Fault::new(Code::Validation, message));
+                return Err(KmsError::new(ErrorCode::Validation, message));
             }
             (Some(spec), None) | (None, Some(spec)) => spec,
             (None, None) => "SYMMETRIC_DEFAULT",
@@ -113,11 +114,11 @@ impl CreateKeyRequest {
         }
         match self.key_usage.as_deref().unwrap_or("ENCRYPT_DECRYPT") {
             USAGE => {}
-            // AWS would make this key.
+            // Valid for this key spec in AWS.
             "KEY_AGREEMENT" => return Err(unsupported("KeyUsage KEY_AGREEMENT")),
             usage => {
                 let message = format!("KeyUsage {usage} is not compatible with KeySpec {SPEC}");
-                return Err(Fault::new(Code::Validation, message));
+                return Err(KmsError::new(ErrorCode::Validation, message));
             }
         }
         match self.origin.as_deref() {
@@ -128,16 +129,16 @@ impl CreateKeyRequest {
             return Err(unsupported("MultiRegion"));
         }
         if let Some(description) = &self.description {
-            text_length(description, "description", 0..=8192)?;
+            check_length(description, "description", 0..=8192)?;
         }
         for (index, tag) in self.tags.iter().enumerate() {
             let member = format!("tags.{}.member", index + 1);
-            text_length(&tag.tag_key, &format!("{member}.tagKey"), 1..=128)?;
-            text_length(&tag.tag_value, &format!("{member}.tagValue"), 0..=256)?;
+            check_length(&tag.tag_key, &format!("{member}.tagKey"), 1..=128)?;
+            check_length(&tag.tag_value, &format!("{member}.tagValue"), 0..=256)?;
         }
         match self.policy.as_deref().map(serde_json::from_str::<serde::de::IgnoredAny>) {
-            Some(Err(_)) => Err(Fault::new(
-                Code::MalformedPolicyDocument,
+            Some(Err(_)) => Err(KmsError::new(
+                ErrorCode::MalformedPolicyDocument,
                 "The policy is not syntactically correct JSON",
             )),
             _ => Ok(()),
@@ -145,40 +146,40 @@ impl CreateKeyRequest {
     }
 }
 
-fn unsupported(what: &str) -> Fault {
+fn unsupported(what: &str) -> KmsError {
     let message = format!("{what} is not supported: this stand-in for KMS only makes {SPEC} keys");
-    Fault::new(Code::UnsupportedOperation, format!("{message} for {USAGE}"))
+    KmsError::new(ErrorCode::UnsupportedOperation, format!("{message} for {USAGE}"))
 }
 
-impl Service {
-    pub(super) fn create_key(&self, request: CreateKeyRequest) -> Result<KeyResponse, Fault> {
+impl KeyStore {
+    pub(super) fn create_key(&self, request: CreateKeyRequest) -> Result<KeyResponse, KmsError> {
         request.check()?;
-        let record = Record {
+        let record = KeyRecord {
             created: now(),
             description: request.description.unwrap_or_default(),
-            state: State::Enabled,
+            state: KeyState::Enabled,
             tags: request.tags,
             policy: request.policy,
         };
-        let mut holdings = self.write()?;
+        let mut contents = self.write()?;
         let key = Key::create(record, &self.directory)?;
         let response = self.key_response(&key);
-        holdings.keys.insert(key.id.clone(), key);
+        contents.keys.insert(key.id.clone(), key);
         Ok(response)
     }
 
-    pub(super) fn describe_key(&self, request: KeyRequest) -> Result<KeyResponse, Fault> {
+    pub(super) fn describe_key(&self, request: KeyRequest) -> Result<KeyResponse, KmsError> {
         let text = required(request.key_id, "keyId")?;
         Ok(self.key_response(self.find(&*self.read()?, &text)?))
     }
 
-    pub(super) fn public_key(&self, request: KeyRequest) -> Result<PublicKeyResponse, Fault> {
+    pub(super) fn public_key(&self, request: KeyRequest) -> Result<PublicKeyResponse, KmsError> {
         let text = required(request.key_id, "keyId")?;
-        let holdings = self.read()?;
-        let key = self.find(&holdings, &text)?;
+        let contents = self.read()?;
+        let key = self.find(&contents, &text)?;
         let arn = self.arns.of_key(&key.id);
-        // Of a disabled key, too: AWS's key state table says otherwise, AWS does it.
-        key.record.state.not_pending_deletion(&arn)?;
+        // A disabled key is allowed: AWS's key state table says otherwise, but AWS returns the key.
+        key.record.state.check_not_pending_deletion(&arn)?;
         Ok(PublicKeyResponse {
             key_id: arn,
             public_key: Blob(key.public_key()?),
@@ -189,9 +190,9 @@ impl Service {
         })
     }
 
-    pub(super) fn list_keys(&self, request: ListKeysRequest) -> Result<ListKeysResponse, Fault> {
-        let holdings = self.read()?;
-        let entries = holdings.keys.keys().map(|id| {
+    pub(super) fn list_keys(&self, request: ListKeysRequest) -> Result<ListKeysResponse, KmsError> {
+        let contents = self.read()?;
+        let entries = contents.keys.keys().map(|id| {
             let entry =
                 KeyListEntry { key_id: id.as_str().to_owned(), key_arn: self.arns.of_key(id) };
             (id.as_str(), entry)
@@ -211,13 +212,13 @@ impl Service {
             key_id: key.id.as_str().to_owned(),
             arn: self.arns.of_key(&key.id),
             creation_date: record.created,
-            enabled: matches!(record.state, State::Enabled),
+            enabled: matches!(record.state, KeyState::Enabled),
             description: record.description.clone(),
             key_usage: USAGE,
             key_state: record.state.name(),
             deletion_date: match record.state {
-                State::PendingDeletion { due } => Some(due),
-                State::Enabled | State::Disabled => None,
+                KeyState::PendingDeletion { due } => Some(due),
+                KeyState::Enabled | KeyState::Disabled => None,
             },
             origin: "AWS_KMS",
             key_manager: "CUSTOMER",
@@ -235,14 +236,14 @@ mod tests {
     use aws_sdk_kms::types::{KeySpec, KeyUsageType, SigningAlgorithmSpec, Tag};
 
     use crate::kms::{
-        address::KeyId,
-        testing::{Kms, code},
+        identifier::KeyId,
+        testing::{TestKms, error_code},
     };
 
     #[tokio::test]
-    async fn a_new_key_is_described_as_by_aws() {
+    async fn a_new_key_has_the_metadata_of_aws() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let tag = Tag::builder().tag_key("stack").tag_value("dev").build().unwrap();
         let request = kms.client.create_key().description("device CA").tags(tag).policy("{}");
         let request = request.key_spec(KeySpec::EccNistP256).key_usage(KeyUsageType::SignVerify);
@@ -261,9 +262,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_old_name_of_the_spec_still_works() {
+    async fn accepts_the_deprecated_name_of_the_key_spec() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let body = r#"{"CustomerMasterKeySpec":"ECC_NIST_P256","KeyUsage":"SIGN_VERIFY"}"#;
         let (status, body) = kms.post("CreateKey", body).await;
         assert_eq!(status, 200);
@@ -273,10 +274,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn makes_no_other_keys() {
+    async fn rejects_other_kinds_of_keys() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
-        let right = r#""KeySpec":"ECC_NIST_P256","KeyUsage":"SIGN_VERIFY""#;
+        let kms = TestKms::start(directory.path()).await;
+        let valid = r#""KeySpec":"ECC_NIST_P256","KeyUsage":"SIGN_VERIFY""#;
         let long = "d".repeat(8193);
         for (refusal, body) in [
             ("UnsupportedOperationException", "{}".to_owned()),
@@ -285,19 +286,19 @@ mod tests {
                 "UnsupportedOperationException",
                 r#"{"KeySpec":"ECC_NIST_P256","KeyUsage":"KEY_AGREEMENT"}"#.to_owned(),
             ),
-            ("UnsupportedOperationException", format!(r#"{{{right},"Origin":"EXTERNAL"}}"#)),
-            ("UnsupportedOperationException", format!(r#"{{{right},"MultiRegion":true}}"#)),
+            ("UnsupportedOperationException", format!(r#"{{{valid},"Origin":"EXTERNAL"}}"#)),
+            ("UnsupportedOperationException", format!(r#"{{{valid},"MultiRegion":true}}"#)),
             ("ValidationException", r#"{"KeySpec":"ECC_NIST_P256"}"#.to_owned()),
             (
                 "ValidationException",
-                format!(r#"{{{right},"CustomerMasterKeySpec":"ECC_NIST_P256"}}"#),
+                format!(r#"{{{valid},"CustomerMasterKeySpec":"ECC_NIST_P256"}}"#),
             ),
-            ("ValidationException", format!(r#"{{{right},"Description":"{long}"}}"#)),
+            ("ValidationException", format!(r#"{{{valid},"Description":"{long}"}}"#)),
             (
                 "ValidationException",
-                format!(r#"{{{right},"Tags":[{{"TagKey":"","TagValue":""}}]}}"#),
+                format!(r#"{{{valid},"Tags":[{{"TagKey":"","TagValue":""}}]}}"#),
             ),
-            ("MalformedPolicyDocumentException", format!(r#"{{{right},"Policy":"{{"}}"#)),
+            ("MalformedPolicyDocumentException", format!(r#"{{{valid},"Policy":"{{"}}"#)),
         ] {
             assert_eq!(kms.refusal("CreateKey", &body).await, refusal, "{body}");
         }
@@ -307,28 +308,28 @@ mod tests {
     #[tokio::test]
     async fn lists_in_pages() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
-        let mut made = Vec::new();
+        let kms = TestKms::start(directory.path()).await;
+        let mut created = Vec::new();
         for _ in 0..3 {
-            made.push(kms.create_key().await);
+            created.push(kms.create_key().await);
         }
-        made.sort();
+        created.sort();
         let pages = kms.client.list_keys().limit(2).into_paginator().items();
         let listed = pages.send().collect::<Result<Vec<_>, _>>().await.unwrap();
         let ids: Vec<_> = listed.iter().map(|entry| entry.key_id().unwrap()).collect();
-        assert_eq!(ids, made);
-        assert!(listed[0].key_arn().unwrap().ends_with(&made[0]));
+        assert_eq!(ids, created);
+        assert!(listed[0].key_arn().unwrap().ends_with(&created[0]));
     }
 
     #[tokio::test]
-    async fn says_which_key_there_is_not() {
+    async fn unknown_keys_are_not_found() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = KeyId::random();
         let describe = |id: &str| kms.client.describe_key().key_id(id).send();
-        assert_eq!(code(describe(id.as_str()).await), "NotFoundException");
-        assert_eq!(code(describe("alias/none").await), "NotFoundException");
+        assert_eq!(error_code(describe(id.as_str()).await), "NotFoundException");
+        assert_eq!(error_code(describe("alias/none").await), "NotFoundException");
         let foreign = format!("arn:aws:kms:eu-west-2:000000000000:key/{}", id.as_str());
-        assert_eq!(code(describe(&foreign).await), "InvalidArnException");
+        assert_eq!(error_code(describe(&foreign).await), "InvalidArnException");
     }
 }

@@ -1,8 +1,9 @@
-//! The embedded DynamoDB's file, which outlives any end of the stack but that of its first start.
+//! The database file of the embedded DynamoDB.
 //!
-//! dynoxide makes a table in several steps. A first start that is killed between two of them would
-//! leave a table without its index, which no later start could mend; so what a first start made is
-//! kept only once it is whole. Until then nobody was told of anything in it.
+//! The file survives every end of the stack except an interrupted first start. dynoxide creates a
+//! table in several steps: a first start that is killed in between leaves a table without its index,
+//! which no later start can repair. The next start therefore replaces the file. Nothing is lost,
+//! because nothing in it was announced before the first start was complete.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,11 +16,11 @@ use anyhow::{Context, anyhow};
 use dynoxide::Database;
 
 const FILE: &str = "dynamodb.sqlite";
-/// There from before the database's file is made until its first start is over.
+/// Exists from before the database file is created until the first start is complete.
 const MARKER: &str = "dynamodb.unfinished";
 
-/// Opens the database in `data`; a new one, unless a start was once finished there.
-pub(crate) fn open(data: &Path) -> anyhow::Result<Database> {
+/// Opens the database in `data`. Creates a new one unless a first start was completed there.
+pub(super) fn open(data: &Path) -> anyhow::Result<Database> {
     let (file, marker) = (data.join(FILE), data.join(MARKER));
     if marker.exists() {
         for suffix in ["", "-wal", "-shm", "-journal"] {
@@ -29,14 +30,14 @@ pub(crate) fn open(data: &Path) -> anyhow::Result<Database> {
     if !file.exists() {
         File::create(&marker)?.sync_all()?;
     }
-    // Before SQLite would make it as everyone's to read; its other files take after this one.
+    // SQLite would create the file readable by everyone. Its other files inherit this mode.
     OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
-    let file = file.to_str().context("the path of the data is not UTF-8")?;
+    let file = file.to_str().context("the path of the data directory is not valid UTF-8")?;
     Database::new(file).map_err(|error| anyhow!("{FILE}: {error}"))
 }
 
-/// Keeps the database in `data`: its first start is over.
-pub(crate) fn keep(data: &Path) -> io::Result<()> {
+/// Records that the first start is complete, so that the database in `data` is kept.
+pub(super) fn keep(data: &Path) -> io::Result<()> {
     remove(&data.join(MARKER))
 }
 
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_unfinished_start_left_is_made_anew_and_nothing_else() {
+    fn only_the_database_of_an_incomplete_first_start_is_replaced() {
         let data = TempDir::new().unwrap();
         let damage =
             || fs::write(data.path().join(FILE), "no database, but of some length").unwrap();

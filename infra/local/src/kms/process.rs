@@ -1,5 +1,5 @@
-//! The stand-in for KMS as a process of its own: like the real one, it does not share memory with
-//! what asks it for signatures.
+//! The stand-in for KMS in a separate process: like the real KMS, it shares no memory with its
+//! clients.
 
 use std::{
     net::SocketAddr,
@@ -17,10 +17,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::kms::Kms;
+use super::server::Kms;
 
-/// The process, which ends when this is dropped, or when this process ends in whatever way: it
-/// watches its standard input.
+/// A child process that runs the stand-in.
+///
+/// The child ends when this handle is dropped. It also watches its standard input, so it ends with
+/// this process even after a crash.
 pub struct KmsProcess {
     child: Child,
     lifeline: Option<ChildStdin>,
@@ -28,10 +30,10 @@ pub struct KmsProcess {
 }
 
 impl KmsProcess {
-    /// Starts it on a free loopback port, with its keys in `data`.
+    /// Starts `program` as the stand-in on a free loopback port, with its keys in `data`.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// If the process does not start, or does not listen within 10 seconds.
     pub async fn start(program: &Path, data: &Path, region: &str) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .args(["kms", "--region", region, "--data"])
@@ -39,7 +41,7 @@ impl KmsProcess {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            // A Ctrl-C in the terminal is for the parent, which still has requests to finish.
+            // Ctrl-C in the terminal must not reach the child: the parent still has requests to finish.
             .process_group(0)
             .spawn()
             .context("cannot start the KMS stand-in")?;
@@ -48,23 +50,23 @@ impl KmsProcess {
         let mut first_line = String::new();
         timeout(Duration::from_secs(10), BufReader::new(stdout).read_line(&mut first_line))
             .await
-            .context("the KMS stand-in did not come up within 10 s")??;
-        let address = first_line.trim().parse().context("the KMS stand-in did not come up")?;
+            .context("the KMS stand-in did not start within 10 s")??;
+        let address = first_line.trim().parse().context("the KMS stand-in did not start")?;
         Ok(Self { child, lifeline, address })
     }
 
-    /// Where it listens.
+    /// Returns the URL of the endpoint.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Waits for it to end by itself, which it should not.
+    /// Waits until the process ends unexpectedly.
     pub async fn ended(&mut self) {
         let _ = self.child.wait().await;
     }
 
-    /// Ends it.
+    /// Stops the process.
     pub async fn stop(mut self) {
         drop(self.lifeline.take());
         if timeout(Duration::from_secs(3), self.child.wait()).await.is_err() {
@@ -73,12 +75,14 @@ impl KmsProcess {
     }
 }
 
-/// What the process does: it serves, says where in its first line, and ends with its standard input
-/// or on SIGTERM.
+/// Runs the stand-in in this process.
+///
+/// The first line on standard output is the address it listens on. It ends on SIGTERM, or when its
+/// standard input is closed.
 ///
 /// # Errors
-/// When it cannot serve.
-pub async fn main(data: PathBuf, region: String) -> anyhow::Result<()> {
+/// If `data` cannot be opened, or the listener fails.
+pub async fn run(data: PathBuf, region: String) -> anyhow::Result<()> {
     let kms = Kms::open(data, region).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);

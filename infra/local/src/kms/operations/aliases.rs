@@ -1,40 +1,21 @@
 //! CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
 
-use std::{collections::BTreeMap, io};
+use std::collections::BTreeMap;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    address::{ALIAS_PREFIX, Address, KeyId},
-    disk::Directory,
-    fault::{Code, Fault},
-    page::Limits,
-    service::{Holdings, Service, now},
-    wire::{made_of, required, text_length},
+use crate::kms::{
+    alias::{self, Alias},
+    error::{ErrorCode, KmsError},
+    identifier::{ALIAS_PREFIX, KeyId, KeyIdentifier},
+    key_store::{Contents, KeyStore, now},
+    pagination::PageLimits,
+    validation::{check_length, check_pattern, required},
 };
 
-const FILE: &str = "aliases.json";
-const LIMITS: Limits = Limits { most: 100, default: 50 };
+const LIMITS: PageLimits = PageLimits { max: 100, default: 50 };
 
-/// Another name of a key.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Alias {
-    pub(super) target: KeyId,
-    created: u64,
-    updated: u64,
-}
-
-/// All aliases, from the disk.
-pub(super) fn load(directory: &Directory) -> anyhow::Result<BTreeMap<String, Alias>> {
-    match directory.read(FILE) {
-        Ok(json) => serde_json::from_str(&json).with_context(|| format!("{FILE} is damaged")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(error).with_context(|| format!("cannot read {FILE}")),
-    }
-}
-
-/// CreateAlias and UpdateAlias.
+/// The request of CreateAlias and UpdateAlias.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct SetAliasRequest {
@@ -75,53 +56,53 @@ struct AliasListEntry {
     last_updated_date: u64,
 }
 
-impl Service {
-    pub(super) fn create_alias(&self, request: SetAliasRequest) -> Result<(), Fault> {
+impl KeyStore {
+    pub(super) fn create_alias(&self, request: SetAliasRequest) -> Result<(), KmsError> {
         let name = alias_name(request.alias_name)?;
-        let mut holdings = self.write()?;
-        let target = self.target(&holdings, request.target_key_id)?;
-        if holdings.aliases.contains_key(&name) {
+        let mut contents = self.write()?;
+        let target = self.target(&contents, request.target_key_id)?;
+        if contents.aliases.contains_key(&name) {
             let arn = self.arns.of_alias(&name);
             let message = format!("An alias with the name {arn} already exists");
-            return Err(Fault::new(Code::AlreadyExists, message));
+            return Err(KmsError::new(ErrorCode::AlreadyExists, message));
         }
         let at = now();
         let alias = Alias { target, created: at, updated: at };
-        self.change(&mut holdings, |aliases| aliases.insert(name, alias))
+        self.change_aliases(&mut contents, |aliases| aliases.insert(name, alias))
     }
 
-    pub(super) fn update_alias(&self, request: SetAliasRequest) -> Result<(), Fault> {
+    pub(super) fn update_alias(&self, request: SetAliasRequest) -> Result<(), KmsError> {
         let name = alias_name(request.alias_name)?;
-        let mut holdings = self.write()?;
-        let target = self.target(&holdings, request.target_key_id)?;
-        let present = holdings.aliases.get(&name).ok_or_else(|| self.no_alias(&name))?;
-        let alias = Alias { target, created: present.created, updated: now() };
-        self.change(&mut holdings, |aliases| aliases.insert(name, alias))
+        let mut contents = self.write()?;
+        let target = self.target(&contents, request.target_key_id)?;
+        let current = contents.aliases.get(&name).ok_or_else(|| self.alias_not_found(&name))?;
+        let alias = Alias { target, created: current.created, updated: now() };
+        self.change_aliases(&mut contents, |aliases| aliases.insert(name, alias))
     }
 
-    pub(super) fn delete_alias(&self, request: DeleteAliasRequest) -> Result<(), Fault> {
+    pub(super) fn delete_alias(&self, request: DeleteAliasRequest) -> Result<(), KmsError> {
         let name = alias_name(request.alias_name)?;
-        let mut holdings = self.write()?;
-        if !holdings.aliases.contains_key(&name) {
-            return Err(self.no_alias(&name));
+        let mut contents = self.write()?;
+        if !contents.aliases.contains_key(&name) {
+            return Err(self.alias_not_found(&name));
         }
-        self.change(&mut holdings, |aliases| aliases.remove(&name))
+        self.change_aliases(&mut contents, |aliases| aliases.remove(&name))
     }
 
     pub(super) fn list_aliases(
         &self,
         request: ListAliasesRequest,
-    ) -> Result<ListAliasesResponse, Fault> {
-        let holdings = self.read()?;
-        let of = request.key_id.map(|text| self.arns.key(&text)).transpose()?;
-        if let Some(id) = of.as_ref().filter(|id| !holdings.keys.contains_key(id)) {
-            return Err(self.no_key(id));
+    ) -> Result<ListAliasesResponse, KmsError> {
+        let contents = self.read()?;
+        let target = request.key_id.map(|text| self.arns.parse_key(&text)).transpose()?;
+        if let Some(id) = target.as_ref().filter(|id| !contents.keys.contains_key(id)) {
+            return Err(self.key_not_found(id));
         }
-        let entries = holdings
+        let entries = contents
             .aliases
             .iter()
-            .filter(|(_, alias)| of.as_ref().is_none_or(|id| alias.target == *id))
-            .map(|(name, alias)| (name.as_str(), self.entry(name, alias)));
+            .filter(|(_, alias)| target.as_ref().is_none_or(|id| alias.target == *id))
+            .map(|(name, alias)| (name.as_str(), self.alias_list_entry(name, alias)));
         let page = LIMITS.page(entries, request.limit, request.marker.as_deref())?;
         Ok(ListAliasesResponse {
             aliases: page.items,
@@ -130,7 +111,7 @@ impl Service {
         })
     }
 
-    fn entry(&self, name: &str, alias: &Alias) -> AliasListEntry {
+    fn alias_list_entry(&self, name: &str, alias: &Alias) -> AliasListEntry {
         AliasListEntry {
             alias_name: name.to_owned(),
             alias_arn: self.arns.of_alias(name),
@@ -140,52 +121,52 @@ impl Service {
         }
     }
 
-    /// The key that an alias may be of.
-    fn target(&self, holdings: &Holdings, text: Option<String>) -> Result<KeyId, Fault> {
-        let Address::Key(id) = self.arns.address(&required(text, "targetKeyId")?)? else {
+    /// Returns the ID of a key that may be the target of an alias.
+    fn target(&self, contents: &Contents, text: Option<String>) -> Result<KeyId, KmsError> {
+        let KeyIdentifier::Id(id) = self.arns.parse(&required(text, "targetKeyId")?)? else {
             let message = "Aliases must refer to keys. Not aliases";
-            return Err(Fault::new(Code::Validation, message));
+            return Err(KmsError::new(ErrorCode::Validation, message));
         };
-        let key = holdings.keys.get(&id).ok_or_else(|| self.no_key(&id))?;
-        key.record.state.not_pending_deletion(&self.arns.of_key(&id))?;
+        let key = contents.keys.get(&id).ok_or_else(|| self.key_not_found(&id))?;
+        key.record.state.check_not_pending_deletion(&self.arns.of_key(&id))?;
         Ok(id)
     }
 
-    /// Changes the aliases, on the disk first.
-    fn change<T>(
+    /// Changes the aliases, on disk first.
+    fn change_aliases<T>(
         &self,
-        holdings: &mut Holdings,
+        contents: &mut Contents,
         change: impl FnOnce(&mut BTreeMap<String, Alias>) -> T,
-    ) -> Result<(), Fault> {
-        let mut aliases = holdings.aliases.clone();
+    ) -> Result<(), KmsError> {
+        let mut aliases = contents.aliases.clone();
         change(&mut aliases);
-        self.directory.write(FILE, &serde_json::to_vec_pretty(&aliases)?)?;
-        holdings.aliases = aliases;
+        alias::store(&self.directory, &aliases)?;
+        contents.aliases = aliases;
         Ok(())
     }
 }
 
-/// A name that an alias may have. The faults are AWS's for each: of all that can be wrong with a
-/// name, it has `InvalidAliasNameException` only for the colon.
-fn alias_name(name: Option<String>) -> Result<String, Fault> {
+/// Returns the name of an alias if it is valid. The errors are those of AWS, which returns
+/// `InvalidAliasNameException` only for a colon.
+fn alias_name(name: Option<String>) -> Result<String, KmsError> {
     let name = required(name, "aliasName")?;
-    text_length(&name, "aliasName", 1..=256)?;
-    made_of(&name, "aliasName", "^[a-zA-Z0-9:/_-]+$", |character| {
+    check_length(&name, "aliasName", 1..=256)?;
+    check_pattern(&name, "aliasName", "^[a-zA-Z0-9:/_-]+$", |character| {
         character.is_ascii_alphanumeric() || ":/_-".contains(character)
     })?;
     match name.strip_prefix(ALIAS_PREFIX) {
-        None | Some("") => Err(Fault::new(
-            Code::Validation,
+        None | Some("") => Err(KmsError::new(
+            ErrorCode::Validation,
             "Alias must start with the prefix \"alias/\". Please see \
              https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html",
         )),
-        Some(rest) if rest.starts_with("aws/") => Err(Fault::new(
-            Code::NotAuthorized,
+        Some(rest) if rest.starts_with("aws/") => Err(KmsError::new(
+            ErrorCode::NotAuthorized,
             "Aliases that begin with alias/aws/ are reserved for AWS managed keys",
         )),
         Some(rest) if rest.contains(':') => {
             let message = format!("{name} contains invalid characters for an alias");
-            Err(Fault::new(Code::InvalidAliasName, message))
+            Err(KmsError::new(ErrorCode::InvalidAliasName, message))
         }
         Some(_) => Ok(name),
     }
@@ -196,16 +177,16 @@ mod tests {
     use aws_sdk_kms::types::AliasListEntry;
 
     use super::*;
-    use crate::kms::testing::{Kms, code};
+    use crate::kms::testing::{TestKms, error_code};
 
-    async fn list(kms: &Kms) -> Vec<AliasListEntry> {
+    async fn list(kms: &TestKms) -> Vec<AliasListEntry> {
         kms.client.list_aliases().send().await.unwrap().aliases.unwrap()
     }
 
     #[tokio::test]
-    async fn a_key_answers_to_all_its_names() {
+    async fn a_key_is_found_by_every_identifier() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         let create = kms.client.create_alias().alias_name("alias/ca/device");
         create.target_key_id(&id).send().await.unwrap();
@@ -220,20 +201,20 @@ mod tests {
             "alias/ca/device".to_owned(),
             format!("{arn}:alias/ca/device"),
         ] {
-            let answer = kms.client.describe_key().key_id(name).send().await.unwrap();
-            assert_eq!(answer.key_metadata.unwrap().key_id, id);
+            let response = kms.client.describe_key().key_id(name).send().await.unwrap();
+            assert_eq!(response.key_metadata.unwrap().key_id, id);
         }
     }
 
     #[tokio::test]
-    async fn points_elsewhere_and_goes() {
+    async fn an_alias_can_be_updated_and_deleted() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let (first, second) = (kms.create_key().await, kms.create_key().await);
         let (name, client) = ("alias/device", &kms.client);
         client.create_alias().alias_name(name).target_key_id(&first).send().await.unwrap();
         let again = client.create_alias().alias_name(name).target_key_id(&second).send().await;
-        assert_eq!(code(again), "AlreadyExistsException");
+        assert_eq!(error_code(again), "AlreadyExistsException");
         client.update_alias().alias_name(name).target_key_id(&second).send().await.unwrap();
         let of = |id: &str| client.list_aliases().key_id(id).send();
         assert_eq!(of(&first).await.unwrap().aliases().len(), 0);
@@ -241,19 +222,19 @@ mod tests {
         client.delete_alias().alias_name(name).send().await.unwrap();
         assert!(list(&kms).await.is_empty());
         for outcome in [
-            code(client.delete_alias().alias_name(name).send().await),
-            code(client.update_alias().alias_name(name).target_key_id(&first).send().await),
-            code(client.describe_key().key_id(name).send().await),
-            code(of(KeyId::random().as_str()).await),
+            error_code(client.delete_alias().alias_name(name).send().await),
+            error_code(client.update_alias().alias_name(name).target_key_id(&first).send().await),
+            error_code(client.describe_key().key_id(name).send().await),
+            error_code(of(KeyId::random().as_str()).await),
         ] {
             assert_eq!(outcome, "NotFoundException");
         }
     }
 
     #[tokio::test]
-    async fn comes_in_pages() {
+    async fn lists_in_pages() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         for number in 0..5 {
             let create = kms.client.create_alias().alias_name(format!("alias/{number}"));
@@ -271,24 +252,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_bad_targets() {
+    async fn rejects_invalid_targets() {
         let directory = tempfile::tempdir().unwrap();
-        let kms = Kms::start(directory.path()).await;
+        let kms = TestKms::start(directory.path()).await;
         let id = kms.create_key().await;
         let create = |target: &str| {
             kms.client.create_alias().alias_name("alias/new").target_key_id(target).send()
         };
-        assert_eq!(code(create("alias/other").await), "ValidationException");
-        assert_eq!(code(create(KeyId::random().as_str()).await), "NotFoundException");
+        assert_eq!(error_code(create("alias/other").await), "ValidationException");
+        assert_eq!(error_code(create(KeyId::random().as_str()).await), "NotFoundException");
         kms.client.schedule_key_deletion().key_id(&id).send().await.unwrap();
-        assert_eq!(code(create(&id).await), "KMSInvalidStateException");
+        assert_eq!(error_code(create(&id).await), "KMSInvalidStateException");
     }
 
     #[test]
-    fn names_are_held_to_their_rules() {
+    fn names_are_validated() {
         let refusal = |name: &str| match alias_name(Some(name.to_owned())) {
             Ok(_) => "",
-            Err(fault) => fault.code.exception(),
+            Err(error) => error.code.exception(),
         };
         for good in ["alias/a", "alias/A-z_0/9", "alias/awsome", &format!("alias/{:a<250}", "")] {
             assert_eq!(refusal(good), "", "{good}");

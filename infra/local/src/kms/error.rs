@@ -1,12 +1,12 @@
-//! What KMS answers instead of doing what it was asked.
+//! The errors of the KMS API.
 
 use std::{fmt::Display, io};
 
 use axum::http::StatusCode;
 
-/// What went wrong, in AWS's terms.
+/// An error of KMS, or one that every AWS JSON API shares.
 #[derive(Clone, Copy)]
-pub(super) enum Code {
+pub(super) enum ErrorCode {
     AlreadyExists,
     Disabled,
     DryRunOperation,
@@ -27,8 +27,8 @@ pub(super) enum Code {
     Validation,
 }
 
-impl Code {
-    /// The exception that an AWS SDK makes of it.
+impl ErrorCode {
+    /// Returns the name of the exception, as AWS SDKs know it.
     pub(super) fn exception(self) -> &'static str {
         match self {
             Self::AlreadyExists => "AlreadyExistsException",
@@ -52,6 +52,7 @@ impl Code {
         }
     }
 
+    /// Returns the HTTP status of the response.
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -62,31 +63,32 @@ impl Code {
     }
 }
 
-/// An answer that says no, and why.
-pub(super) struct Fault {
-    pub(super) code: Code,
+/// An error response.
+pub(super) struct KmsError {
+    pub(super) code: ErrorCode,
     pub(super) message: String,
 }
 
-impl Fault {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+impl KmsError {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
-    /// A fault of this process rather than of the request: the cause goes to whoever runs it.
+    /// Creates an error that this process caused rather than the request, and logs the cause to
+    /// standard error.
     pub(super) fn internal(cause: impl Display) -> Self {
         eprintln!("kms: {cause}");
-        Self::new(Code::Internal, "The request was rejected because of an internal error.")
+        Self::new(ErrorCode::Internal, "The request was rejected because of an internal error.")
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for KmsError {
     fn from(error: io::Error) -> Self {
         Self::internal(error)
     }
 }
 
-impl From<serde_json::Error> for Fault {
+impl From<serde_json::Error> for KmsError {
     fn from(error: serde_json::Error) -> Self {
         Self::internal(error)
     }
