@@ -2,63 +2,68 @@
 
 mod bulk;
 mod delete;
+mod enable;
 mod find;
-mod list;
+mod label;
+mod limit;
+pub(crate) mod list;
 mod revoke;
 mod selection;
+pub(crate) mod serial;
 mod show;
 mod targets;
-mod upkeep;
 
-pub(crate) use {
-    list::{Page, list_of_token},
-    revoke::parse_serial,
-};
-
-use crate::Context;
+use crate::{context::Context, help::with_examples};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// List a project's devices, oldest first, all of them or those that are asked for.
-    #[command(after_help = list::EXAMPLES)]
+    /// List a project's devices, oldest first.
+    #[command(help_template = with_examples(list::EXAMPLES), after_help = list::NOTES)]
     List(list::ListCommand),
-    /// Show a device: how it stands, the token it came in on, and every certificate it was issued.
+    /// Show a device: its status, its enrollment token and its certificates.
     ///
-    /// Of a device that was deleted the certificates are still there.
-    #[command(after_help = "Example:\n  birthcert device show dev_…")]
+    /// For a deleted device, shows its certificates.
+    #[command(help_template = with_examples("Example:\n  birthcert device show dev_…"))]
     Show(show::ShowCommand),
-    /// Find a device by its id, by a certificate's serial number, or by a part of its label.
-    #[command(after_help = find::EXAMPLES)]
+    /// Find devices by id, certificate serial number or part of a label.
+    #[command(help_template = with_examples(find::EXAMPLES))]
     Find(find::FindCommand),
-    /// Label a device, or take its label away.
-    #[command(after_help = upkeep::LABEL_EXAMPLES)]
-    Label(upkeep::LabelCommand),
-    /// Let a device get no identity until it is enabled. It acts at once.
+    /// Set or remove a device's label.
+    #[command(help_template = with_examples(label::EXAMPLES))]
+    Label(label::LabelCommand),
+    /// Block a device from obtaining identities until it is enabled.
     ///
-    /// Its certificates stay good, so that it still gets to the brokers: what is to be cut off there is
-    /// revoked, or put on hold.
-    #[command(after_help = "Example:\n  birthcert device disable dev_…")]
-    Disable(upkeep::One),
-    /// Let a disabled device get identities again.
-    #[command(after_help = "Example:\n  birthcert device enable dev_…")]
-    Enable(upkeep::One),
-    /// Let a device be issued more certificates than its project's policy says. It acts at once.
-    #[command(after_help = upkeep::LIFT_EXAMPLES)]
-    LiftLimit(upkeep::LiftCommand),
-    /// Revoke devices, or one certificate of a device, or put them on hold.
+    /// Takes effect immediately. The device's certificates stay valid, so it can still connect to brokers:
+    /// to prevent that, revoke the device or put it on hold.
+    #[command(help_template = with_examples("Example:\n  birthcert device disable dev_…"))]
+    Disable(enable::DeviceArgument),
+    /// Allow a disabled device to obtain identities again.
+    #[command(help_template = with_examples("Example:\n  birthcert device enable dev_…"))]
+    Enable(enable::DeviceArgument),
+    /// Allow a device more certificates than its project's policy does.
     ///
-    /// A revoked device's token counts for nothing from the moment this returns, and every certificate
-    /// that it has is revoked on the ledger, those in their grace period included. Doing it again
-    /// changes nothing, so that what was interrupted is just run again.
+    /// Takes effect immediately.
+    #[command(help_template = with_examples(limit::EXAMPLES))]
+    LiftLimit(limit::LiftCommand),
+    /// Revoke devices or put them on hold, or one certificate of a device.
     ///
-    /// One device is asked about, on a terminal. Many are only shown, unless --yes is given.
-    #[command(after_help = revoke::EXAMPLES)]
+    /// A revoked device's token is rejected as soon as this command returns. All its certificates are
+    /// revoked, including superseded ones in their grace period. Repeating the command changes nothing, so
+    /// rerun it after an interruption.
+    ///
+    /// For one device, asks for confirmation on a terminal. For several devices, prints a preview unless
+    /// --yes is given.
+    #[command(help_template = with_examples(revoke::EXAMPLES), after_help = revoke::NOTES)]
     Revoke(revoke::RevokeCommand),
-    /// Take a hold back: devices and certificates that were revoked for certificateHold, and only they.
-    #[command(visible_alias = "unrevoke", after_help = revoke::RELEASE_EXAMPLES)]
+    /// Release devices and certificates from a hold (reason certificateHold).
+    ///
+    /// Other revocations are permanent.
+    #[command(visible_alias = "unrevoke")]
+    #[command(help_template = with_examples(revoke::RELEASE_EXAMPLES))]
+    #[command(after_help = revoke::RELEASE_NOTES)]
     ReleaseHold(revoke::ReleaseCommand),
-    /// Revoke a device and remove it. What it was issued stays on the ledger.
-    #[command(after_help = delete::EXAMPLES)]
+    /// Revoke a device and delete it. Its certificates stay on the ledger.
+    #[command(help_template = with_examples(delete::EXAMPLES))]
     Delete(delete::DeleteCommand),
 }
 
@@ -72,8 +77,8 @@ impl Command {
             Self::Show(command) => command.run(context).await,
             Self::Find(command) => command.run(context).await,
             Self::Label(command) => command.run(context).await,
-            Self::Disable(one) => one.set_enabled(context, false).await,
-            Self::Enable(one) => one.set_enabled(context, true).await,
+            Self::Disable(device) => device.set_enabled(context, false).await,
+            Self::Enable(device) => device.set_enabled(context, true).await,
             Self::LiftLimit(command) => command.run(context).await,
             Self::Revoke(command) => command.run(context).await,
             Self::ReleaseHold(command) => command.run(context).await,

@@ -1,5 +1,7 @@
 //! Files that must not be overwritten, and files that only their owner may read.
 
+pub(crate) mod csr;
+
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{ErrorKind, Write},
@@ -9,34 +11,33 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::exit::Stop;
+use crate::error::CommandError;
 
-/// A text file.
+/// Reads a text file.
 ///
 /// # Errors
-/// When it cannot be read; it is named.
+/// If it cannot be read; the error names it.
 pub(crate) fn read(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Checks early that a file, which will be written later, does not exist. What keeps it from being
-/// overwritten is how it is written.
+/// Checks early that a file to be written does not exist. [`create`] prevents overwriting it in any case.
 ///
 /// # Errors
-/// When it does exist.
+/// If it exists.
 pub(crate) fn expect_new(path: &Path) -> anyhow::Result<()> {
-    // Nor does a link that leads nowhere give way to a file.
+    // A dangling symbolic link is not overwritten either.
     if path.symlink_metadata().is_err() {
         return Ok(());
     }
-    let text = format!("{} exists already and is never overwritten", path.display());
-    Err(Stop::Refused(text).into())
+    let text = format!("{} already exists and is never overwritten", path.display());
+    Err(CommandError::Refused(text).into())
 }
 
 /// Writes a file that must not exist yet.
 ///
 /// # Errors
-/// When it does, or cannot be written.
+/// If it exists, or cannot be written.
 pub fn write_new(path: &Path, contents: impl AsRef<[u8]>) -> anyhow::Result<()> {
     create(path, contents, 0o644).map(drop)
 }
@@ -44,31 +45,31 @@ pub fn write_new(path: &Path, contents: impl AsRef<[u8]>) -> anyhow::Result<()> 
 /// Writes a file that must not exist yet and that only its owner may read.
 ///
 /// # Errors
-/// When it does, or cannot be written.
+/// If it exists, or cannot be written.
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     create(path, text, 0o600).map(drop)
 }
 
-/// Makes a directory that only its owner may enter, unless it is there.
+/// Creates a directory that only its owner may enter, unless it exists.
 ///
 /// # Errors
-/// When it cannot be made.
+/// If it cannot be created.
 pub fn ensure_private_directory(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("cannot make the directory {}", path.display()))
+        .with_context(|| format!("cannot create the directory {}", path.display()))
 }
 
-/// Writes a file that must not exist yet, and returns it: what is done to it then is done to no other
-/// that was put in its place.
+/// Writes a file that must not exist yet, and returns its handle: later changes through the handle cannot
+/// reach another file that took its place.
 pub(crate) fn create(path: &Path, contents: impl AsRef<[u8]>, mode: u32) -> anyhow::Result<File> {
     let name = path.display();
     let mut file: File = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
     {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{name} exists already and is never overwritten")
+            bail!("{name} already exists and is never overwritten")
         }
         other => other.with_context(|| format!("cannot create {name}"))?,
     };

@@ -1,6 +1,8 @@
 //! `birthcert token`: enrollment tokens.
 
 mod create;
+mod secret;
+mod selector;
 mod update;
 mod view;
 
@@ -8,53 +10,60 @@ use std::fmt;
 
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use ledger::store::TokenStatus;
-use pki::{
-    names::{ProjectId, TokenId},
-    token::EnrollmentToken,
-};
+use pki::{names::TokenId, token::EnrollmentToken};
 use serde::Serialize;
-use zeroize::Zeroizing;
 
-use crate::{Context, device, exit::Stop, listing::Listing};
+use crate::{
+    context::Context,
+    device::list::{Page, list_of_token},
+    help::with_examples,
+    options::project::ProjectOption,
+    output::rows::RowWriter,
+};
+use selector::TokenSelector;
 use view::TokenView;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Make an enrollment token. This is the only time it is shown.
-    #[command(after_help = create::EXAMPLES)]
+    /// Create an enrollment token and print it.
+    ///
+    /// The token cannot be printed again.
+    #[command(help_template = with_examples(create::EXAMPLES))]
     Create(create::CreateCommand),
-    /// Give a token a new secret. From then on the old one enrolls nobody.
+    /// Replace the secret of an enrollment token and print the token.
     ///
-    /// The token keeps its id, its limits and its count, and stays paused if it was.
-    #[command(after_help = "Example:\n  birthcert token regenerate tok_…")]
-    Regenerate(Named),
-    /// Let a token enroll nobody until it is resumed. It acts at once.
-    #[command(after_help = "Example:\n  birthcert token pause tok_…")]
-    Pause(Named),
-    /// Let a paused token enroll devices again.
-    #[command(after_help = "Example:\n  birthcert token resume tok_…")]
-    Resume(Named),
-    /// Change a token's label, expiry, cap or address ranges. Only what is given changes, all of it
-    /// in one write, and it acts at once.
-    #[command(after_help = update::EXAMPLES)]
+    /// Takes effect immediately: the old secret is rejected. The token keeps its id, limits, count and
+    /// status.
+    #[command(help_template = with_examples("Example:\n  birthcert token regenerate tok_…"))]
+    Regenerate(TokenSelector),
+    /// Block enrollment with a token until it is resumed. Takes effect immediately.
+    #[command(help_template = with_examples("Example:\n  birthcert token pause tok_…"))]
+    Pause(TokenSelector),
+    /// Allow enrollment with a paused token again.
+    #[command(help_template = with_examples("Example:\n  birthcert token resume tok_…"))]
+    Resume(TokenSelector),
+    /// Change the label, expiry, device cap or address ranges of an enrollment token.
+    ///
+    /// Changes only what is given, in one write. Takes effect immediately.
+    #[command(help_template = with_examples(update::EXAMPLES))]
     Update(update::UpdateCommand),
-    /// Show a token, without its secret.
-    #[command(after_help = "Example:\n  birthcert token show tok_…")]
-    Show(Named),
-    /// List the devices that came in on a token, oldest first.
+    /// Show an enrollment token, without its secret.
+    #[command(help_template = with_examples("Example:\n  birthcert token show tok_…"))]
+    Show(TokenSelector),
+    /// List the devices that enrolled with a token, oldest first.
     ///
-    /// The same as `birthcert device list --token TOKEN`, which has more ways to choose.
-    #[command(after_help = DEVICES_EXAMPLES)]
+    /// To filter the devices further, use `device list` with the option --token.
+    #[command(help_template = with_examples(DEVICES_EXAMPLES))]
     Devices(DevicesCommand),
-    /// List a project's tokens, oldest first, without their secrets.
-    #[command(after_help = LIST_EXAMPLES)]
-    List(Of),
+    /// List a project's enrollment tokens, oldest first, without their secrets.
+    #[command(help_template = with_examples(LIST_EXAMPLES))]
+    List(ProjectOption),
 }
 
 const DEVICES_EXAMPLES: &str = "\
 Examples:
   birthcert token devices tok_…
-  birthcert token devices tok_… --output csv > came-in.csv";
+  birthcert token devices tok_… --output csv > devices.csv";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -62,48 +71,20 @@ Examples:
   birthcert token list --output csv > tokens.csv";
 
 #[derive(clap::Args)]
-pub(crate) struct Of {
-    /// The project.
-    #[arg(long, env = "BIRTHCERT_PROJECT")]
-    project: ProjectId,
-}
-
-#[derive(clap::Args)]
-pub(crate) struct Named {
-    #[command(flatten)]
-    of: Of,
-    /// The token's id, tok_…
-    token: TokenId,
-}
-
-#[derive(clap::Args)]
 pub(crate) struct DevicesCommand {
     #[command(flatten)]
-    named: Named,
+    token: TokenSelector,
     #[command(flatten)]
-    page: device::Page,
-}
-
-/// A token with its secret, for the operator's eyes.
-#[derive(Serialize)]
-struct Shown {
-    token_id: TokenId,
-    enrollment_token: Zeroizing<String>,
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.token_id, *self.enrollment_token)
-    }
+    page: Page,
 }
 
 #[derive(Serialize)]
-struct Changed {
+struct StatusChange {
     token_id: TokenId,
     status: TokenStatus,
 }
 
-impl fmt::Display for Changed {
+impl fmt::Display for StatusChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is {}", self.token_id, self.status)
     }
@@ -117,48 +98,38 @@ impl Command {
         }
         match self {
             Self::Create(command) => command.run(context).await,
-            Self::Regenerate(Named { of, token }) => {
+            Self::Regenerate(TokenSelector { project, token }) => {
                 let rng = &mut UnwrapErr(SysRng);
-                let token = EnrollmentToken::generate(of.project, token, rng);
+                let token = EnrollmentToken::generate(project.project, token, rng);
                 store.regenerate_token(&token, *now).await?;
-                show(context, &token)
+                secret::print(context, &token)
             }
-            Self::Pause(named) => set_status(context, named, TokenStatus::Paused).await,
-            Self::Resume(named) => set_status(context, named, TokenStatus::Active).await,
+            Self::Pause(selector) => set_status(context, selector, TokenStatus::Paused).await,
+            Self::Resume(selector) => set_status(context, selector, TokenStatus::Active).await,
             Self::Update(command) => command.run(context).await,
-            Self::Show(named) => output.print(&named.record(context).await?),
-            Self::Devices(DevicesCommand { named: Named { of, token }, page }) => {
-                device::list_of_token(context, of.project, token, page).await
+            Self::Show(selector) => output.print(&selector.view(context).await?),
+            Self::Devices(DevicesCommand { token: TokenSelector { project, token }, page }) => {
+                list_of_token(context, project.project, token, page).await
             }
-            Self::List(of) => {
-                context.expect_project(of.project).await?;
-                let none = "The project has no enrollment tokens. Make one with: \
-                            birthcert token create";
-                let mut listing = Listing::new(*output, none);
-                for token in store.tokens(of.project).await? {
-                    listing.push(&TokenView::from(token))?;
+            Self::List(ProjectOption { project }) => {
+                context.expect_project(project).await?;
+                let empty = "The project has no enrollment tokens. Create one with: \
+                             birthcert token create";
+                let mut rows = RowWriter::new(*output, empty);
+                for token in store.tokens(project).await? {
+                    rows.push(&TokenView::from(token))?;
                 }
-                listing.end()
+                rows.end()
             }
         }
     }
 }
 
-impl Named {
-    async fn record(&self, context: &Context) -> anyhow::Result<TokenView> {
-        let (project, token) = (self.of.project, self.token);
-        let record = context.store.token(project, token).await?;
-        let missing = || Stop::Missing(format!("token {token} in project {project}"));
-        Ok(TokenView::from(record.ok_or_else(missing)?))
-    }
-}
-
-async fn set_status(context: &Context, named: Named, status: TokenStatus) -> anyhow::Result<()> {
-    context.store.set_token_status(named.of.project, named.token, status).await?;
-    context.output.print(&Changed { token_id: named.token, status })
-}
-
-fn show(context: &Context, token: &EnrollmentToken) -> anyhow::Result<()> {
-    let enrollment_token = token.expose();
-    context.output.print(&Shown { token_id: token.subject(), enrollment_token })
+async fn set_status(
+    context: &Context,
+    TokenSelector { project, token }: TokenSelector,
+    status: TokenStatus,
+) -> anyhow::Result<()> {
+    context.store.set_token_status(project.project, token, status).await?;
+    context.output.print(&StatusChange { token_id: token, status })
 }

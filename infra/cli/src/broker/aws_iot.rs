@@ -1,4 +1,4 @@
-//! `birthcert broker config aws-iot`: what it takes to register the device CA with AWS IoT Core.
+//! `birthcert broker config aws-iot`: files that register the device CA with AWS IoT Core.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,11 @@ use pki::{
     profile::{RegistrationCode, Usage},
 };
 
-use super::config::{Generated, write};
-use crate::Context;
+use super::template::{GeneratedFile, write};
+use crate::{context::Context, help::with_examples};
 
-/// 2049-12-31T23:59:59Z, after which nothing may expire that AWS IoT is to take.
-const LAST: Timestamp = Timestamp::from_unix(2_524_607_999);
+/// 2049-12-31T23:59:59Z: AWS IoT rejects certificates that expire later.
+const LAST_EXPIRY: Timestamp = Timestamp::from_unix(2_524_607_999);
 
 const SNI_ONLY: &str = "--certificate-mode SNI_ONLY ";
 
@@ -24,22 +24,22 @@ const EXAMPLES: &str = "\
 Examples:
   birthcert broker config aws-iot --output-directory aws-iot
 
-  # A CA that is prepared, before it is activated
+  # For a prepared CA, before it is activated
   birthcert broker config aws-iot --output-directory aws-iot-2 --ca device-2";
 
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(help_template = with_examples(EXAMPLES))]
 pub(crate) struct AwsIotCommand {
-    /// Directory for the files; nothing in it is overwritten.
+    /// Directory to write the files to. Existing files are never overwritten.
     #[arg(long, value_name = "DIR")]
     output_directory: PathBuf,
-    /// Register the CA in DEFAULT mode, for one account alone and for devices that send no SNI, by
-    /// this proof of possession: the output of `aws iot get-registration-code`. Wants the right to
-    /// sign with the device CA's key.
+    /// Register the CA in DEFAULT mode, with a proof of possession for this registration code (from
+    /// `aws iot get-registration-code`). In this mode the CA belongs to one account, and devices need
+    /// not send SNI. Requires permission to sign with the device CA's key.
     #[arg(long, value_name = "CODE")]
     registration_code: Option<RegistrationCode>,
-    /// The CA for devices to register: one that is prepared, before it is activated. Unless given, the
-    /// active one.
+    /// Device CA to register, such as a prepared CA before it is activated. The default is the active
+    /// CA.
     #[arg(long, value_name = "NAME")]
     ca: Option<AuthorityName>,
 }
@@ -48,30 +48,31 @@ impl AwsIotCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let record = match &self.ca {
             Some(name) => {
-                ensure!(name.usage() == Usage::Device, "{name} is no CA for devices");
+                ensure!(name.usage() == Usage::Device, "{name} is not a CA for devices");
                 let record = context.store.authority(name.as_str()).await?;
                 record.ok_or_else(|| OperatorError::Missing(format!("CA named {name}")))?
             }
             None => context.store.active_authority(Usage::Device).await?.context(
-                "the CA for devices is not set up: see birthcert ca subordinate --usage device",
+                "the CA for devices is not set up: run birthcert ca subordinate --usage device",
             )?,
         };
         let authority = Authority::try_from(record)?;
         let certificate = authority.certificate();
-        if certificate.not_after() > LAST {
+        if certificate.not_after() > LAST_EXPIRY {
             eprintln!(
-                "Note: the device CA expires {}. AWS IoT refuses certificates that expire after {LAST}, \
-                 as devices' do unless their project limits their validity.",
+                "Note: the device CA expires at {}. AWS IoT rejects certificates that expire after \
+                 {LAST_EXPIRY}: limit the validity of device certificates with birthcert project update \
+                 --not-after-cap.",
                 certificate.not_after()
             );
         }
-        let register = include_str!("../../../aws-iot/register");
+        let register = include_str!("../../../brokers/aws-iot/register");
         let mut files = vec![
-            Generated::new("device-ca.pem", certificate.pem()),
-            Generated::new("policy.json", include_str!("../../../aws-iot/policy.json")),
-            Generated::new(
+            GeneratedFile::new("device-ca.pem", certificate.pem()),
+            GeneratedFile::new("policy.json", include_str!("../../../brokers/aws-iot/policy.json")),
+            GeneratedFile::new(
                 "provisioning-template.json",
-                include_str!("../../../aws-iot/provisioning-template.json"),
+                include_str!("../../../brokers/aws-iot/provisioning-template.json"),
             ),
         ];
         let register = match &self.registration_code {
@@ -79,30 +80,32 @@ impl AwsIotCommand {
             Some(code) => {
                 let register = in_default_mode(register)?;
                 let proof = prove(context, &authority, code).await?;
-                files.push(Generated::new("verification.pem", proof));
+                files.push(GeneratedFile::new("verification.pem", proof));
                 register
             }
         };
-        files.push(Generated { is_program: true, ..Generated::new("register", register) });
+        files.push(GeneratedFile { is_program: true, ..GeneratedFile::new("register", register) });
         write(&self.output_directory, files, context.output)
     }
 }
 
 fn in_default_mode(register: &str) -> anyhow::Result<String> {
-    let (before, rest) = register.split_once("# SNI_ONLY").context("the template's comment")?;
-    let (_, command) = rest.split_once("aws iot register-ca").context("the template's command")?;
-    ensure!(command.contains(SNI_ONLY), "the template's mode");
+    let split = register.split_once("# SNI_ONLY");
+    let (before, rest) = split.context("the template has no comment on SNI_ONLY")?;
+    let split = rest.split_once("aws iot register-ca");
+    let (_, command) = split.context("the template does not run aws iot register-ca")?;
+    ensure!(command.contains(SNI_ONLY), "the template does not set SNI_ONLY");
     let command = command.replace(SNI_ONLY, "--verification-certificate file://verification.pem ");
     Ok(format!(
-        "# DEFAULT mode: the CA belongs to this account alone, in this region. The verification\n\
-         # certificate is valid for a day.\n\
+        "# DEFAULT mode: the CA belongs to this account only, in this region. The verification\n\
+         # certificate is valid for one day.\n\
          aws iot register-ca{command}"
     ))
     .map(|command| format!("{before}{command}"))
 }
 
-/// A certificate that holds the code, for a key that is dropped right here: AWS wants to see that the
-/// CA signs it, and nobody is to connect with it.
+/// Issues a certificate with the registration code, for a key that is discarded: AWS verifies that the CA
+/// signs it, and nobody connects with it.
 async fn prove(
     context: &Context,
     authority: &Authority,
@@ -122,10 +125,10 @@ mod tests {
 
     #[test]
     fn default_mode_shows_the_proof() {
-        let script = in_default_mode(include_str!("../../../aws-iot/register")).unwrap();
+        let script = in_default_mode(include_str!("../../../brokers/aws-iot/register")).unwrap();
         assert!(script.contains("file://verification.pem"), "{script}");
         assert!(!script.contains("SNI_ONLY"), "{script}");
         assert!(script.ends_with("templateName=birthcert-devices\n"), "{script}");
-        assert_eq!(LAST.to_string(), "2049-12-31T23:59:59Z");
+        assert_eq!(LAST_EXPIRY.to_string(), "2049-12-31T23:59:59Z");
     }
 }

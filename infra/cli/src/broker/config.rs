@@ -1,83 +1,94 @@
-//! `birthcert broker config`: the configurations of `infra/`, which are tested as they stand, with
-//! the addresses and the files of one broker.
+//! `birthcert broker config`: the tested configurations of `infra/`, with the addresses and files of one
+//! broker.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, ensure};
-use serde::Serialize;
 
-use super::{aws_iot::AwsIotCommand, revocation};
-use crate::{
-    Context,
-    files::{expect_new, write_new},
-    output::Format,
+use super::{
+    aws_iot::AwsIotCommand,
+    revocation,
+    template::{GeneratedFile, Template, write},
 };
+use crate::{context::Context, help::with_examples, output::format::Format};
 
-/// How a broker's own command is typed.
+/// The help template of a broker's command, with options in addition to those of every broker.
 macro_rules! example {
-    ($broker:literal) => {
-        concat!(
-            "Example, beside an agent that keeps revoked devices out (docs/sync.md):\n  birthcert broker config ",
+    ($broker:literal, $comment:literal, $more:literal) => {
+        with_examples(concat!(
+            "Example:\n  # ",
+            $comment,
+            "\n  birthcert broker config ",
             $broker,
-            " --output-directory /etc/birthcert/conf \\\n    --directory /etc/birthcert/broker \\\n    \
-             --port 8883 --websocket-port 8884 --revocation-directory /var/lib/birthcert"
+            " --output-directory /etc/birthcert/conf \\\n      --directory /etc/birthcert/broker",
+            $more
+        ))
+    };
+}
+
+/// The example of a broker that the agent supports.
+macro_rules! example_with_agent {
+    ($broker:literal) => {
+        example!(
+            $broker,
+            "With an agent, which keeps revoked devices out",
+            " --port 8883 --websocket-port 8884 \\\n      --revocation-directory /var/lib/birthcert"
         )
     };
 }
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
-    /// Eclipse Mosquitto. Tested with 2.0.11 and 2.1.2.
-    #[command(after_help = example!("mosquitto"))]
+    /// Write a configuration of Eclipse Mosquitto. Tested with 2.0.11 and 2.1.2.
+    #[command(help_template = example_with_agent!("mosquitto"))]
     Mosquitto(Options),
-    /// RabbitMQ with its MQTT plugin. Tested with 3.10.8.
-    #[command(after_help = example!("rabbitmq"))]
+    /// Write a configuration of RabbitMQ with its MQTT plugin. Tested with 3.10.8.
+    #[command(help_template = example_with_agent!("rabbitmq"))]
     Rabbitmq(Options),
-    /// NATS with its MQTT listener. Tested with 2.9.10.
-    #[command(after_help = example!("nats"))]
+    /// Write a configuration of NATS with its MQTT listener. Tested with 2.9.10.
+    #[command(help_template = example_with_agent!("nats"))]
     Nats(Options),
-    /// EMQX 5. Not tested.
-    #[command(after_help = example!("emqx"))]
+    /// Write a configuration of EMQX 5. Not tested.
+    #[command(help_template = example!("emqx", "With WebSockets", " --port 8883 --websocket-port 8884"))]
     Emqx(Options),
-    /// HiveMQ 4. Not tested, and needs its Enterprise Security Extension.
-    #[command(after_help = example!("hivemq"))]
+    /// Write a configuration of HiveMQ 4. Not tested; requires the Enterprise Security Extension.
+    #[command(help_template = example!("hivemq", "Without WebSockets, which are not supported", " --port 8883"))]
     Hivemq(Options),
-    /// AWS IoT Core: what it takes to register the device CA.
+    /// Write files that register the device CA with AWS IoT Core.
     AwsIot(AwsIotCommand),
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Directory for the configuration; nothing in it is overwritten.
+    /// Directory to write the configuration to. Existing files are never overwritten.
     #[arg(long, value_name = "DIR")]
     output_directory: PathBuf,
-    /// Where the broker finds its certificate: what `broker issue` was given. Unless given, where the
-    /// configuration says.
+    /// Directory of the broker's certificate, as given to `broker issue`. The default is the path in the
+    /// configuration.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// The address to listen on. Unless given, all of them.
+    /// Address to listen on. The default is all addresses.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<IpAddr>,
-    /// The port for MQTT over TLS.
+    /// Port of MQTT over TLS.
     #[arg(long, default_value_t = 8883)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// The port for MQTT over secure WebSockets, such as 8884. Unless given, there are none.
+    /// Port of MQTT over secure WebSockets, such as 8884. The default is no WebSocket listener.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     websocket_port: Option<u16>,
-    /// The directory of `broker sync`, if that runs beside the broker: the broker then reads the CRLs
-    /// and the denied devices that it keeps there. It does not start before they are.
+    /// Directory of the agent (`broker sync`). The broker reads the CRLs and the denied devices from
+    /// there, and starts only if these files exist.
     #[arg(long, value_name = "DIR")]
     revocation_directory: Option<PathBuf>,
 }
 
 impl Command {
-    pub(super) fn without_aws(self, output: Format) -> anyhow::Result<Option<Self>> {
+    /// Runs a command that needs no AWS; returns any other command.
+    pub(super) fn run_offline(self, output: Format) -> anyhow::Result<Option<Self>> {
         let (options, files) = match &self {
             Self::Mosquitto(options) => (options, options.mosquitto()?),
             Self::Rabbitmq(options) => (options, options.rabbitmq()?),
@@ -93,74 +104,19 @@ impl Command {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::AwsIot(command) => command.run(context).await,
-            // Done without AWS.
+            // Runs offline.
             _ => Ok(()),
         }
-    }
-}
-
-/// A file of a configuration.
-pub(super) struct Generated {
-    pub(super) name: &'static str,
-    pub(super) text: String,
-    pub(super) is_program: bool,
-}
-
-impl Generated {
-    pub(super) fn new(name: &'static str, text: impl Into<String>) -> Self {
-        Self { name, text: text.into(), is_program: false }
-    }
-}
-
-#[derive(Serialize)]
-struct Written {
-    files: Vec<PathBuf>,
-}
-
-impl fmt::Display for Written {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, file) in self.files.iter().enumerate() {
-            let line = if place == 0 { "Written: " } else { "\n         " };
-            write!(f, "{line}{}", file.display())?;
-        }
-        Ok(())
-    }
-}
-
-pub(super) fn write(folder: &Path, files: Vec<Generated>, output: Format) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let paths: Vec<_> = files.iter().map(|file| folder.join(file.name)).collect();
-    for path in &paths {
-        // All or nothing, as far as it can be told before.
-        expect_new(path)?;
-    }
-    for (file, path) in files.iter().zip(&paths) {
-        write_new(path, &file.text)?;
-        if file.is_program {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
-        }
-    }
-    output.print(&Written { files: paths })
-}
-
-/// A template, whose own addresses and files are replaced.
-pub(super) struct Template(pub(super) String);
-
-impl Template {
-    /// What is to be replaced has to be there: a template that changed is noticed, not ignored.
-    pub(super) fn replace(self, from: &str, to: &str) -> anyhow::Result<Self> {
-        ensure!(self.0.contains(from), "the template has no {from:?}");
-        Ok(Self(self.0.replace(from, to)))
     }
 }
 
 const FILES: [&str; 3] = ["broker-chain.pem", "broker-key.pem", "root.pem"];
 
 impl Options {
-    fn mosquitto(&self) -> anyhow::Result<Vec<Generated>> {
-        let mut text = include_str!("../../../mosquitto/mosquitto.conf").to_owned();
+    fn mosquitto(&self) -> anyhow::Result<Vec<GeneratedFile>> {
+        let mut text = include_str!("../../../brokers/mosquitto/mosquitto.conf").to_owned();
         if self.websocket_port.is_some() {
-            text += include_str!("../../../mosquitto/websockets.conf");
+            text += include_str!("../../../brokers/mosquitto/websockets.conf");
         }
         let mut text = Template(text);
         let address = self.listen.map(|address| format!(" {address}")).unwrap_or_default();
@@ -182,23 +138,26 @@ impl Options {
             text = text.replace("\nacl_file ", &format!("\nacl_file {acl}/"))?;
         }
         Ok(vec![
-            Generated::new("mosquitto.conf", text.0),
-            Generated::new("acl", include_str!("../../../mosquitto/acl")),
+            GeneratedFile::new("mosquitto.conf", text.0),
+            GeneratedFile::new("acl", include_str!("../../../brokers/mosquitto/acl")),
         ])
     }
 
-    fn rabbitmq(&self) -> anyhow::Result<Vec<Generated>> {
+    fn rabbitmq(&self) -> anyhow::Result<Vec<GeneratedFile>> {
         const HOME: &str = "/etc/rabbitmq/birthcert/";
-        let mut text = include_str!("../../../rabbitmq/rabbitmq.conf").to_owned();
+        let mut text = include_str!("../../../brokers/rabbitmq/rabbitmq.conf").to_owned();
         if self.websocket_port.is_some() {
-            text += include_str!("../../../rabbitmq/websockets.conf");
+            text += include_str!("../../../brokers/rabbitmq/websockets.conf");
         }
         let text = Template(text).replace("0.0.0.0:8883", &self.address(self.port))?;
         let (mut text, mut advanced) = (self.at(text, HOME)?, None);
-        let mut plugins = include_str!("../../../rabbitmq/enabled_plugins").to_owned();
+        let mut plugins = include_str!("../../../brokers/rabbitmq/enabled_plugins").to_owned();
         if self.websocket_port.is_some() {
-            advanced = Some(Template(include_str!("../../../rabbitmq/advanced.config").to_owned()));
-            plugins = include_str!("../../../rabbitmq/enabled_plugins_websockets").to_owned();
+            advanced = Some(Template(
+                include_str!("../../../brokers/rabbitmq/advanced.config").to_owned(),
+            ));
+            plugins =
+                include_str!("../../../brokers/rabbitmq/enabled_plugins_websockets").to_owned();
         }
         if let Some(folder) = self.revocation()? {
             text = revocation::rabbitmq(text);
@@ -212,17 +171,18 @@ impl Options {
                 |it: Template| it.replace("{ip, \"0.0.0.0\"}", &ip)?.replace("{port, 8884}", &port);
             advanced = advanced.map(address).transpose()?;
         }
-        let mut files = vec![Generated::new("rabbitmq.conf", text.0)];
+        let mut files = vec![GeneratedFile::new("rabbitmq.conf", text.0)];
         if let Some(advanced) = advanced {
-            files.push(Generated::new("advanced.config", self.at(advanced, HOME)?.0));
+            files.push(GeneratedFile::new("advanced.config", self.at(advanced, HOME)?.0));
         }
-        files.push(Generated::new("enabled_plugins", plugins));
+        files.push(GeneratedFile::new("enabled_plugins", plugins));
         Ok(files)
     }
 
-    fn nats(&self) -> anyhow::Result<Vec<Generated>> {
-        let text = include_str!("../../../nats/nats-server.conf");
-        let text = self.with_websockets(text, include_str!("../../../nats/websockets.conf"))?;
+    fn nats(&self) -> anyhow::Result<Vec<GeneratedFile>> {
+        let text = include_str!("../../../brokers/nats/nats-server.conf");
+        let text =
+            self.with_websockets(text, include_str!("../../../brokers/nats/websockets.conf"))?;
         let text = match self.certificates()? {
             // `ca_file: "root.pem"` and the other two; the comment names them without quotes.
             Some(folder) => FILES.iter().try_fold(text, |text, file| {
@@ -234,29 +194,27 @@ impl Options {
             Some(folder) => revocation::nats(text, &plain(&self.output_directory)?, &folder)?,
             None => text,
         };
-        Ok(vec![Generated::new("nats-server.conf", text.0)])
+        Ok(vec![GeneratedFile::new("nats-server.conf", text.0)])
     }
 
-    fn emqx(&self) -> anyhow::Result<Vec<Generated>> {
+    fn emqx(&self) -> anyhow::Result<Vec<GeneratedFile>> {
         self.expect_no_revocation()?;
-        let text = include_str!("../../../emqx/emqx.conf");
-        let text = self.with_websockets(text, include_str!("../../../emqx/websockets.conf"))?;
+        let text = include_str!("../../../brokers/emqx/emqx.conf");
+        let text =
+            self.with_websockets(text, include_str!("../../../brokers/emqx/websockets.conf"))?;
         Ok(vec![
-            Generated::new("emqx.conf", self.at(text, "/etc/emqx/birthcert/")?.0),
-            Generated::new("acl.conf", include_str!("../../../emqx/acl.conf")),
+            GeneratedFile::new("emqx.conf", self.at(text, "/etc/emqx/birthcert/")?.0),
+            GeneratedFile::new("acl.conf", include_str!("../../../brokers/emqx/acl.conf")),
         ])
     }
 
-    fn hivemq(&self) -> anyhow::Result<Vec<Generated>> {
+    fn hivemq(&self) -> anyhow::Result<Vec<GeneratedFile>> {
         self.expect_no_revocation()?;
-        ensure!(
-            self.websocket_port.is_none(),
-            "there is no configuration for HiveMQ's WebSockets here"
-        );
-        let text = Template(include_str!("../../../hivemq/config.xml").to_owned())
+        ensure!(self.websocket_port.is_none(), "--websocket-port is not supported for HiveMQ");
+        let text = Template(include_str!("../../../brokers/hivemq/config.xml").to_owned())
             .replace("<port>8883</port>", &format!("<port>{}</port>", self.port))?
             .replace(">0.0.0.0<", &format!(">{}<", self.listen_address()))?;
-        Ok(vec![Generated::new("config.xml", self.at(text, "/opt/hivemq/birthcert/")?.0)])
+        Ok(vec![GeneratedFile::new("config.xml", self.at(text, "/opt/hivemq/birthcert/")?.0)])
     }
 
     fn with_websockets(&self, text: &str, websockets: &str) -> anyhow::Result<Template> {
@@ -281,10 +239,7 @@ impl Options {
 
     fn expect_no_revocation(&self) -> anyhow::Result<()> {
         let is_none = self.revocation_directory.is_none();
-        ensure!(
-            is_none,
-            "there is no configuration with --revocation-directory for this broker here"
-        );
+        ensure!(is_none, "--revocation-directory is not supported for this broker");
         Ok(())
     }
 
@@ -301,7 +256,7 @@ impl Options {
     }
 }
 
-/// A path from the root on, in characters that mean nothing in any broker's configuration.
+/// Returns an absolute path, in characters without a special meaning in any broker's configuration.
 fn plain(path: &Path) -> anyhow::Result<String> {
     let path = std::path::absolute(path)?;
     let text = path.to_str().filter(|text| {
@@ -310,8 +265,8 @@ fn plain(path: &Path) -> anyhow::Result<String> {
     });
     let text = text.with_context(|| {
         format!(
-            "{} has characters that brokers' configurations read in different ways: use a path of \
-             letters, digits and / . - _ @ +",
+            "{} contains characters with a special meaning in configurations: use only letters, digits and \
+             / . - _ @ +",
             path.display()
         )
     })?;
@@ -333,7 +288,7 @@ mod tests {
         }
     }
 
-    fn all(options: &Options) -> Vec<Vec<Generated>> {
+    fn all(options: &Options) -> Vec<Vec<GeneratedFile>> {
         vec![
             options.mosquitto().unwrap(),
             options.rabbitmq().unwrap(),
@@ -344,14 +299,14 @@ mod tests {
 
     #[test]
     fn without_options_it_is_the_file_as_it_stands() {
-        let infra = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let brokers = concat!(env!("CARGO_MANIFEST_DIR"), "/../brokers");
         let folders = ["mosquitto", "rabbitmq", "nats", "emqx", "hivemq"];
         let options = options(None, None);
         let mut generated = all(&options);
         generated.push(options.hivemq().unwrap());
         for (folder, files) in folders.into_iter().zip(generated) {
             for file in files {
-                let path = format!("{infra}/{folder}/{}", file.name);
+                let path = format!("{brokers}/{folder}/{}", file.name);
                 assert_eq!(std::fs::read_to_string(&path).unwrap(), file.text, "{path}");
             }
         }

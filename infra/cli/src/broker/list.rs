@@ -10,7 +10,7 @@ use pki::{
 };
 use serde::Serialize;
 
-use crate::{Context, output::Table};
+use crate::{context::Context, output::table::Table};
 
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -42,7 +42,7 @@ impl fmt::Display for Certificates {
         Table {
             header: ["COMMON NAME", "ROLE", "STATUS", "EXPIRES", "SERIAL NUMBER", "NAMES"],
             rows: self.0.iter().map(row).collect(),
-            none: "Nothing was issued to a broker or a service.",
+            empty: "No certificates were issued to brokers or services.",
         }
         .fmt(f)
     }
@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<()> {
 fn row(service: &Service, certificate: &ServiceCertificate, now: Timestamp) -> Row {
     let entry = &certificate.entry;
     let status = match () {
-        // Nothing was signed, as far as anybody knows.
+        // As far as the ledger knows, nothing was signed.
         () if entry.withdrawn_at.is_some() => "withdrawn",
         () if entry.revoked_at.is_some_and(|revoked_at| revoked_at <= now) => "revoked",
         () if entry.not_after < now => "expired",

@@ -1,4 +1,4 @@
-//! `birthcert broker renew`: for cron, which runs it often and wants to hear nothing.
+//! `birthcert broker renew`: made for cron.
 
 use std::{fmt, path::PathBuf, process::Command};
 
@@ -7,37 +7,37 @@ use pki::clock::Timestamp;
 use serde::Serialize;
 
 use super::{
-    directory::Directory,
-    held::Held,
-    issue::{Issued, sign, stage_key},
+    current::CurrentCertificate,
+    issue::{IssuedFiles, sign, stage_key},
+    versions::CertificateDirectory,
 };
-use crate::{Context, csr, output::Format};
+use crate::{context::Context, files::csr, output::format::Format};
 
 const DAY: u64 = 24 * 60 * 60;
-/// Long enough to mend a renewal that fails, at one try a day.
+/// At one attempt a day, long enough to fix a renewal that fails.
 const WITHIN: u64 = 30 * DAY;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   birthcert broker renew --directory broker --reload-command \"systemctl reload mosquitto\"
 
-  # Now, with a new request for a key that is elsewhere
+  # Renew now, with a new CSR for a key that is elsewhere
   birthcert broker renew --directory broker --within 397d --csr broker.csr";
 
 #[derive(clap::Args)]
 pub(crate) struct RenewCommand {
-    /// The directory that `broker issue` or `broker issue-client` made.
+    /// Directory that `broker issue` or `broker issue-client` created.
     #[arg(long, value_name = "DIR")]
     directory: PathBuf,
-    /// Renew it when it expires within this time, such as 30d or 12h. Unless given: 30 days, or the
-    /// last third of its validity if that is less.
+    /// Renew the certificate if it expires within this time, such as 30d or 12h. The default is 30 days,
+    /// or the last third of the validity if that is shorter.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     within: Option<u64>,
-    /// What to run, with sh, once the new files are in place; and again at the next run, until it
-    /// succeeds. As long as it has not, a run without this fails.
+    /// Command to run with sh after the new files are in place. If it fails, the next run repeats it; a
+    /// run without this option then fails.
     #[arg(long, value_name = "COMMAND")]
     reload_command: Option<String>,
-    /// A new request, for a certificate whose key was made elsewhere.
+    /// New CSR, for a certificate whose key was generated elsewhere.
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
 }
@@ -53,7 +53,7 @@ struct Outcome {
 
 #[derive(Serialize)]
 struct Files {
-    files: Issued,
+    files: IssuedFiles,
 }
 
 impl fmt::Display for Outcome {
@@ -62,51 +62,55 @@ impl fmt::Display for Outcome {
             Some(Files { files }) => write!(f, "{files}")?,
             None => write!(f, "Not due: valid until {}", self.not_after)?,
         }
-        f.write_str(if self.reloaded { "\nThe reload command has succeeded." } else { "" })
+        f.write_str(if self.reloaded { "\nThe reload command succeeded." } else { "" })
     }
 }
 
 impl RenewCommand {
-    /// Done, without AWS, unless the certificate is due.
-    pub(super) fn unless_due(self, output: Format, now: Timestamp) -> anyhow::Result<Option<Self>> {
-        let directory = Directory::open(&self.directory)?;
-        let held = Held::read(&directory)?;
-        if self.is_due(&held, now) {
+    /// Finishes without AWS, unless the certificate is due.
+    pub(super) fn finish_unless_due(
+        self,
+        output: Format,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<Self>> {
+        let directory = CertificateDirectory::open(&self.directory)?;
+        let current = CurrentCertificate::read(&directory)?;
+        if self.is_due(&current, now) {
             return Ok(Some(self));
         }
-        self.reload_only(&directory, &held, output)?;
+        self.reload_only(&directory, &current, output)?;
         Ok(None)
     }
 
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let directory = Directory::open(&self.directory)?;
-        // Read again: another run may have renewed it since.
-        let held = Held::read(&directory)?;
+        let directory = CertificateDirectory::open(&self.directory)?;
+        // Read again: another run may have renewed it meanwhile.
+        let current = CurrentCertificate::read(&directory)?;
         let csr = self.csr.as_deref().map(csr::read).transpose()?.map(|(csr, _)| csr);
         ensure!(
-            held.has_key || csr.is_some(),
-            "the key of {} was made elsewhere: give a new request with --csr",
-            held.service.common_name()
+            current.has_key || csr.is_some(),
+            "the key of {} was generated elsewhere: give a new CSR with --csr",
+            current.service.common_name()
         );
         ensure!(
-            !held.has_key || csr.is_none(),
-            "the key of {} is made here: --csr is for one that is made elsewhere",
-            held.service.common_name()
+            !current.has_key || csr.is_none(),
+            "the key of {} is generated here: give --csr only for a key that is generated elsewhere",
+            current.service.common_name()
         );
-        if !self.is_due(&held, context.now) {
-            return self.reload_only(&directory, &held, context.output);
+        if !self.is_due(&current, context.now) {
+            return self.reload_only(&directory, &current, context.output);
         }
         let staged = directory.stage()?;
-        let key = stage_key(&staged, held.names, csr)?;
-        let renews = Some(held.serial_number.as_str());
-        let signed = sign(context, &held.service, held.validity_days(), renews, key).await?;
-        let issued = signed.write(&staged, &directory, held.names)?;
-        // A reload that is pending stays so, whoever renews without one.
+        let key = stage_key(&staged, current.names, csr)?;
+        let renews = Some(current.serial_number.as_str());
+        let signed = sign(context, &current.service, current.validity_days(), renews, key).await?;
+        let issued = signed.write(&staged, &directory, current.names)?;
+        // A pending reload stays pending after a renewal without a reload command.
         if self.reload_command.is_some() || directory.is_reload_pending()? {
-            // In the version itself, so that it is there from the turn on.
+            // In the version itself, so that it exists from the switch on.
             staged.write_reload_pending()?;
         }
-        staged.turn(signed.certificate.serial_number(), held.names)?;
+        staged.switch(signed.certificate.serial_number(), current.names)?;
         let reloaded = self.reload(&directory)?;
         context.output.print(&Outcome {
             renewed: true,
@@ -116,35 +120,34 @@ impl RenewCommand {
         })
     }
 
-    fn is_due(&self, held: &Held, now: Timestamp) -> bool {
-        let third = held.not_after.minus(held.not_before.unix()).unix() / 3;
+    fn is_due(&self, current: &CurrentCertificate, now: Timestamp) -> bool {
+        let third = current.not_after.minus(current.not_before.unix()).unix() / 3;
         let within = self.within.unwrap_or_else(|| WITHIN.min(third));
-        held.not_after <= now.plus(within)
+        current.not_after <= now.plus(within)
     }
 
-    /// For a certificate that is not due.
+    /// Runs a pending reload command, for a certificate that is not due.
     fn reload_only(
         &self,
-        directory: &Directory,
-        held: &Held,
+        directory: &CertificateDirectory,
+        current: &CurrentCertificate,
         output: Format,
     ) -> anyhow::Result<()> {
-        let (reloaded, not_after) = (self.reload(directory)?, held.not_after);
+        let (reloaded, not_after) = (self.reload(directory)?, current.not_after);
         output.print(&Outcome { renewed: false, reloaded, not_after, issued: None })
     }
 
-    /// Whether the command ran, as it does while the one after the last renewal has not succeeded. What
-    /// it prints is its own. It is not kept for the next run: the directory may belong to the broker's
-    /// user, who would have root run anything.
-    fn reload(&self, directory: &Directory) -> anyhow::Result<bool> {
+    /// Runs the reload command if one is pending, and returns true if it ran. The command is not stored for
+    /// the next run: the directory may belong to the broker's user, who could make root run anything.
+    fn reload(&self, directory: &CertificateDirectory) -> anyhow::Result<bool> {
         if !directory.is_reload_pending()? {
             return Ok(false);
         }
         let command = self.reload_command.as_deref().context(
-            "the new files are in place, but the reload command has not succeeded since: give it again, \
-             with --reload-command",
+            "the new files are in place, but the reload command has not succeeded yet: give it again with \
+             --reload-command",
         )?;
-        let again = "the new files are in place, and the next run tries again";
+        let again = "the new files are in place, and the next run repeats the command";
         let ended = Command::new("sh").args(["-c", command]).output();
         let ended = ended.with_context(|| format!("cannot run sh for {command:?}; {again}"))?;
         ensure!(
@@ -153,13 +156,13 @@ impl RenewCommand {
             ended.status,
             String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).trim_end()
         );
-        directory.reloaded()?;
+        directory.clear_reload_pending()?;
         Ok(true)
     }
 }
 
 fn seconds(text: &str) -> Result<u64, &'static str> {
-    const FORM: &str = "it should be a number and d, h or m, such as 30d";
+    const FORM: &str = "expected a number with d, h or m, such as 30d";
     let unit = match text.chars().last() {
         Some('d') => DAY,
         Some('h') => 60 * 60,

@@ -1,8 +1,8 @@
-//! What the agent of `broker sync` adds to the brokers' configurations.
+//! Parts of the brokers' configurations for use with the agent.
 
-use super::config::Template;
+use super::template::Template;
 
-/// CRLs on every listener, the agent's access list, and the process id that it signals.
+/// Adds CRLs to every listener, the agent's access list, and the process id file for its signals.
 pub(super) fn mosquitto(text: Template, folder: &str) -> anyhow::Result<Template> {
     const REQUIRED: &str = "\nrequire_certificate true\n";
     text.replace(REQUIRED, &format!("{REQUIRED}crlfile {folder}/crl.pem\n"))?.replace(
@@ -14,17 +14,17 @@ pub(super) fn mosquitto(text: Template, folder: &str) -> anyhow::Result<Template
     )
 }
 
-/// The management API, by which the agent closes connections.
+/// Adds the management API, with which the agent closes connections.
 pub(super) fn rabbitmq(text: Template) -> Template {
-    Template(text.0 + include_str!("../../../rabbitmq/revocation.conf"))
+    Template(text.0 + include_str!("../../../brokers/rabbitmq/revocation.conf"))
 }
 
-/// TLS with CRLs, for MQTT, and for WebSockets if there are any.
+/// Returns a TLS configuration with CRLs, for MQTT and, if enabled, WebSockets.
 pub(super) fn rabbitmq_advanced(has_websockets: bool, folder: &str) -> anyhow::Result<Template> {
     let text = if has_websockets {
-        include_str!("../../../rabbitmq/revocation-websockets.config")
+        include_str!("../../../brokers/rabbitmq/revocation-websockets.config")
     } else {
-        include_str!("../../../rabbitmq/revocation.config")
+        include_str!("../../../brokers/rabbitmq/revocation.config")
     };
     Template(text.to_owned()).replace("/var/lib/birthcert/", &format!("{folder}/"))
 }
@@ -33,11 +33,11 @@ pub(super) fn rabbitmq_plugins(text: String) -> anyhow::Result<String> {
     Ok(Template(text).replace("].", ",rabbitmq_management].")?.0)
 }
 
-/// By a path from the configuration's folder on, as nats-server takes every path of an include. And a
-/// port for monitoring, by which the agent sees what came of a reload.
+/// Includes the agent's file, by a path relative to the configuration as nats-server requires. Adds a
+/// monitoring port, from which the agent reads the result of a reload.
 pub(super) fn nats(text: Template, output: &str, folder: &str) -> anyhow::Result<Template> {
     let up = "../".repeat(output.matches('/').count());
     let include = format!("include \"{}{}/devices.conf\"", up.trim_end_matches('/'), folder);
     let text = text.replace("include \"devices.conf\"", &include)?;
-    Ok(Template(text.0 + include_str!("../../../nats/revocation.conf")))
+    Ok(Template(text.0 + include_str!("../../../brokers/nats/revocation.conf")))
 }

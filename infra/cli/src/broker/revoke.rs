@@ -5,30 +5,32 @@ use std::fmt;
 use pki::{clock::Timestamp, crl::RevocationReason, names::Host, profile::Usage};
 use serde::Serialize;
 
-use crate::{Context, confirm::Confirm, crl::Requests, device::parse_serial};
+use crate::{
+    context::Context, crl::CrlRequests, device::serial::parse_serial, options::confirm::Confirm,
+};
 
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
-  # Every certificate of a broker whose machine was broken into
+  # All certificates of a compromised broker
   birthcert broker revoke mqtt.example.com --reason keyCompromise
 
-  # One of them, by its serial number, as `birthcert broker list` shows it
-  birthcert broker revoke mqtt.example.com --serial 6cfe9c104239bf8d4c00676c335d66ab
+  # One certificate, by its serial number from birthcert broker list
+  birthcert broker revoke mqtt.example.com --serial 6cfe9c104239bf8d4c00676c335d66ab";
 
-What is revoked is not renewed any more: issue anew with `birthcert broker issue`.";
+pub(super) const NOTES: &str = "\
+A revoked certificate cannot be renewed: issue a new one.";
 
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
 pub(crate) struct RevokeCommand {
-    /// The common name: of a broker, the first name that it was issued for.
+    /// Common name of the certificates: for a broker, the first name that it was issued for.
     #[arg(value_name = "NAME")]
     common_name: Host,
-    /// Only the certificate with this serial number, in hex.
+    /// Revoke only the certificate with this serial number, in hex.
     #[arg(long, value_parser = parse_serial)]
     serial: Option<String>,
-    /// Why, in the names of RFC 5280, section 5.3.1: unspecified, keyCompromise, affiliationChanged,
+    /// Revocation reason (RFC 5280, section 5.3.1): unspecified, keyCompromise, affiliationChanged,
     /// superseded, cessationOfOperation or privilegeWithdrawn.
-    #[arg(long, default_value_t = RevocationReason::Unspecified, value_parser = for_good)]
+    #[arg(long, default_value_t = RevocationReason::Unspecified, value_parser = permanent_reason)]
     reason: RevocationReason,
     #[command(flatten)]
     confirm: Confirm,
@@ -44,9 +46,9 @@ impl fmt::Display for Revoked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { common_name, revoked } = self;
         match revoked {
-            0 => write!(f, "Revoked or expired already, all of it: {common_name}"),
-            1 => write!(f, "Revoked: one certificate of {common_name}"),
-            many => write!(f, "Revoked: {many} certificates of {common_name}"),
+            0 => write!(f, "All certificates of {common_name} are already revoked or expired"),
+            1 => write!(f, "Revoked 1 certificate of {common_name}"),
+            many => write!(f, "Revoked {many} certificates of {common_name}"),
         }
     }
 }
@@ -60,17 +62,18 @@ impl RevokeCommand {
         let now = Timestamp::now();
         let revoked =
             context.store.revoke_service(&common_name, serial.as_deref(), reason, now).await?;
-        // A name may be a broker's and another service's, of one CA each.
-        Requests::of(context, Usage::Server).ask().await?;
-        Requests::of(context, Usage::Service).ask().await?;
+        // A broker and another service may have the same name, under different CAs.
+        CrlRequests::new(context, Usage::Server).send().await?;
+        CrlRequests::new(context, Usage::Service).send().await?;
         context.output.print(&Revoked { common_name, revoked })
     }
 }
 
-fn for_good(text: &str) -> Result<RevocationReason, String> {
+fn permanent_reason(text: &str) -> Result<RevocationReason, String> {
     match text.parse() {
         Ok(RevocationReason::CertificateHold) => {
-            Err("only devices can be put on hold; a service's certificate is issued anew".into())
+            Err("only devices can be put on hold: revoke the certificate and issue a new one"
+                .into())
         }
         Ok(reason) => Ok(reason),
         Err(error) => Err(error.to_string()),

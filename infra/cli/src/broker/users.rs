@@ -1,4 +1,4 @@
-//! `birthcert broker users`: for brokers that want each device as a user of theirs.
+//! `birthcert broker users`: for brokers that require one user for each device.
 
 use std::{fmt, path::PathBuf};
 
@@ -8,7 +8,7 @@ use pki::names::{DeviceId, Organization, ProjectId};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{Context, output::Format};
+use crate::{context::Context, output::format::Format};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -17,29 +17,30 @@ Examples:
 
 #[derive(clap::Args)]
 pub(crate) struct UsersCommand {
-    /// Whose users.
+    /// Broker to write the users for.
     #[arg(value_enum)]
     broker: Broker,
-    /// The project whose active devices they are.
-    #[arg(long, env = "BIRTHCERT_PROJECT", required_unless_present = "devices")]
+    /// Project whose active devices become users.
+    #[arg(long, env = "BIRTHCERT_PROJECT", hide_env_values = true)]
+    #[arg(required_unless_present = "devices")]
     project: Option<ProjectId>,
-    /// A device, instead of a project's. Can be given several times.
+    /// Device that becomes a user, instead of a project's devices. Repeat for several. Works offline.
     #[arg(long = "device", value_name = "DEVICE")]
     devices: Vec<DeviceId>,
-    /// The organization in the subjects of those devices, for a broker that knows devices by the whole
-    /// subject, as nats-server does. A project's own is known.
+    /// Organization in the subjects of the given devices, for a broker that identifies devices by the
+    /// whole subject, such as nats-server. With --project, the project's organization is used.
     #[arg(long, value_name = "NAME", requires = "devices")]
     organization: Option<Organization>,
-    /// The file to write; what was in it is replaced, in one step.
+    /// File to write. An existing file is replaced atomically.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Broker {
-    /// Definitions, for `rabbitmqctl import_definitions`.
+    /// Definitions for `rabbitmqctl import_definitions`.
     Rabbitmq,
-    /// The file `devices.conf`, which nats-server includes and reads again at SIGHUP.
+    /// The file `devices.conf`, which nats-server includes and reloads on SIGHUP.
     Nats,
 }
 
@@ -58,7 +59,8 @@ impl fmt::Display for Written {
 }
 
 impl UsersCommand {
-    pub(super) fn of_known_devices(self, output: Format) -> anyhow::Result<Option<Self>> {
+    /// Writes the devices given on the command line, without AWS; returns any other command.
+    pub(super) fn write_given_devices(self, output: Format) -> anyhow::Result<Option<Self>> {
         if self.devices.is_empty() {
             return Ok(Some(self));
         }
@@ -67,7 +69,7 @@ impl UsersCommand {
     }
 
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let project = self.project.context("--project or --device")?;
+        let project = self.project.context("give --project or --device")?;
         let record = context.store.project(project).await?;
         let record = record.ok_or_else(|| OperatorError::Missing(format!("project {project}")))?;
         let devices = context.store.devices(project, None).await?;
@@ -91,9 +93,9 @@ impl UsersCommand {
     }
 }
 
-/// A device reads and writes `devices/<id>/#`, which the plugin turns into routing keys
-/// `devices.<id>.#`. It may declare the queues of its own client id alone: whoever connects by
-/// another's client id would be given what waits for that device.
+/// Returns definitions for RabbitMQ. A device reads and writes `devices/<id>/#`, which the plugin turns into
+/// routing keys `devices.<id>.#`. It may declare only the queues of its own client id: with another device's
+/// client id, it would receive that device's messages.
 fn rabbitmq(devices: &[DeviceId]) -> anyhow::Result<String> {
     let each = |make: fn(String) -> serde_json::Value| {
         devices.iter().map(|id| make(id.to_string())).collect::<Vec<_>>()
@@ -122,14 +124,14 @@ fn rabbitmq(devices: &[DeviceId]) -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(&definitions)?))
 }
 
-/// A device reads and writes `devices/<id>/#`, as subjects `devices.<id>.>`, by MQTT and nothing
-/// else; `$MQTT.sub.>` is where the server delivers to its subscriptions with QoS 1. A user is a whole
-/// subject: of a project with an organization, devices may still have certificates without it.
+/// Returns users for nats-server. A device reads and writes `devices/<id>/#`, as subjects `devices.<id>.>`, by
+/// MQTT only. The server delivers messages with QoS 1 to `$MQTT.sub.>`. A user is a whole subject: devices of
+/// a project with an organization may still have certificates without it.
 fn nats(devices: &[DeviceId], organization: Option<&Organization>) -> String {
     let mut text = String::from(
-        "# The devices that may connect, made by `birthcert broker users nats`; read again at SIGHUP.\n\
+        "# Devices that may connect. Written by `birthcert broker users nats`; reloaded on SIGHUP.\n\
          users = [\n\
-         \x20 # Without any user, nats-server would let everybody in.\n\
+         \x20 # Without a user, nats-server would accept every client.\n\
          \x20 { user: \"CN=nobody\", permissions: { publish: { deny: \">\" }, subscribe: { deny: \">\" } } }\n",
     );
     let with = organization.map(|it| format!(",O={}", escaped(it.as_str())));
@@ -144,11 +146,11 @@ fn nats(devices: &[DeviceId], organization: Option<&Organization>) -> String {
     text + "]\n"
 }
 
-/// A value of a name (RFC 4514, section 2.4), in a string of nats-server's.
+/// Escapes a value of a distinguished name (RFC 4514, section 2.4), in a string of nats-server.
 fn escaped(value: &str) -> String {
     let mut text = String::new();
-    for (place, letter) in value.char_indices() {
-        if matches!(letter, ',' | '+' | '"' | '\\' | '<' | '>' | ';') || place == 0 && letter == '#'
+    for (index, letter) in value.char_indices() {
+        if matches!(letter, ',' | '+' | '"' | '\\' | '<' | '>' | ';') || index == 0 && letter == '#'
         {
             text.push('\\');
         }

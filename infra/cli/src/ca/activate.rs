@@ -1,4 +1,4 @@
-//! `birthcert ca activate`: has a CA issue, in the place of the one that does.
+//! `birthcert ca activate`: activates a CA in place of the active one.
 
 use std::fmt;
 
@@ -10,29 +10,36 @@ use pki::{
 };
 use serde::Serialize;
 
-use super::{candidate::Candidate, chain::reviewed};
-use crate::{Context, confirm::Consent, crl, exit::Stop, plan::Plan, succession::Known};
+use super::{candidate::Candidate, chain::with_review};
+use crate::{
+    ceremony::{consent::Consent, plan::Plan, succession::RecordedAuthorities},
+    context::Context,
+    crl::{self, is_valid},
+    error::CommandError,
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  # The first CA for devices: recorded and put to use in one go
+  # Record and activate the first CA for devices
   birthcert ca activate --usage device --certificate device.pem --root-certificate root.pem --yes
 
-  # Its successor, which birthcert ca prepare recorded: device is retired in the same write
+  # Activate its successor, recorded by birthcert ca prepare
   birthcert ca activate --name device-2 --yes
 
-  # Back again
-  birthcert ca activate --name device --yes
+  # Switch back
+  birthcert ca activate --name device --yes";
 
-Functions that run follow within a minute. The same again changes nothing.";
+pub(super) const NOTES: &str = "\
+The active CA is retired in the same write. Running functions use the new CA within a minute. Repeating \
+the command changes nothing.";
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("which").args(["usage", "name"]).required(true).multiple(true))]
 pub(crate) struct ActivateCommand {
     #[command(flatten)]
     candidate: Candidate,
-    /// Switch although the new one has no CRL yet, while the active one has: brokers that want one turn
-    /// away what the new one issues.
+    /// Switch even if the new CA has no valid CRL and the active one does. Brokers that require CRLs
+    /// reject the certificates of the new CA until it has one.
     #[arg(long, requires = "name")]
     without_crl: bool,
     #[command(flatten)]
@@ -55,14 +62,14 @@ impl fmt::Display for Activated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.as_str();
         match self.changed {
-            true => writeln!(f, "The CA {name:?} can issue.")?,
-            false => writeln!(f, "The CA {name:?} is active already.")?,
+            true => writeln!(f, "The CA {name:?} is active.")?,
+            false => writeln!(f, "The CA {name:?} is already active.")?,
         }
         if let Some(retired) = &self.retired {
             let retired = retired.as_str();
             writeln!(
                 f,
-                "The CA {retired:?} is retired; functions that run follow within a minute."
+                "The CA {retired:?} is retired. Running functions switch within a minute."
             )?;
         }
         writeln!(f, "Subject: {}, valid until {}", self.subject, self.not_after)?;
@@ -72,13 +79,13 @@ impl fmt::Display for Activated {
 
 impl ActivateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let known = Known::read(&context.store).await?;
+        let known = RecordedAuthorities::read(&context.store).await?;
         let certified = self.candidate.record(context, &known).await?;
         let is_by_name = certified.is_none();
         let record = match (certified, &self.candidate.name) {
             (Some(record), _) => record,
             (None, Some(name)) => known.named(name)?.record.clone(),
-            (None, None) => return Err(Stop::Missing("CA to activate".into()).into()),
+            (None, None) => return Err(CommandError::Missing("CA to activate".into()).into()),
         };
         let status = known.recorded(&record)?;
         let active = known.active(record.name.usage()).map(|it| &it.record.name);
@@ -92,14 +99,14 @@ impl ActivateCommand {
         if let Some(active) = active.filter(|_| !is_by_name) {
             let text = format!(
                 "the CA {active} is active: record its successor with birthcert ca prepare, then \
-                 switch with birthcert ca activate --name"
+                 activate that with birthcert ca activate --name"
             );
-            return Err(Stop::Refused(text).into());
+            return Err(CommandError::Refused(text).into());
         }
         let authority = known.check(&context.kms, record, context.now).await?;
         let name = authority.name();
         let remark = match active {
-            Some(active) => self.without_list(context, name, active).await?,
+            Some(active) => self.check_crl(context, name, active).await?,
             None => None,
         };
 
@@ -111,8 +118,8 @@ impl ActivateCommand {
         if let Some(active) = active {
             plan = plan.step(format!("retire the CA {:?}, in the same write", active.as_str()));
         }
-        let plan = reviewed(plan.remarks(remark), &authority, context.now)?;
-        if !self.consent.given(context.output, plan)? {
+        let plan = with_review(plan.remarks(remark), &authority, context.now)?;
+        if !self.consent.given_or_print(context.output, plan)? {
             return Ok(());
         }
         if status.is_none() {
@@ -125,11 +132,11 @@ impl ActivateCommand {
 }
 
 impl ActivateCommand {
-    /// What should be known of a switch from a CA with a CRL to one without.
+    /// Returns a remark on a switch from a CA with a valid CRL to one without.
     ///
     /// # Errors
-    /// When that is not what the operator asks for; or when the store is away.
-    async fn without_list(
+    /// If that is the case without `--without-crl`, or DynamoDB is unavailable.
+    async fn check_crl(
         &self,
         context: &Context,
         name: &AuthorityName,
@@ -139,28 +146,28 @@ impl ActivateCommand {
             context.store.crl_state(name.as_str()),
             context.store.crl_state(active.as_str()),
         )?;
-        if crl::is_good(&new, context.now) || !crl::is_good(&old, context.now) {
+        if is_valid(&new, context.now) || !is_valid(&old, context.now) {
             return Ok(None);
         }
-        let text =
-            format!("there is no CRL of {name} that is good now, and there is one of {active}");
+        let text = format!("the CA {name} has no valid CRL, and the active CA {active} has one");
         if self.without_crl {
-            return Ok(Some(format!("{text}: brokers that want one turn away what {name} issues")));
+            return Ok(Some(format!(
+                "{text}: brokers that require CRLs reject the certificates of {name}"
+            )));
         }
-        let way_out = format!("wait for it with birthcert crl publish --ca {name}");
-        Err(Stop::Refused(format!("{text}: {way_out}, or give --without-crl")).into())
+        let next = format!("publish one with birthcert crl publish --ca {name}");
+        Err(CommandError::Refused(format!("{text}: {next}, or give --without-crl")).into())
     }
 }
 
-/// For a plan.
+/// Returns the step of a plan.
 pub(super) fn step(context: &Context, name: &AuthorityName) -> String {
-    format!("put the CA {:?} to use, in the table {}", name.as_str(), context.store.table_name())
+    format!("activate the CA {:?} in the table {}", name.as_str(), context.store.table_name())
 }
 
-/// Checks early that there is no CA of this usage. What keeps it from being overwritten is how it is
-/// written.
-pub(super) async fn expect_vacant(context: &Context, usage: Usage) -> anyhow::Result<()> {
-    let known = Known::read(&context.store).await?;
+/// Checks early that there is no CA for this usage. The write itself never overwrites one.
+pub(super) async fn expect_no_ca(context: &Context, usage: Usage) -> anyhow::Result<()> {
+    let known = RecordedAuthorities::read(&context.store).await?;
     match known.all().iter().find(|it| it.record.name.usage() == usage) {
         Some(it) => Err(OperatorError::Exists(format!("CA named {}", it.record.name)).into()),
         None => Ok(()),
@@ -171,7 +178,7 @@ pub(super) fn print(
     context: &Context,
     authority: &Authority,
     activation: Activation,
-    before: Option<&AuthorityName>,
+    former: Option<&AuthorityName>,
 ) -> anyhow::Result<()> {
     let certificate = authority.certificate();
     let changed = activation == Activation::Switched;
@@ -179,7 +186,7 @@ pub(super) fn print(
         name: authority.name().clone(),
         status: AuthorityStatus::Active,
         changed,
-        retired: before.filter(|_| changed).cloned(),
+        retired: former.filter(|_| changed).cloned(),
         key_arn: authority.key_arn().to_owned(),
         subject: certificate.subject().to_string(),
         not_after: certificate.not_after(),

@@ -1,50 +1,50 @@
-//! A certified subordinate, as the operator hands it in.
+//! Options that describe a certified subordinate CA.
 
 use std::path::PathBuf;
 
 use pki::authority::{AuthorityName, AuthorityRecord};
 
-use super::{chain::Above, http_url, naming::UsageName, request::Key};
-use crate::{Context, files::read, succession::Known};
+use super::{chain::ChainFiles, naming::UsageName, request::KmsKeyOption, url::http_url};
+use crate::{ceremony::succession::RecordedAuthorities, context::Context, files::read};
 
-/// All of it or nothing: which, the command says.
+/// A certified subordinate CA. All options or none: the command decides.
 #[derive(clap::Args)]
 pub(super) struct Candidate {
-    /// What it issues.
+    /// Kind of certificates that the CA issues.
     #[arg(long, value_enum, requires_all = ["certificate", "root_certificate"])]
     usage: Option<UsageName>,
-    /// The CA's name, for good: its usage, or its usage with a suffix, as in device-2. A new one gets
-    /// the next number unless told.
+    /// Permanent name of the CA: its usage, or its usage with a suffix, such as device-2. The default
+    /// for a new CA is the next free number.
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<AuthorityName>,
     #[command(flatten)]
-    key: Key,
+    key: KmsKeyOption,
     #[command(flatten)]
-    distribution: Distribution,
-    /// The subordinate's certificate.
+    distribution: CrlUrlOption,
+    /// Certificate of the subordinate CA.
     #[arg(long, value_name = "FILE", requires = "usage")]
     certificate: Option<PathBuf>,
     #[command(flatten)]
-    above: Above,
+    above: ChainFiles,
 }
 
 #[derive(clap::Args)]
-pub(super) struct Distribution {
-    /// Where the subordinate's CRL will be found for as long as its certificates live: a name that
-    /// you own.
+pub(super) struct CrlUrlOption {
+    /// URL of the subordinate's CRL in the certificates that it issues. It must work until these expire:
+    /// use a domain name that you own.
     #[arg(long, value_name = "URL", value_parser = http_url, requires = "usage")]
     pub(super) crl_url: Option<String>,
 }
 
 impl Candidate {
-    /// What would be recorded of it, if there is one.
+    /// Returns the record of the CA, if the options describe one.
     ///
     /// # Errors
-    /// When its files, its name or its key cannot be used.
+    /// If its files, name or key are not valid.
     pub(super) async fn record(
         &self,
         context: &Context,
-        known: &Known,
+        known: &RecordedAuthorities,
     ) -> anyhow::Result<Option<AuthorityRecord>> {
         let Self { usage, name, key, distribution, certificate, above } = self;
         let (Some(usage), Some(certificate), Some(root)) =
@@ -54,11 +54,11 @@ impl Candidate {
         };
         let certificate_pem = read(certificate)?;
         let name = match name {
-            Some(name) => usage.expect_of(name)?.clone(),
+            Some(name) => usage.expect_name(name)?.clone(),
             None => known.name_for(usage.usage(), &certificate_pem),
         };
         let (intermediates_pem, root_pem) = above.read(root, &certificate_pem)?;
-        let key_arn = key.find(context, &name).await?.made()?;
+        let key_arn = key.find(context, &name).await?.into_arn()?;
         Ok(Some(AuthorityRecord {
             name,
             key_arn,

@@ -1,5 +1,5 @@
-//! `birthcert ca ceremony`: root and subordinates by one reviewed input. What an interrupted ceremony
-//! made is checked against the input and kept; the rest is done.
+//! `birthcert ca ceremony`: creates a root and certifies subordinates as one reviewed input says. Results of
+//! an interrupted ceremony are checked against the input and kept; the ceremony creates the rest.
 
 use std::{
     fmt,
@@ -22,35 +22,35 @@ use super::{
     root::RootTask,
 };
 use crate::{
-    confirm::Consent,
+    ceremony::{consent::Consent, plan::Plan, transcript::Transcript},
     files::{expect_new, read},
-    output::Format,
-    plan::Plan,
-    root::{Root, Secrets, distinguished},
-    transcript::Transcript,
+    options::secret::HEADING,
+    output::format::Format,
+    root::{
+        ca::{Root, distinguished},
+        location::Secrets,
+    },
 };
 
-const EXAMPLE: &str = concat!(
+pub(super) const EXAMPLES: &str = concat!(
     "\
 Examples:
-  # A dry run, then the same with --yes
+  # Dry run, then apply
   birthcert ca ceremony --input ceremony.yaml
   birthcert ca ceremony --input ceremony.yaml --yes
 
-An input:\n\n",
-    include_str!("../../../ceremony.yaml"),
-    "\nSee docs/ceremony.md."
+Example of an input:\n\n",
+    include_str!("../../../deploy/ceremony.yaml"),
 );
 
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLE)]
 pub(crate) struct CeremonyCommand {
-    /// The reviewed file, in YAML, that says what to make.
+    /// Reviewed YAML file that describes the root and the subordinate CAs.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Make a root of the key that is in the token: after an interruption, or for a key that the
-    /// token's own tools made.
-    #[arg(long)]
+    /// Use the existing key in the PKCS#11 token: after an interruption, or for a key that the token's
+    /// own tools generated.
+    #[arg(long, help_heading = HEADING)]
     existing_key: bool,
     #[command(flatten)]
     secrets: Secrets,
@@ -59,22 +59,22 @@ pub(crate) struct CeremonyCommand {
 }
 
 #[derive(Serialize)]
-struct Held {
+struct Outcome {
     root: PathBuf,
     certificates: Vec<PathBuf>,
-    /// None where everything was there.
+    /// None if nothing was left to do.
     transcript: Option<PathBuf>,
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "The root's certificate:        {}", self.root.display())?;
+        write!(f, "Root certificate:        {}", self.root.display())?;
         for certificate in &self.certificates {
-            write!(f, "\nThe subordinate's certificate: {}", certificate.display())?;
+            write!(f, "\nSubordinate certificate: {}", certificate.display())?;
         }
         match &self.transcript {
-            Some(path) => write!(f, "\nTranscript:                    {}", path.display()),
-            None => f.write_str("\nAll of it was there."),
+            Some(path) => write!(f, "\nTranscript:              {}", path.display()),
+            None => f.write_str("\nNothing to do: everything exists."),
         }
     }
 }
@@ -82,9 +82,9 @@ impl fmt::Display for Held {
 impl CeremonyCommand {
     pub(crate) fn run(self, output: Format, now: Timestamp) -> anyhow::Result<()> {
         let tasks = Tasks::read(&self.input, self.existing_key)?;
-        let root = made_root(&tasks.root)?;
+        let root = existing_root(&tasks.root)?;
         let left = match &root {
-            Some(root) => left_by(root, &tasks.subordinates)?,
+            Some(root) => uncertified(root, &tasks.subordinates)?,
             None => {
                 for task in &tasks.subordinates {
                     expect_new(&task.certificate)?;
@@ -93,26 +93,26 @@ impl CeremonyCommand {
             }
         };
         let plan = plan(&tasks.root, root.as_ref(), &left, now)?;
-        let held = |transcript| Held {
+        let outcome = |transcript| Outcome {
             root: tasks.root.certificate(),
             certificates: tasks.subordinates.iter().map(|it| it.certificate.clone()).collect(),
             transcript,
         };
         if root.is_some() && left.is_empty() {
-            return output.print(&held(None));
+            return output.print(&outcome(None));
         }
-        if !self.consent.given(output, plan)? {
+        if !self.consent.given_or_print(output, plan)? {
             return Ok(());
         }
 
         let directory = &tasks.root.directory;
         let mut transcript = Transcript::begin("ca ceremony", directory)?;
         transcript.input(&self.input, &tasks.text);
-        transcript.present(&tasks.present);
-        let ((), transcript) = transcript.of(|transcript| {
+        transcript.attended_by(&tasks.present);
+        let ((), transcript) = transcript.record(|transcript| {
             let root = match root {
                 Some(_) => {
-                    let root = Root::open(directory, tasks.root.place.open(&self.secrets)?)?;
+                    let root = Root::open(directory, tasks.root.key_location.open(&self.secrets)?)?;
                     let certificate = tasks.root.certificate();
                     transcript.input(&certificate, &read(&certificate)?);
                     transcript.step(format!("opened the root {}", certificate.display()));
@@ -122,12 +122,12 @@ impl CeremonyCommand {
             };
             left.iter().try_for_each(|task| task.run(&root, transcript, now))
         })?;
-        output.print(&held(Some(transcript)))
+        output.print(&outcome(Some(transcript)))
     }
 }
 
-/// The root's certificate, if it is there; it must be what the input asks for.
-fn made_root(task: &RootTask) -> anyhow::Result<Option<CaCertificate>> {
+/// Returns the root's certificate, if it exists, and checks it against the input.
+fn existing_root(task: &RootTask) -> anyhow::Result<Option<CaCertificate>> {
     let path = task.certificate();
     if !path.exists() {
         return Ok(None);
@@ -137,27 +137,27 @@ fn made_root(task: &RootTask) -> anyhow::Result<Option<CaCertificate>> {
     let name = path.display();
     ensure!(
         *root.subject() == subject,
-        "{name} is there, but its subject is {}, not {subject}",
+        "{name} exists, but its subject is {}, not {subject}",
         root.subject()
     );
     let expires = root.not_after() != Timestamp::NEVER;
     ensure!(
         expires == task.valid.is_some(),
-        "{name} is there, but valid until {}, which is not what the input asks for",
+        "{name} exists, but is valid until {}, unlike the input says",
         root.not_after()
     );
     Ok(Some(root))
 }
 
-/// The subordinates without a certificate. Those that are there must be what the input asks for.
-fn left_by<'a>(
+/// Returns the subordinates without a certificate, and checks existing certificates against the input.
+fn uncertified<'a>(
     root: &CaCertificate,
     tasks: &'a [CertifyTask],
 ) -> anyhow::Result<Vec<&'a CertifyTask>> {
     let mut left = Vec::new();
     for task in tasks {
         if task.certificate.exists() {
-            check_made(task, root, &task.certificate)?;
+            check_existing(task, root, &task.certificate)?;
         } else {
             left.push(task);
         }
@@ -165,21 +165,18 @@ fn left_by<'a>(
     Ok(left)
 }
 
-fn check_made(task: &CertifyTask, root: &CaCertificate, path: &Path) -> anyhow::Result<()> {
+fn check_existing(task: &CertifyTask, root: &CaCertificate, path: &Path) -> anyhow::Result<()> {
     let name = path.display();
-    let fault = |fault: String| anyhow::anyhow!("{name} is there, but {fault}");
-    let made = CaCertificate::from_pem(&read(path)?).map_err(fault)?;
-    ensure!(made.is_issued_by(root), "{name} is there, but another root signed it");
+    let fault = |fault: String| anyhow::anyhow!("{name} exists, but {fault}");
+    let existing = CaCertificate::from_pem(&read(path)?).map_err(fault)?;
+    ensure!(existing.is_issued_by(root), "{name} exists, but another root signed it");
     let Terms { common_name, organization, usage, .. } = &task.terms;
-    let read = Certificate::from_der(made.der())?;
+    let read = Certificate::from_der(existing.der())?;
     let purposes = read.tbs_certificate().get_extension::<ExtendedKeyUsage>()?;
-    let is_asked = made.public_key() == task.key()
-        && *made.subject() == distinguished(common_name, organization.as_deref())?
+    let matches_input = existing.public_key() == task.key()
+        && *existing.subject() == distinguished(common_name, organization.as_deref())?
         && purposes.is_some_and(|(_, it)| it.0 == usage.key_purposes());
-    ensure!(
-        is_asked,
-        "{name} is there, but has another name, key or usage than the input asks for"
-    );
+    ensure!(matches_input, "{name} exists, but its name, key or usage differs from the input");
     Ok(())
 }
 
@@ -191,7 +188,7 @@ fn plan(
 ) -> anyhow::Result<Plan> {
     let mut plan = Plan::new();
     if let Some(root) = root {
-        plan = plan.step(format!("open the root {}, which is there", task.certificate().display()));
+        plan = plan.step(format!("open the existing root {}", task.certificate().display()));
         for task in left {
             let draft = task.draft(root.as_issuer(None), now)?;
             plan = plan.step(task.step()).remarks(task.terms.remark()).certificate(draft);
@@ -199,11 +196,11 @@ fn plan(
         return Ok(plan);
     }
     plan = task.plan(plan, now)?;
-    let asked = task.asked(now);
-    let subject = distinguished(asked.common_name, asked.organization)?;
-    let (key, _) = task.key()?.public()?;
+    let new = task.new_root(now);
+    let subject = distinguished(new.common_name, new.organization)?;
+    let (key, _) = task.key()?.for_draft()?;
     let identifier = profile::key_identifier(key.spki()?.owned_to_ref())?;
-    let issued_by = IssuedBy::itself(&subject, &key, &identifier).until(asked.not_after);
+    let issued_by = IssuedBy::itself(&subject, &key, &identifier).until(new.not_after);
     for task in left {
         let draft = task.draft(issued_by, now)?.without_issuer_key();
         plan = plan.step(task.step()).remarks(task.terms.remark()).certificate(draft);

@@ -1,4 +1,4 @@
-//! `birthcert ca certify`: the root's part, which needs no network.
+//! `birthcert ca certify`: certifies a subordinate CA with the root, offline.
 
 use std::{
     fmt,
@@ -14,38 +14,42 @@ use pki::{
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::{http_url, https_remark, naming::Naming, years::Years};
+use super::{
+    naming::NameOptions,
+    url::{http_url, https_remark},
+    years::Years,
+};
 use crate::{
-    confirm::Consent,
-    csr,
-    fields::{Fields, KeyState},
-    files::{expect_new, write_new},
-    output::Format,
-    plan::Plan,
-    root::{Root, Secrets, Subordinate, TokenArguments},
-    transcript::Transcript,
+    ceremony::{consent::Consent, fields::CertificateFields, plan::Plan, transcript::Transcript},
+    files::{csr, expect_new, write_new},
+    output::format::Format,
+    root::{
+        ca::{Root, Subordinate},
+        draft::KeyState,
+        location::{Pkcs11Options, Secrets},
+    },
 };
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  # A dry run, then the same with --yes
+  # Dry run, then apply
   birthcert ca certify --usage device --root root --csr device.csr --certificate device.pem
   birthcert ca certify --usage device --root root --csr device.csr --certificate device.pem --yes
 
-  # For twenty years, and with the address of the root's CRL
+  # For twenty years, with the URL of the root's CRL
   birthcert ca certify --usage server --root root --csr server.csr --certificate server.pem \\
       --valid-years 20 --root-crl-url http://pki.example.com/root.crl --yes";
 
 #[derive(clap::Args)]
 pub(crate) struct CertifyCommand {
     #[command(flatten)]
-    naming: Naming,
+    naming: NameOptions,
     #[command(flatten)]
     certification: Certification,
-    /// The request, in PEM or DER.
+    /// Certificate signing request, in PEM or DER.
     #[arg(long, value_name = "FILE")]
     csr: PathBuf,
-    /// Where to write the certificate.
+    /// File to write the certificate to.
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
     #[command(flatten)]
@@ -54,24 +58,24 @@ pub(crate) struct CertifyCommand {
 
 #[derive(clap::Args)]
 pub(crate) struct Certification {
-    /// Directory with the root's certificate and, unless it is in a token, its key.
+    /// Directory of the root: its certificate and, unless it is in a PKCS#11 token, its key.
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// Years until the subordinate expires. What it issues must expire before.
+    /// Years until the subordinate CA expires. Its certificates expire no later.
     #[arg(long, default_value = "60", value_name = "YEARS")]
     valid_years: Years,
-    /// Where the root's CRL will be found, by plain http.
+    /// URL of the root's CRL in the subordinate's certificate. Use plain http.
     #[arg(long, value_name = "URL", value_parser = http_url)]
     root_crl_url: Option<String>,
     #[command(flatten)]
-    token: TokenArguments,
+    token: Pkcs11Options,
     #[command(flatten)]
     secrets: Secrets,
 }
 
 impl Certification {
-    /// What the root is asked for.
-    pub(super) fn terms(&self, naming: &Naming) -> anyhow::Result<Terms> {
+    /// Returns the terms of the certification.
+    pub(super) fn terms(&self, naming: &NameOptions) -> anyhow::Result<Terms> {
         Ok(Terms {
             usage: naming.usage.usage(),
             common_name: naming.common_name()?,
@@ -86,22 +90,22 @@ impl Certification {
     }
 
     pub(super) fn open(&self) -> anyhow::Result<Root> {
-        let key = self.token.place(&self.root).open(&self.secrets)?;
+        let key = self.token.location(&self.root).open(&self.secrets)?;
         Root::open(&self.root, key)
     }
 
-    /// The root's certificate, before its key is opened.
+    /// Reads the root's certificate, without unlocking its key.
     pub(super) fn certificate(&self) -> anyhow::Result<CaCertificate> {
         Root::read_certificate(&self.root)
     }
 
-    /// For a plan.
+    /// Returns the step of a plan.
     pub(super) fn step(&self) -> String {
         format!("sign its certificate with the root in {}", self.root.display())
     }
 }
 
-/// What a root is asked to certify of a subordinate, but for its key.
+/// The content of a subordinate's certificate, except its key.
 pub(super) struct Terms {
     pub(super) usage: Usage,
     pub(super) common_name: String,
@@ -121,25 +125,25 @@ impl Terms {
         }
     }
 
-    /// For a plan.
+    /// Returns a remark for a plan.
     pub(super) fn remark(&self) -> Option<String> {
         https_remark(self.root_crl_url.as_deref())
     }
 
-    /// The certificate that `root` would sign for `key`.
+    /// Returns the certificate that `root` would sign for `key`.
     pub(super) fn draft(
         &self,
         root: IssuedBy<'_>,
         key: SubjectPublicKeyInfoOwned,
         state: KeyState,
         now: Timestamp,
-    ) -> anyhow::Result<Fields> {
+    ) -> anyhow::Result<CertificateFields> {
         let draft = self.subordinate(now).draft(root, key, now)?;
-        Ok(Fields::of_draft(draft.der(), state)?)
+        Ok(CertificateFields::of_draft(draft.der(), state)?)
     }
 }
 
-/// A subordinate to be certified by its request.
+/// A subordinate CA to certify from its CSR.
 pub(super) struct CertifyTask {
     pub(super) terms: Terms,
     csr: VerifiedCsr,
@@ -149,7 +153,7 @@ pub(super) struct CertifyTask {
 }
 
 impl CertifyTask {
-    /// Reads the request.
+    /// Reads the CSR.
     pub(super) fn new(terms: Terms, csr: PathBuf, certificate: PathBuf) -> anyhow::Result<Self> {
         let (verified, csr_bytes) = csr::read(&csr)?;
         Ok(Self { terms, csr: verified, csr_path: csr, csr_bytes, certificate })
@@ -159,11 +163,15 @@ impl CertifyTask {
         self.csr.public_key()
     }
 
-    pub(super) fn draft(&self, root: IssuedBy<'_>, now: Timestamp) -> anyhow::Result<Fields> {
-        self.terms.draft(root, self.key().clone(), KeyState::Made, now)
+    pub(super) fn draft(
+        &self,
+        root: IssuedBy<'_>,
+        now: Timestamp,
+    ) -> anyhow::Result<CertificateFields> {
+        self.terms.draft(root, self.key().clone(), KeyState::Known, now)
     }
 
-    /// For a plan.
+    /// Returns the step of a plan.
     pub(super) fn step(&self) -> String {
         format!(
             "certify the key of {} and write {}",
@@ -196,8 +204,8 @@ struct Certified {
 
 impl fmt::Display for Certified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "The subordinate's certificate: {}", self.certificate.display())?;
-        write!(f, "Transcript:                    {}", self.transcript.display())
+        writeln!(f, "Certificate: {}", self.certificate.display())?;
+        write!(f, "Transcript:  {}", self.transcript.display())
     }
 }
 
@@ -209,12 +217,12 @@ impl CertifyCommand {
         let root = certification.certificate()?;
         let draft = task.draft(root.as_issuer(None), now)?;
         let plan = Plan::new().step(task.step()).remarks(task.terms.remark()).certificate(draft);
-        if !consent.given(output, plan)? {
+        if !consent.given_or_print(output, plan)? {
             return Ok(());
         }
         let transcript = Transcript::begin("ca certify", certification.directory())?;
         let ((), transcript) =
-            transcript.of(|transcript| task.run(&certification.open()?, transcript, now))?;
+            transcript.record(|transcript| task.run(&certification.open()?, transcript, now))?;
         output.print(&Certified { certificate: task.certificate, transcript })
     }
 }

@@ -1,4 +1,4 @@
-//! What is above a subordinate that somebody else's CA certified.
+//! The chain above a subordinate CA that another organization's CA certified.
 
 use std::path::{Path, PathBuf};
 
@@ -13,26 +13,28 @@ use x509_cert::{
     ext::pkix::{BasicConstraints, CrlDistributionPoints},
 };
 
-use super::https_remark;
-use crate::{fields::Fields, files::read, plan::Plan};
+use super::url::https_remark;
+use crate::{
+    ceremony::{fields::CertificateFields, plan::Plan},
+    files::read,
+};
 
-/// The files of a chain.
+/// Files with the chain above a subordinate CA.
 #[derive(clap::Args)]
-pub(super) struct Above {
-    /// The CAs between it and its root, if there are any: their certificates, in PEM and any order.
+pub(super) struct ChainFiles {
+    /// Certificates of the CAs between the subordinate and its root, if any, in PEM and in any order.
     #[arg(long, value_name = "FILE", requires = "usage")]
     chain: Option<PathBuf>,
-    /// The root's certificate.
+    /// Certificate of the root.
     #[arg(long, value_name = "FILE", requires = "usage")]
     pub(super) root_certificate: Option<PathBuf>,
 }
 
-impl Above {
-    /// The certificates above `certificate_pem`, each as a record has it: those between, and the
-    /// root's.
+impl ChainFiles {
+    /// Reads the certificates above `certificate_pem` for a record: the intermediates, and the root.
     ///
     /// # Errors
-    /// When a file cannot be read, or they make no chain.
+    /// If a file cannot be read, or the certificates do not form a chain.
     pub(super) fn read(
         &self,
         root_certificate: &Path,
@@ -52,24 +54,27 @@ impl Above {
     }
 }
 
-/// The plan with what should be looked at: the certificates of a CA and of those above it, and what is
-/// remarkable about them.
+/// Adds the certificates of a CA and of the CAs above it to a plan, with remarks for review.
 ///
 /// # Errors
-/// When a certificate cannot be read.
-pub(super) fn reviewed(plan: Plan, authority: &Authority, now: Timestamp) -> anyhow::Result<Plan> {
+/// If a certificate cannot be decoded.
+pub(super) fn with_review(
+    plan: Plan,
+    authority: &Authority,
+    now: Timestamp,
+) -> anyhow::Result<Plan> {
     let mut plan = plan.remarks(remarks(authority, now)?);
-    plan = plan.certificate(Fields::of_certificate(authority.certificate().der())?);
+    plan = plan.certificate(CertificateFields::of_certificate(authority.certificate().der())?);
     for ca in authority.above() {
-        plan = plan.certificate(Fields::of_certificate(ca.der())?);
+        plan = plan.certificate(CertificateFields::of_certificate(ca.der())?);
     }
     Ok(plan)
 }
 
-/// What is not wrong about a CA, but should be known before it is put to use for decades.
+/// Returns remarks about a CA that is valid, but has properties to consider before it is used for decades.
 ///
 /// # Errors
-/// When its certificate cannot be read.
+/// If its certificate cannot be decoded.
 fn remarks(authority: &Authority, now: Timestamp) -> anyhow::Result<Vec<String>> {
     let certificate = authority.certificate();
     let read = Certificate::from_der(certificate.der())?;
@@ -85,22 +90,22 @@ fn remarks(authority: &Authority, now: Timestamp) -> anyhow::Result<Vec<String>>
     let days = now.days_until(until);
     if days < u64::from(Policy::DEFAULT_VALIDITY_DAYS) {
         remarks.push(format!(
-            "it has {days} days left: what it issues expires then at the latest, and so before a \
-             project's validity of 30 years is over"
+            "the CA has {days} days left: its certificates expire with it, before the 30 years that a project \
+             sets by default"
         ));
     }
     let constraints = tbs.get_extension::<BasicConstraints>()?;
     if constraints.is_none_or(|(_, it)| it.path_len_constraint != Some(0)) {
         remarks.push(
-            "it may have CAs below itself (basicConstraints should have pathLenConstraint 0): who \
-             can sign with its key could make some"
+            "the CA may have CAs below itself (basicConstraints should have pathLenConstraint 0): anyone who \
+             can sign with its key could create some"
                 .into(),
         );
     }
     if tbs.get_extension::<CrlDistributionPoints>()?.is_none() {
         remarks.push(
-            "its certificate names no CRL (cRLDistributionPoints): verifiers will not learn that \
-             it was revoked"
+            "the CA's certificate names no CRL (cRLDistributionPoints): verifiers cannot learn that it was \
+             revoked"
                 .into(),
         );
     }

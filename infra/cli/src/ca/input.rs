@@ -1,5 +1,5 @@
-//! The input of a ceremony: one file that is written, reviewed and carried to the machine without
-//! network. What is not said in it is not done, and what it says in a key that nobody knows is an error.
+//! The input of a ceremony: one file that is written, reviewed and carried to the offline machine. The
+//! ceremony does nothing that the file does not say, and an unknown key in the file is an error.
 
 use std::path::{Path, PathBuf};
 
@@ -8,17 +8,17 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     certify::{CertifyTask, Terms},
-    http_url,
     naming::UsageName,
     root::RootTask,
+    url::http_url,
     years::Years,
 };
 use crate::{
     files::read,
-    root::{KeyPlace, TokenPlace},
+    root::{location::KeyLocation, pkcs11::Pkcs11Location},
 };
 
-/// The file as it is written; its paths are relative to its folder.
+/// The contents of the file. Its paths are relative to the file's directory.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Input {
@@ -44,7 +44,7 @@ struct RootInput {
 #[serde(rename_all = "lowercase")]
 enum KeyInput {
     File,
-    Pkcs11(TokenPlace),
+    Pkcs11(Pkcs11Location),
 }
 
 #[derive(Deserialize)]
@@ -65,18 +65,18 @@ fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::
     text.map(|text| http_url(&text)).transpose().map_err(D::Error::custom)
 }
 
-/// What a ceremony has to do.
+/// The tasks of a ceremony.
 pub(super) struct Tasks {
-    /// The input's text.
+    /// Text of the input.
     pub(super) text: String,
-    /// Who is there.
+    /// Names of the people who attend.
     pub(super) present: Vec<String>,
     pub(super) root: RootTask,
     pub(super) subordinates: Vec<CertifyTask>,
 }
 
 impl Tasks {
-    /// Reads the input and the requests that it names.
+    /// Reads the input and the CSRs that it names.
     pub(super) fn read(path: &Path, existing_key: bool) -> anyhow::Result<Self> {
         let text = read(path)?;
         let input: Input =
@@ -87,9 +87,9 @@ impl Tasks {
             common_name: input.root.common_name,
             organization: input.root.organization,
             valid: input.root.valid_years,
-            place: match input.root.key {
-                KeyInput::File => KeyPlace::File(directory.clone()),
-                KeyInput::Pkcs11(place) => KeyPlace::Token(place),
+            key_location: match input.root.key {
+                KeyInput::File => KeyLocation::File(directory.clone()),
+                KeyInput::Pkcs11(location) => KeyLocation::Pkcs11(location),
             },
             existing_key,
             directory,
@@ -106,9 +106,15 @@ impl Tasks {
             let task = CertifyTask::new(terms, folder.join(it.csr), folder.join(it.certificate))?;
             for other in &subordinates {
                 let file = task.certificate.display();
-                ensure!(other.certificate != task.certificate, "two subordinates want {file}");
-                // One key that is two CAs would be good for what neither alone may do.
-                ensure!(other.key() != task.key(), "two subordinates have one key: see {file}");
+                ensure!(
+                    other.certificate != task.certificate,
+                    "two subordinates have the same certificate file {file}"
+                );
+                // A key of two CAs could do what neither CA alone may do.
+                ensure!(
+                    other.key() != task.key(),
+                    "two subordinates have the same key: see {file}"
+                );
             }
             subordinates.push(task);
         }

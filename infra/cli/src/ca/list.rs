@@ -1,4 +1,4 @@
-//! `birthcert ca list` and `show`.
+//! `birthcert ca list` and `birthcert ca show`.
 
 use std::fmt;
 
@@ -9,17 +9,21 @@ use pki::{
 };
 use serde::Serialize;
 
-use crate::{Context, fields::Fields, output::Table, succession::Known};
+use crate::{
+    ceremony::{fields::CertificateFields, succession::RecordedAuthorities},
+    context::Context,
+    output::table::Table,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct ShowCommand {
-    /// The CA's name.
+    /// Name of the CA.
     name: AuthorityName,
 }
 
-/// A CA in a list.
+/// A summary of a CA.
 #[derive(Serialize)]
-struct Listed {
+struct Summary {
     name: AuthorityName,
     usage: &'static str,
     status: AuthorityStatus,
@@ -33,7 +37,7 @@ struct Listed {
     crl_url: Option<String>,
 }
 
-impl Listed {
+impl Summary {
     fn new(known: &KnownAuthority, authority: &Authority, now: Timestamp) -> Self {
         let certificate = authority.certificate();
         let record = authority.record();
@@ -54,11 +58,11 @@ impl Listed {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Authorities(Vec<Listed>);
+struct Authorities(Vec<Summary>);
 
 impl fmt::Display for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = |it: &Listed| {
+        let row = |it: &Summary| {
             [
                 it.name.to_string(),
                 it.status.to_string(),
@@ -71,28 +75,28 @@ impl fmt::Display for Authorities {
         Table {
             header: ["NAME", "STATUS", "SINCE", "VALID UNTIL", "DAYS LEFT", "SUBJECT"],
             rows: self.0.iter().map(row).collect(),
-            none: "There are no CAs. The first: birthcert ca request --usage device --csr FILE",
+            empty: "There are no CAs. Set up the first: birthcert ca request --usage device --csr FILE",
         }
         .fmt(f)
     }
 }
 
-/// One CA in full.
+/// A CA with its certificate.
 #[derive(Serialize)]
-struct Shown {
+struct Details {
     #[serde(flatten)]
-    listed: Listed,
-    certificate: Fields,
+    summary: Summary,
+    certificate: CertificateFields,
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for Details {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listed: it, certificate } = self;
+        let Self { summary: it, certificate } = self;
         let rows = [
             ("status", format!("{} since {}", it.status, it.since)),
             ("days left", it.days_left.to_string()),
             ("key in KMS", it.key_arn.clone()),
-            ("CRL", it.crl_url.clone().unwrap_or_else(|| "its certificates name none".into())),
+            ("CRL", it.crl_url.clone().unwrap_or_else(|| "none in its certificates".into())),
         ];
         write!(f, "CA {}", it.name)?;
         rows.iter().try_for_each(|(name, value)| write!(f, "\n  {name:<18} {value}"))?;
@@ -101,21 +105,21 @@ impl fmt::Display for Shown {
 }
 
 pub(super) async fn list(context: &Context) -> anyhow::Result<()> {
-    let known = Known::read(&context.store).await?;
+    let known = RecordedAuthorities::read(&context.store).await?;
     let listed = known.all().iter().map(|it| {
         let authority = Authority::try_from(it.record.clone())?;
-        Ok(Listed::new(it, &authority, context.now))
+        Ok(Summary::new(it, &authority, context.now))
     });
     context.output.print(&Authorities(listed.collect::<anyhow::Result<_>>()?))
 }
 
 impl ShowCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let known = Known::read(&context.store).await?;
+        let known = RecordedAuthorities::read(&context.store).await?;
         let known = known.named(&self.name)?;
         let authority = Authority::try_from(known.record.clone())?;
-        let certificate = Fields::of_certificate(authority.certificate().der())?;
-        let listed = Listed::new(known, &authority, context.now);
-        context.output.print(&Shown { listed, certificate })
+        let certificate = CertificateFields::of_certificate(authority.certificate().der())?;
+        let summary = Summary::new(known, &authority, context.now);
+        context.output.print(&Details { summary, certificate })
     }
 }

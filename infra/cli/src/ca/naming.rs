@@ -1,39 +1,40 @@
-//! What a subordinate is called and what it issues.
+//! Options for the name and the usage of a subordinate CA.
 
 use pki::{authority::AuthorityName, profile::Usage};
 use serde::Deserialize;
 use x509_cert::name::Name;
 
-use crate::root;
+use crate::{error::usage, root::ca::distinguished};
 
-/// The names of a subordinate.
+/// The names of a subordinate CA.
 #[derive(clap::Args)]
-pub(crate) struct Naming {
-    /// What it issues.
+pub(crate) struct NameOptions {
+    /// Kind of certificates that the CA issues.
     #[arg(long, value_enum)]
     pub(super) usage: UsageName,
-    /// Its name: its usage, as for the first, or with a suffix for a successor, as in device-2.
+    /// Name of the CA: its usage, with a suffix for a successor, such as device-2. The default is the
+    /// usage.
     #[arg(long, value_name = "NAME")]
     name: Option<AuthorityName>,
-    /// Its common name; "birthcert device CA" for device, "birthcert device-2 CA" for device-2, unless
-    /// given. No two CAs may have the same.
-    #[arg(long)]
+    /// Common name of the CA, unique among the CAs. The default contains the name, such as "birthcert
+    /// device-2 CA".
+    #[arg(long, value_name = "TEXT")]
     common_name: Option<String>,
-    /// Its organization.
-    #[arg(long)]
+    /// Organization of the CA. The default is none.
+    #[arg(long, value_name = "TEXT")]
     pub(super) organization: Option<String>,
 }
 
-impl Naming {
+impl NameOptions {
     pub(super) fn name(&self) -> anyhow::Result<AuthorityName> {
         match &self.name {
-            Some(name) => self.usage.expect_of(name).cloned(),
+            Some(name) => self.usage.expect_name(name).cloned(),
             None => Ok(AuthorityName::first(self.usage.usage())),
         }
     }
 
     pub(super) fn subject(&self) -> anyhow::Result<Name> {
-        root::distinguished(&self.common_name()?, self.organization.as_deref())
+        distinguished(&self.common_name()?, self.organization.as_deref())
     }
 
     pub(super) fn common_name(&self) -> anyhow::Result<String> {
@@ -49,8 +50,8 @@ pub(super) enum UsageName {
     Device,
     /// Certificates of brokers and other servers.
     Server,
-    /// Certificates of services that are clients of brokers, or peers of each other. Only needed
-    /// for these: whoever may sign with this CA's key could make a device's name up.
+    /// Certificates of services that are clients of brokers, or peers of each other. Set up this CA only
+    /// if you need it: anyone who can sign with its key could impersonate a device.
     Service,
 }
 
@@ -63,13 +64,15 @@ impl UsageName {
         }
     }
 
+    /// Checks that a CA's name belongs to this usage.
+    ///
     /// # Errors
-    /// When the CA `name` is for something else.
-    pub(super) fn expect_of(self, name: &AuthorityName) -> anyhow::Result<&AuthorityName> {
-        let usage = self.usage();
-        if name.usage() != usage {
-            return Err(crate::exit::usage(format!(
-                "--name {name} is no name of a CA for --usage {usage}"
+    /// If it belongs to another usage.
+    pub(super) fn expect_name(self, name: &AuthorityName) -> anyhow::Result<&AuthorityName> {
+        let expected = self.usage();
+        if name.usage() != expected {
+            return Err(usage(format!(
+                "--name {name} is not a valid name of a CA for --usage {expected}"
             )));
         }
         Ok(name)

@@ -1,4 +1,4 @@
-//! `birthcert ca prepare`: records a successor, which does not issue yet.
+//! `birthcert ca prepare`: records a successor of the active CA.
 
 use std::fmt;
 
@@ -9,19 +9,24 @@ use pki::{
 };
 use serde::Serialize;
 
-use super::{candidate::Candidate, chain::reviewed};
-use crate::{Context, confirm::Consent, crl, plan::Plan, succession::Known};
+use super::{candidate::Candidate, chain::with_review};
+use crate::{
+    ceremony::{consent::Consent, plan::Plan, succession::RecordedAuthorities},
+    context::Context,
+    crl,
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  # The second CA for devices: a dry run, then the same with --yes
+  # The second CA for devices: dry run, then apply
   birthcert ca prepare --usage device --certificate device-2.pem --root-certificate root.pem
   birthcert ca prepare --usage device --certificate device-2.pem --root-certificate root.pem --yes
 
-  # Once verifiers have what they need of it
-  birthcert ca activate --name device-2 --yes
+  # Once all verifiers have its certificate and CRL
+  birthcert ca activate --name device-2 --yes";
 
-The same again changes nothing. Another certificate under the same name is refused.";
+pub(super) const NOTES: &str = "\
+Repeating the command changes nothing. Another certificate under the same name is refused.";
 
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("certified").args(["usage"]).required(true))]
@@ -45,8 +50,8 @@ struct Prepared {
 impl fmt::Display for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, status, changed, key_arn, subject, not_after } = self;
-        let already = if *changed { "" } else { " already" };
-        writeln!(f, "The CA {:?} is {status}{already}.", name.as_str())?;
+        let already = if *changed { "" } else { "already " };
+        writeln!(f, "The CA {:?} is {already}{status}.", name.as_str())?;
         writeln!(f, "Subject: {subject}, valid until {not_after}")?;
         write!(f, "Key:     {key_arn}")
     }
@@ -54,8 +59,9 @@ impl fmt::Display for Prepared {
 
 impl PrepareCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        let known = Known::read(&context.store).await?;
-        let record = self.candidate.record(context, &known).await?.context("no certificate")?;
+        let known = RecordedAuthorities::read(&context.store).await?;
+        let record =
+            self.candidate.record(context, &known).await?.context("--certificate is missing")?;
         let status = known.recorded(&record)?;
         let authority = known.check(&context.kms, record, context.now).await?;
         let (name, certificate) = (authority.name(), authority.certificate());
@@ -63,9 +69,9 @@ impl PrepareCommand {
             let table = context.store.table_name();
             let step =
                 format!("record the CA {:?} as prepared, in the table {table}", name.as_str());
-            let plan = Plan::new().step(step).remarks(unlike_the_active(&known, &authority));
-            let plan = reviewed(plan, &authority, context.now)?;
-            if !self.consent.given(context.output, plan)? {
+            let plan = Plan::new().step(step).remarks(crl_remark(&known, &authority));
+            let plan = with_review(plan, &authority, context.now)?;
+            if !self.consent.given_or_print(context.output, plan)? {
                 return Ok(());
             }
             context.store.prepare_authority(authority.record()).await?;
@@ -84,12 +90,12 @@ impl PrepareCommand {
     }
 }
 
-/// What the CA that issues has, and this one would not have for as long as it lives.
-fn unlike_the_active(known: &Known, authority: &Authority) -> Option<String> {
+/// Returns a remark on a successor whose certificates would not name a CRL, unlike those of the active CA.
+fn crl_remark(known: &RecordedAuthorities, authority: &Authority) -> Option<String> {
     let active = &known.active(authority.name().usage())?.record;
     let url = active.crl_url.as_ref().filter(|_| authority.record().crl_url.is_none())?;
     Some(format!(
-        "what it issues will name no CRL, as there is no --crl-url; what {} issues names {url}",
+        "its certificates will not name a CRL, because --crl-url is not set; those of {} name {url}",
         active.name
     ))
 }

@@ -1,4 +1,4 @@
-//! `birthcert ca request`, and the keys of subordinates in KMS.
+//! `birthcert ca request`, and the keys of subordinate CAs in KMS.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,30 +7,30 @@ use pki::{authority::AuthorityName, signing::CaPublicKey};
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::naming::Naming;
+use super::naming::NameOptions;
 use crate::{
-    Context, ceremony,
-    confirm::Consent,
-    exit::Stop,
-    fields::KeyState,
+    ceremony,
+    ceremony::{consent::Consent, plan::Plan},
+    context::Context,
+    error::CommandError,
     files::{expect_new, write_new},
-    plan::Plan,
+    root::draft::KeyState,
 };
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   birthcert ca request --usage device --csr device.csr --yes
 
-  # For its successor
+  # For the successor of this CA
   birthcert ca request --usage device --name device-2 --csr device-2.csr --yes";
 
 #[derive(clap::Args)]
 pub(crate) struct RequestCommand {
     #[command(flatten)]
-    naming: Naming,
+    naming: NameOptions,
     #[command(flatten)]
-    key: Key,
-    /// Where to write the request.
+    key: KmsKeyOption,
+    /// File to write the CSR to.
     #[arg(long, value_name = "FILE")]
     csr: PathBuf,
     #[command(flatten)]
@@ -38,9 +38,9 @@ pub(crate) struct RequestCommand {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Key {
-    /// The key in KMS to use, by id, ARN or alias. Unless given, the one with the alias
-    /// alias/birthcert-<table>-<name>, which `ca request` makes where it is not there.
+pub(crate) struct KmsKeyOption {
+    /// Key in KMS, by id, ARN or alias. The default is alias/birthcert-TABLE-NAME, which `ca request`
+    /// and `ca subordinate` create.
     #[arg(long, value_name = "KEY", requires = "usage")]
     key: Option<String>,
 }
@@ -53,8 +53,8 @@ struct Requested {
 
 impl fmt::Display for Requested {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "The subordinate's key in KMS: {}", self.key_arn)?;
-        write!(f, "Its certificate request:      {}", self.csr.display())
+        writeln!(f, "Key in KMS: {}", self.key_arn)?;
+        write!(f, "CSR:        {}", self.csr.display())
     }
 }
 
@@ -66,9 +66,9 @@ impl RequestCommand {
         let key = key.find(context, &naming.name()?).await?;
         let plan = Plan::new()
             .step(key.step())
-            .step(format!("ask for the subject {subject}"))
-            .step(format!("write the request, signed with that key, to {}", csr.display()));
-        if !consent.given(context.output, plan)? {
+            .step(format!("request the subject {subject}"))
+            .step(format!("write the CSR, signed with that key, to {}", csr.display()));
+        if !consent.given_or_print(context.output, plan)? {
             return Ok(());
         }
         let request = make_request(context, &naming, key).await?;
@@ -77,15 +77,15 @@ impl RequestCommand {
     }
 }
 
-/// A subordinate's key in KMS.
+/// The key of a subordinate CA in KMS.
 pub(super) enum KmsKey {
-    /// It is there and has this ARN.
-    Made(String),
-    /// It will be made and get this alias.
-    ToBeMade(String),
+    /// An existing key with this ARN.
+    Existing(String),
+    /// A key to be created with this alias.
+    Planned(String),
 }
 
-impl Key {
+impl KmsKeyOption {
     pub(super) async fn find(
         &self,
         context: &Context,
@@ -95,57 +95,60 @@ impl Key {
         let alias = format!("alias/birthcert-{table}-{name}");
         let name = self.key.as_ref().unwrap_or(&alias);
         match ceremony::find_key(&context.kms, name).await? {
-            Some(arn) => Ok(KmsKey::Made(arn)),
-            None if self.key.is_none() => Ok(KmsKey::ToBeMade(alias)),
+            Some(arn) => Ok(KmsKey::Existing(arn)),
+            None if self.key.is_none() => Ok(KmsKey::Planned(alias)),
             None => Err(missing(name)),
         }
     }
 }
 
 impl KmsKey {
-    /// For a plan.
+    /// Returns the step of a plan.
     pub(super) fn step(&self) -> String {
         match self {
-            Self::Made(arn) => format!("use the key {arn} in KMS, which is there"),
-            Self::ToBeMade(alias) => format!("make a key in KMS with the alias {alias}"),
+            Self::Existing(arn) => format!("use the existing key {arn} in KMS"),
+            Self::Planned(alias) => format!("create a key in KMS with the alias {alias}"),
         }
     }
 
-    /// Its ARN; only for a key that is there.
-    pub(super) fn made(self) -> anyhow::Result<String> {
+    /// Returns the ARN of an existing key.
+    ///
+    /// # Errors
+    /// If the key does not exist.
+    pub(super) fn into_arn(self) -> anyhow::Result<String> {
         match self {
-            Self::Made(arn) => Ok(arn),
-            Self::ToBeMade(alias) => Err(missing(&alias)),
+            Self::Existing(arn) => Ok(arn),
+            Self::Planned(alias) => Err(missing(&alias)),
         }
     }
 
-    /// Its public half, or what stands in for it as long as it is not made.
+    /// Returns the public key for a draft.
     pub(super) async fn public_key(
         &self,
         context: &Context,
     ) -> anyhow::Result<(SubjectPublicKeyInfoOwned, KeyState)> {
         match self {
-            Self::Made(arn) => {
+            Self::Existing(arn) => {
                 let key = Signer::new(context.kms.clone(), arn).public_key().await?;
-                Ok((key, KeyState::Made))
+                Ok((key, KeyState::Known))
             }
-            Self::ToBeMade(_) => Ok((CaPublicKey::placeholder()?.spki()?, KeyState::ToBeMade)),
+            Self::Planned(_) => Ok((CaPublicKey::placeholder()?.spki()?, KeyState::Planned)),
         }
     }
 }
 
 fn missing(key: &str) -> anyhow::Error {
-    Stop::Missing(format!("key {key} in KMS")).into()
+    CommandError::Missing(format!("key {key} in KMS")).into()
 }
 
 pub(super) async fn make_request(
     context: &Context,
-    naming: &Naming,
+    naming: &NameOptions,
     key: KmsKey,
 ) -> anyhow::Result<ceremony::Request> {
     let key_arn = match key {
-        KmsKey::Made(arn) => arn,
-        KmsKey::ToBeMade(alias) => ceremony::ensure_key(&context.kms, &alias).await?,
+        KmsKey::Existing(arn) => arn,
+        KmsKey::Planned(alias) => ceremony::ensure_key(&context.kms, &alias).await?,
     };
     let organization = naming.organization.as_deref();
     ceremony::request(&context.kms, key_arn, &naming.common_name()?, organization).await

@@ -1,23 +1,27 @@
-//! `birthcert ca retire`: gives up a CA that was prepared.
+//! `birthcert ca retire`: retires a prepared CA.
 
 use std::fmt;
 
 use pki::authority::{AuthorityName, AuthorityStatus};
 use serde::Serialize;
 
-use crate::{Context, confirm::Consent, exit::Stop, plan::Plan, succession::Known};
+use crate::{
+    ceremony::{consent::Consent, plan::Plan, succession::RecordedAuthorities},
+    context::Context,
+    error::CommandError,
+};
 
 pub(super) const EXAMPLES: &str = "\
 Example:
-  # It is not to be activated after all
-  birthcert ca retire device-2 --yes
+  birthcert ca retire device-2 --yes";
 
-The one that is active is retired by activating another. Nothing is deleted: what a retired CA has \
-issued stays good, and its CRL is kept up, until it expires.";
+pub(super) const NOTES: &str = "\
+To retire the active CA, activate another one. Nothing is deleted: certificates of a retired CA stay valid, \
+and its CRL is published until it expires.";
 
 #[derive(clap::Args)]
 pub(crate) struct RetireCommand {
-    /// The CA's name.
+    /// Name of the CA.
     name: AuthorityName,
     #[command(flatten)]
     consent: Consent,
@@ -32,23 +36,23 @@ struct Retired {
 
 impl fmt::Display for Retired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let already = if self.changed { "" } else { " already" };
-        write!(f, "The CA {:?} is {}{already}.", self.name.as_str(), self.status)
+        let already = if self.changed { "" } else { "already " };
+        write!(f, "The CA {:?} is {already}{}.", self.name.as_str(), self.status)
     }
 }
 
 impl RetireCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let Self { name, consent } = self;
-        let changed = match Known::read(&context.store).await?.named(&name)?.status {
+        let changed = match RecordedAuthorities::read(&context.store).await?.named(&name)?.status {
             AuthorityStatus::Active => {
-                let text = format!("the CA {name} is active: activating another retires it");
-                return Err(Stop::Refused(text).into());
+                let text = format!("the CA {name} is active: activate another CA to retire it");
+                return Err(CommandError::Refused(text).into());
             }
             AuthorityStatus::Retired => false,
             AuthorityStatus::Prepared => {
                 let plan = Plan::new().step(format!("retire the CA {:?}", name.as_str()));
-                if !consent.given(context.output, plan)? {
+                if !consent.given_or_print(context.output, plan)? {
                     return Ok(());
                 }
                 context.store.retire_authority(&name, context.now).await?

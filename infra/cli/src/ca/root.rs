@@ -1,4 +1,4 @@
-//! `birthcert ca root`, and the part of a whole ceremony that makes the root.
+//! `birthcert ca root`, and the part of a ceremony that creates the root.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,45 +7,46 @@ use serde::Serialize;
 
 use super::years::Years;
 use crate::{
-    confirm::Consent,
-    exit::Stop,
-    fields::Fields,
+    ceremony::{consent::Consent, fields::CertificateFields, plan::Plan, transcript::Transcript},
+    error::CommandError,
     files::expect_new,
-    output::Format,
-    plan::Plan,
-    root::{CERTIFICATE_FILE, Key, KeyPlace, NewRoot, Root, Secrets, TokenArguments},
-    transcript::Transcript,
+    options::secret::HEADING,
+    output::format::Format,
+    root::{
+        ca::{CERTIFICATE_FILE, NewRoot, Root},
+        location::{KeyLocation, KeyLookup, Pkcs11Options, Secrets},
+    },
 };
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  # A dry run, then the same with --yes
+  # Dry run, then apply
   birthcert ca root --directory root --common-name \"Example root\"
   birthcert ca root --directory root --common-name \"Example root\" --yes
 
-  # With its key in a PKCS#11 token
+  # With the key in a PKCS#11 token
   birthcert ca root --directory root --pkcs11-module /usr/lib/softhsm/libsofthsm2.so \\
       --token-label Example --key-label \"Example root\" --yes";
 
 #[derive(clap::Args)]
 pub(crate) struct RootCommand {
-    /// Directory for what is made; nothing in it is overwritten.
+    /// Directory to create the root in. Existing files are never overwritten.
     #[arg(long, value_name = "DIR")]
     directory: PathBuf,
-    /// The root's common name.
-    #[arg(long, default_value = "birthcert root")]
+    /// Common name of the root.
+    #[arg(long, value_name = "TEXT", default_value = "birthcert root")]
     common_name: String,
-    /// The root's organization.
-    #[arg(long)]
+    /// Organization of the root. The default is none.
+    #[arg(long, value_name = "TEXT")]
     organization: Option<String>,
-    /// Years until the root expires; unless given, it does not. What is below it must expire before.
+    /// Years until the root expires. The default is no expiry. CAs below the root expire no later.
     #[arg(long, value_name = "YEARS")]
     valid_years: Option<Years>,
     #[command(flatten)]
-    token: TokenArguments,
-    /// Make a root of the key that is in the token: after an interruption, or for a key that the
-    /// token's own tools made. A key file that an interruption left is used in any case.
-    #[arg(long)]
+    token: Pkcs11Options,
+    /// Use the existing key in the PKCS#11 token: after an interruption, or for a key that the token's
+    /// own tools generated. The key file of an interrupted run is always used.
+    #[arg(long, help_heading = HEADING)]
     existing_key: bool,
     #[command(flatten)]
     secrets: Secrets,
@@ -53,13 +54,13 @@ pub(crate) struct RootCommand {
     consent: Consent,
 }
 
-/// A root to be made.
+/// A root to create.
 pub(super) struct RootTask {
     pub(super) directory: PathBuf,
     pub(super) common_name: String,
     pub(super) organization: Option<String>,
     pub(super) valid: Option<Years>,
-    pub(super) place: KeyPlace,
+    pub(super) key_location: KeyLocation,
     pub(super) existing_key: bool,
 }
 
@@ -68,8 +69,8 @@ impl RootTask {
         self.directory.join(CERTIFICATE_FILE)
     }
 
-    /// What the root will be.
-    pub(super) fn asked(&self, now: Timestamp) -> NewRoot<'_> {
+    /// Returns the requested properties of the root.
+    pub(super) fn new_root(&self, now: Timestamp) -> NewRoot<'_> {
         NewRoot {
             common_name: &self.common_name,
             organization: self.organization.as_deref(),
@@ -77,18 +78,21 @@ impl RootTask {
         }
     }
 
-    /// Whether there is a key to go on with.
-    pub(super) fn key(&self) -> anyhow::Result<Key> {
-        let (key, what) = (self.place.look()?, self.place.describe());
-        match (&key, &self.place) {
-            (Key::Absent, _) if self.existing_key => {
-                Err(Stop::Missing(format!("key {what}")).into())
+    /// Looks for an existing key.
+    ///
+    /// # Errors
+    /// If the key exists without `--existing-key`, or does not exist with it.
+    pub(super) fn key(&self) -> anyhow::Result<KeyLookup> {
+        let (key, what) = (self.key_location.look_up()?, self.key_location.describe());
+        match (&key, &self.key_location) {
+            (KeyLookup::NotFound, _) if self.existing_key => {
+                Err(CommandError::Missing(format!("key {what}")).into())
             }
-            (Key::There(_), KeyPlace::Token(_)) if !self.existing_key => {
+            (KeyLookup::Found(_), KeyLocation::Pkcs11(_)) if !self.existing_key => {
                 let text = format!(
-                    "there is a key {what} already; to make a root of it, give --existing-key"
+                    "the key {what} already exists: to create a root with it, give --existing-key"
                 );
-                Err(Stop::Refused(text).into())
+                Err(CommandError::Refused(text).into())
             }
             _ => Ok(key),
         }
@@ -97,24 +101,24 @@ impl RootTask {
     pub(super) fn plan(&self, plan: Plan, now: Timestamp) -> anyhow::Result<Plan> {
         expect_new(&self.certificate())?;
         let key = self.key()?;
-        let (public, state) = key.public()?;
-        let draft = self.asked(now).draft(&public, now)?;
+        let (public, state) = key.for_draft()?;
+        let draft = self.new_root(now).draft(&public, now)?;
         let certificate = self.certificate();
         Ok(plan
             .step(self.key_step(&key))
             .step(format!("sign the root's certificate and write {}", certificate.display()))
-            .certificate(Fields::of_draft(draft.der(), state)?))
+            .certificate(CertificateFields::of_draft(draft.der(), state)?))
     }
 
-    fn key_step(&self, key: &Key) -> String {
-        let what = self.place.describe();
-        match (key, &self.place) {
-            (Key::There(_), _) => format!("go on with the key {what}, which is there"),
-            (Key::Absent, KeyPlace::File(_)) => {
-                format!("make a key and write it, encrypted, to {what}")
+    fn key_step(&self, key: &KeyLookup) -> String {
+        let what = self.key_location.describe();
+        match (key, &self.key_location) {
+            (KeyLookup::Found(_), _) => format!("use the existing key {what}"),
+            (KeyLookup::NotFound, KeyLocation::File(_)) => {
+                format!("generate a key and write it, encrypted, to {what}")
             }
-            (Key::Absent, KeyPlace::Token(_)) => {
-                format!("make the key {what}, which cannot leave it")
+            (KeyLookup::NotFound, KeyLocation::Pkcs11(_)) => {
+                format!("generate the key {what}, which cannot leave the token")
             }
         }
     }
@@ -127,14 +131,14 @@ impl RootTask {
     ) -> anyhow::Result<Root> {
         let found = self.key()?;
         let key = match &found {
-            Key::Absent => self.place.make(secrets)?,
-            Key::There(_) => self.place.open(secrets)?,
+            KeyLookup::NotFound => self.key_location.make(secrets)?,
+            KeyLookup::Found(_) => self.key_location.open(secrets)?,
         };
         transcript.step(self.key_step(&found));
-        if let (Key::Absent, Some(file)) = (&found, self.place.file()) {
+        if let (KeyLookup::NotFound, Some(file)) = (&found, self.key_location.file()) {
             transcript.output(&file)?;
         }
-        let root = Root::create(&self.directory, key, &self.asked(now), now)?;
+        let root = Root::create(&self.directory, key, &self.new_root(now), now)?;
         let certificate = self.certificate();
         transcript.step(format!("signed the root's certificate {}", certificate.display()));
         transcript.output(&certificate)?;
@@ -144,24 +148,24 @@ impl RootTask {
 }
 
 #[derive(Serialize)]
-struct MadeRoot {
+struct CreatedRoot {
     key: String,
     certificate: PathBuf,
     transcript: PathBuf,
 }
 
-impl fmt::Display for MadeRoot {
+impl fmt::Display for CreatedRoot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "The root's key:         {}", self.key)?;
-        writeln!(f, "The root's certificate: {}", self.certificate.display())?;
-        write!(f, "Transcript:             {}", self.transcript.display())
+        writeln!(f, "Key:         {}", self.key)?;
+        writeln!(f, "Certificate: {}", self.certificate.display())?;
+        write!(f, "Transcript:  {}", self.transcript.display())
     }
 }
 
 impl RootCommand {
     pub(crate) fn run(self, output: Format, now: Timestamp) -> anyhow::Result<()> {
         let task = RootTask {
-            place: self.token.place(&self.directory),
+            key_location: self.token.location(&self.directory),
             directory: self.directory,
             common_name: self.common_name,
             organization: self.organization,
@@ -169,13 +173,13 @@ impl RootCommand {
             existing_key: self.existing_key,
         };
         let plan = task.plan(Plan::new(), now)?;
-        if !self.consent.given(output, plan)? {
+        if !self.consent.given_or_print(output, plan)? {
             return Ok(());
         }
         let transcript = Transcript::begin("ca root", &task.directory)?;
         let (_, transcript) =
-            transcript.of(|transcript| task.run(&self.secrets, transcript, now))?;
-        let (key, certificate) = (task.place.describe(), task.certificate());
-        output.print(&MadeRoot { key, certificate, transcript })
+            transcript.record(|transcript| task.run(&self.secrets, transcript, now))?;
+        let (key, certificate) = (task.key_location.describe(), task.certificate());
+        output.print(&CreatedRoot { key, certificate, transcript })
     }
 }

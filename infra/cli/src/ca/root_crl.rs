@@ -1,7 +1,7 @@
-//! `birthcert ca root-crl`: the list of subordinates that the root revoked. Needs no network.
+//! `birthcert ca root-crl`: the root's CRL, which revokes subordinate CAs. Works offline.
 //!
-//! The last list in the root's directory is the state: its number, and whom it revokes. It is signed,
-//! so that nothing else needs to be kept or trusted.
+//! The last CRL in the root's directory is the state: its number, and its entries. It is signed, so that
+//! nothing else needs to be stored or trusted.
 
 use std::{
     fmt, fs,
@@ -20,13 +20,14 @@ use serde::Serialize;
 use x509_cert::Certificate;
 
 use crate::{
-    confirm::Consent,
-    exit::Stop,
+    ceremony::{consent::Consent, plan::Plan, transcript::Transcript},
+    error::CommandError,
     files::{expect_new, read, write_new},
-    output::Format,
-    plan::Plan,
-    root::{Root, Secrets, TokenArguments},
-    transcript::Transcript,
+    output::format::Format,
+    root::{
+        ca::Root,
+        location::{Pkcs11Options, Secrets},
+    },
 };
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
@@ -34,60 +35,62 @@ const PREFIX: &str = "root-crl-";
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  # The first list, which revokes nothing; then one every year, before the last expires
+  # The first CRL, without entries; then a new one every year, before the last expires
   birthcert ca root-crl --root root --yes
 
-  # Never again trust what this subordinate signs
-  birthcert ca root-crl --root root --revoke device.pem --reason cACompromise --yes
+  # Revoke a subordinate CA
+  birthcert ca root-crl --root root --revoke device.pem --reason cACompromise --yes";
 
-Publish the newest root-crl-N.crl at the URL in the subordinates' certificates (--root-crl-url).";
+pub(super) const NOTES: &str = "\
+Publish the newest root-crl-NUMBER.crl at the URL in the subordinates' certificates (--root-crl-url).";
 
 #[derive(clap::Args)]
 pub(crate) struct RootCrlCommand {
-    /// Directory with the root's certificate and, unless it is in a token, its key; the list is
-    /// written there, as root-crl-NUMBER.crl (DER) and .pem.
+    /// Directory of the root: its certificate and, unless it is in a PKCS#11 token, its key. The CRL is
+    /// written there, as root-crl-NUMBER.crl (DER) and root-crl-NUMBER.pem.
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// The certificate of a subordinate to revoke, for good; several may be given.
+    /// Certificate of a subordinate CA to revoke permanently. Repeat for several.
     #[arg(long, value_name = "FILE")]
     revoke: Vec<PathBuf>,
-    /// Why: of all that --revoke names.
+    /// Reason, for all certificates of --revoke.
     #[arg(long, value_enum, default_value = "unspecified", requires = "revoke")]
     reason: Reason,
-    /// The last list, where it is not in the directory: what it revokes stays revoked.
+    /// Last CRL, if it is not in the directory. Its entries stay revoked.
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// The list's number, higher than that of any before; the next one unless given.
+    /// Number of the CRL, higher than any before. The default is the next number.
     #[arg(long)]
     number: Option<u64>,
-    /// Days until there must be a newer list: verifiers that look for it refuse everything after.
+    /// Days until the CRL expires. Verifiers that check it reject everything after that: publish a newer
+    /// CRL before.
     #[arg(long, default_value_t = 365, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=36_525))]
     valid_days: u32,
     #[command(flatten)]
-    token: TokenArguments,
+    token: Pkcs11Options,
     #[command(flatten)]
     secrets: Secrets,
     #[command(flatten)]
     consent: Consent,
 }
 
-/// Reasons for a CA (RFC 5280, section 5.3.1).
+/// Reasons to revoke a CA (RFC 5280, section 5.3.1).
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Reason {
-    /// None that is told.
+    /// No reason given.
     #[value(name = "unspecified")]
     Unspecified,
-    /// Somebody else can sign with its key.
+    /// Somebody else can sign with the CA's key.
     #[value(name = "cACompromise")]
     CaCompromise,
-    /// It belongs to another organization now.
+    /// The CA belongs to another organization.
     #[value(name = "affiliationChanged")]
     AffiliationChanged,
-    /// Another took its place.
+    /// Another CA replaces it.
     #[value(name = "superseded")]
     Superseded,
-    /// It is not needed any more.
+    /// The CA is no longer needed.
     #[value(name = "cessationOfOperation")]
     CessationOfOperation,
 }
@@ -104,7 +107,7 @@ impl From<Reason> for CrlReason {
     }
 }
 
-/// A list to be signed.
+/// A CRL to sign.
 struct Draft {
     linted: LintedCrl,
     number: u64,
@@ -114,7 +117,7 @@ struct Draft {
 }
 
 #[derive(Serialize)]
-struct Made {
+struct SignedCrl {
     number: u64,
     next_update: Timestamp,
     revoked: Vec<String>,
@@ -123,13 +126,13 @@ struct Made {
     transcript: PathBuf,
 }
 
-impl fmt::Display for Made {
+impl fmt::Display for SignedCrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "The root's CRL, number {}:", self.number)?;
+        writeln!(f, "Root CRL, number {}:", self.number)?;
         writeln!(f, "  {}\n  {}", self.der.display(), self.pem.display())?;
         writeln!(
             f,
-            "It revokes {}. Have the next one by {}.",
+            "Entries: {}. Publish the next CRL by {}.",
             self.revoked.len(),
             self.next_update
         )?;
@@ -146,7 +149,7 @@ impl RootCrlCommand {
         let (der, pem) = (file("crl"), file("pem"));
         expect_new(&der)?;
         expect_new(&pem)?;
-        if !self.consent.given(output, self.plan(&draft, previous.as_ref(), &der, &pem))? {
+        if !self.consent.given_or_print(output, self.plan(&draft, previous.as_ref(), &der, &pem))? {
             return Ok(());
         }
 
@@ -154,24 +157,24 @@ impl RootCrlCommand {
         for path in &self.revoke {
             transcript.input(path, read(path)?);
         }
-        if let Some((path, list)) = &previous {
-            transcript.input(path, list.der());
+        if let Some((path, crl)) = &previous {
+            transcript.input(path, crl.der());
         }
         let Draft { linted, number, next_update, revoked, newly } = draft;
-        let ((), transcript) = transcript.of(|transcript| {
-            let key = self.token.place(&self.root).open(&self.secrets)?;
-            let list = Root::open(&self.root, key)?.sign_list(linted)?;
-            write_new(&der, list.der())?;
-            write_new(&pem, list.pem()?)?;
+        let ((), transcript) = transcript.record(|transcript| {
+            let key = self.token.location(&self.root).open(&self.secrets)?;
+            let crl = Root::open(&self.root, key)?.sign_crl(linted)?;
+            write_new(&der, crl.der())?;
+            write_new(&pem, crl.pem()?)?;
             newly.iter().for_each(|it| transcript.step(format!("revoked {it}")));
             transcript.step(format!(
-                "signed the list {number}, which revokes {} and is valid until {next_update}",
+                "signed CRL {number} with {} entries, valid until {next_update}",
                 revoked.len()
             ));
             transcript.output(&der)?;
             transcript.output(&pem)
         })?;
-        output.print(&Made {
+        output.print(&SignedCrl {
             number,
             next_update,
             revoked: revoked.iter().map(|it| it.serial.to_string()).collect(),
@@ -181,28 +184,28 @@ impl RootCrlCommand {
         })
     }
 
-    /// The list before this one, if there is one.
+    /// Reads the previous CRL, if there is one.
     fn previous(&self, root: &CaCertificate) -> anyhow::Result<Option<(PathBuf, VerifiedCrl)>> {
-        let kept = last_in(&self.root)?;
-        let path = match (&self.previous, kept) {
-            // Of two, the older would take back what the newer revoked.
-            (Some(_), Some(kept)) => bail!(
-                "{} is there and is what the next list follows; --previous is for a directory \
-                 without lists",
-                kept.display()
+        let stored = last_in(&self.root)?;
+        let path = match (&self.previous, stored) {
+            // The older of two would undo the revocations of the newer.
+            (Some(_), Some(stored)) => bail!(
+                "{} exists, and the next CRL follows it: give --previous only for a directory without \
+                 CRLs",
+                stored.display()
             ),
             (Some(given), None) => given.clone(),
-            (None, Some(kept)) => kept,
+            (None, Some(stored)) => stored,
             (None, None) => return Ok(None),
         };
         let name = path.display();
         let bytes = fs::read(&path).with_context(|| format!("cannot read {name}"))?;
-        let list = match std::str::from_utf8(&bytes) {
+        let crl = match std::str::from_utf8(&bytes) {
             Ok(text) if text.contains("-----BEGIN") => VerifiedCrl::from_pem(text, root),
             _ => VerifiedCrl::from_der(bytes, root),
         };
-        let list = list.with_context(|| format!("{name} is no list of this root"))?;
-        Ok(Some((path, list)))
+        let crl = crl.with_context(|| format!("{name} is not a valid CRL of this root"))?;
+        Ok(Some((path, crl)))
     }
 
     fn draft(
@@ -214,17 +217,17 @@ impl RootCrlCommand {
         let last = previous.map_or(0, VerifiedCrl::number);
         let number = match self.number {
             Some(number) => number,
-            None => last.checked_add(1).context("there is no number after the last list's")?,
+            None => last.checked_add(1).context("the CRL number is exhausted")?,
         };
-        ensure!(number > last, "the list's number must be higher than the last one's, {last}");
+        ensure!(number > last, "the CRL number must be higher than the last one, {last}");
         let mut revoked: Vec<Entry> =
-            previous.map(|list| list.revoked().collect()).unwrap_or_default();
+            previous.map(|crl| crl.revoked().collect()).unwrap_or_default();
         let mut newly = Vec::new();
         for path in &self.revoke {
             let (serial, subject) = subordinate(path, root)?;
             if revoked.iter().any(|it| it.serial == serial) {
-                let text = format!("{} is revoked already: {serial}", path.display());
-                return Err(Stop::Refused(text).into());
+                let text = format!("{} is already revoked: {serial}", path.display());
+                return Err(CommandError::Refused(text).into());
             }
             revoked.push(Entry { serial, revoked_at: now, reason: self.reason.into() });
             newly.push(format!("{subject}, serial number {serial}"));
@@ -234,7 +237,7 @@ impl RootCrlCommand {
         let next_update = now.plus(u64::from(self.valid_days) * SECONDS_PER_DAY);
         ensure!(
             next_update <= root.not_after(),
-            "the list would be valid until {next_update}, longer than the root, until {}",
+            "the CRL (valid until {next_update}) would outlive the root (valid until {})",
             root.not_after()
         );
         let contents = Contents {
@@ -258,16 +261,15 @@ impl RootCrlCommand {
     ) -> Plan {
         let Draft { number, next_update, revoked, newly, .. } = draft;
         let mut plan = Plan::new();
-        if let Some((path, list)) = previous {
-            let kept = list.len();
-            plan = plan.step(format!("keep what {} revokes: {kept}", path.display()));
+        if let Some((path, crl)) = previous {
+            let entries = crl.len();
+            plan = plan.step(format!("keep the {entries} entries of {}", path.display()));
         }
         for it in newly {
-            plan = plan.step(format!("revoke, for good, {it}"));
+            plan = plan.step(format!("revoke permanently: {it}"));
         }
         plan.step(format!(
-            "sign the list {number} with the root in {}: it revokes {} and is valid until \
-             {next_update}",
+            "sign CRL {number} with the root in {}: {} entries, valid until {next_update}",
             self.root.display(),
             revoked.len()
         ))
@@ -275,7 +277,7 @@ impl RootCrlCommand {
     }
 }
 
-/// The list with the highest number in a root's directory.
+/// Returns the CRL with the highest number in a root's directory.
 fn last_in(directory: &Path) -> anyhow::Result<Option<PathBuf>> {
     let name = directory.display();
     let mut last = None;
@@ -289,7 +291,7 @@ fn last_in(directory: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(last.map(|(_, path)| path))
 }
 
-/// Serial number and name of a certificate that the root issued.
+/// Returns the serial number and the subject of a certificate that the root issued.
 fn subordinate(path: &Path, root: &CaCertificate) -> anyhow::Result<(Serial, String)> {
     let name = path.display();
     let certificate = ChainCertificate::from_pem(&read(path)?)

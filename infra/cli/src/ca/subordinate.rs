@@ -1,4 +1,4 @@
-//! `birthcert ca subordinate`: request, certify and activate on one machine.
+//! `birthcert ca subordinate`: requests, certifies and activates a CA on one machine.
 
 use pki::{
     authority::{Authority, AuthorityRecord, CaCertificate},
@@ -6,32 +6,34 @@ use pki::{
 };
 
 use super::{
-    activate::{expect_vacant, print, step},
-    candidate::Distribution,
+    activate::{expect_no_ca, print, step},
+    candidate::CrlUrlOption,
     certify::Certification,
-    https_remark,
-    naming::Naming,
-    request::{Key, make_request},
+    naming::NameOptions,
+    request::{KmsKeyOption, make_request},
+    url::https_remark,
 };
 use crate::{
-    Context, confirm::Consent, crl, plan::Plan, succession::put_to_use, transcript::Transcript,
+    ceremony::{consent::Consent, plan::Plan, succession::put_to_use, transcript::Transcript},
+    context::Context,
+    crl,
 };
 
 pub(super) const EXAMPLES: &str = "\
 Example:
-  # The CA for clients of brokers, beside a root whose key is on this machine
+  # The CA for clients of brokers, with a root on this machine
   birthcert ca subordinate --usage service --root root --yes";
 
 #[derive(clap::Args)]
 pub(crate) struct SubordinateCommand {
     #[command(flatten)]
-    naming: Naming,
+    naming: NameOptions,
     #[command(flatten)]
-    key: Key,
+    key: KmsKeyOption,
     #[command(flatten)]
     certification: Certification,
     #[command(flatten)]
-    distribution: Distribution,
+    distribution: CrlUrlOption,
     #[command(flatten)]
     consent: Consent,
 }
@@ -40,7 +42,7 @@ impl SubordinateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let Self { naming, key, certification, distribution, consent } = self;
         let (name, now) = (naming.name()?, context.now);
-        expect_vacant(context, name.usage()).await?;
+        expect_no_ca(context, name.usage()).await?;
         let key = key.find(context, &name).await?;
         let terms = certification.terms(&naming)?;
         let (public_key, state) = key.public_key(context).await?;
@@ -53,16 +55,16 @@ impl SubordinateCommand {
             .remarks(terms.remark())
             .remarks(https_remark(distribution.crl_url.as_deref()))
             .certificate(draft);
-        if !consent.given(context.output, plan)? {
+        if !consent.given_or_print(context.output, plan)? {
             return Ok(());
         }
 
-        // Ahead of the key in KMS: a wrong passphrase leaves nothing behind.
+        // Before the key is created in KMS: a wrong passphrase leaves nothing behind.
         let root = certification.open()?;
         let request = make_request(context, &naming, key).await?;
         let csr = VerifiedCsr::from_pem(&request.csr_pem).map_err(anyhow::Error::msg)?;
         let transcript = Transcript::begin("ca subordinate", certification.directory())?;
-        let (certificate_pem, _) = transcript.of(|transcript| {
+        let (certificate_pem, _) = transcript.record(|transcript| {
             let pem = root.certify(&csr, &terms.subordinate(now), now)?;
             transcript.step(certification.step());
             let certificate = CaCertificate::from_pem(&pem).map_err(anyhow::Error::msg)?;

@@ -1,14 +1,14 @@
-//! How long a CA is valid.
+//! Validity of CAs in years.
 
 use std::str::FromStr;
 
 use pki::clock::Timestamp;
 use serde::Deserialize;
 
-/// A year of the Gregorian calendar, on average.
+/// Average year of the Gregorian calendar.
 const SECONDS: f64 = 31_556_952.0;
 
-/// Years from now, or parts of one: 0.01 to 1000.
+/// A number of years, from 0.01 to 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "f64")]
 pub(super) struct Years(f64);

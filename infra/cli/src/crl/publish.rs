@@ -8,48 +8,48 @@ use pki::clock::Timestamp;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::Of;
-use crate::{Context, progress};
+use super::selection::CaSelection;
+use crate::{context::Context, output::progress};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   birthcert crl publish
-  birthcert crl publish --ca device --timeout 10
+  birthcert crl publish --ca device --timeout 10";
 
-The request stays in the table when nobody answers it within the time. Then look into the log of the \
-function crl.";
+pub(super) const NOTES: &str = "\
+After a timeout, the request stays in the table. See the log of the function crl.";
 
-/// Between two looks at the table.
+/// Pause between two reads of the table.
 const POLL: Duration = Duration::from_millis(200);
 
 #[derive(clap::Args)]
 pub(crate) struct PublishCommand {
     #[command(flatten)]
-    of: Of,
-    /// How long to wait, in seconds.
+    selection: CaSelection,
+    /// Time to wait, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
 }
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Answered(Vec<Answer>);
+struct NewCrls(Vec<NewCrl>);
 
 #[derive(Serialize)]
-struct Answer {
+struct NewCrl {
     ca: String,
     number: u64,
     entries: u64,
     next_update: Timestamp,
 }
 
-impl fmt::Display for Answered {
+impl fmt::Display for NewCrls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, Answer { ca, number, entries, next_update }) in self.0.iter().enumerate() {
-            let line = if place == 0 { "" } else { "\n" };
+        for (index, NewCrl { ca, number, entries, next_update }) in self.0.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\n" };
             write!(
                 f,
-                "{line}{ca}: CRL number {number}, certificates: {entries}, good until {next_update}"
+                "{line}{ca}: CRL number {number}, {entries} entries, valid until {next_update}"
             )?;
         }
         Ok(())
@@ -60,14 +60,14 @@ impl PublishCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         context.output.expect_document()?;
         let mut waiting = Vec::new();
-        for record in self.of.authorities(context).await? {
+        for record in self.selection.authorities(context).await? {
             let ca = record.name.to_string();
             let request = context.store.request_crl(&ca, Timestamp::now()).await?;
             waiting.push((ca, request));
         }
-        let progress = progress::bar(waiting.len(), "lists published");
+        let progress = progress::bar(waiting.len(), "CRLs published");
         let deadline = Instant::now() + Duration::from_secs(self.timeout);
-        let mut answers = Vec::new();
+        let mut published_crls = Vec::new();
         for (ca, request) in waiting {
             let state = loop {
                 let state = context.store.crl_state(&ca).await?;
@@ -77,8 +77,8 @@ impl PublishCommand {
                 if Instant::now() >= deadline {
                     progress.finish_and_clear();
                     bail!(
-                        "no new CRL of the CA {ca} within {} s: the request stays, and the log of the \
-                         function crl says more",
+                        "no new CRL of the CA {ca} within {} s: the request stays in the table; see the log \
+                         of the function crl",
                         self.timeout
                     );
                 }
@@ -86,9 +86,9 @@ impl PublishCommand {
             };
             progress.inc(1);
             let CrlState { published: Some(published), .. } = state else {
-                bail!("the record of the CA {ca}'s CRL is damaged");
+                bail!("the table's record of the CRL of the CA {ca} is not valid");
             };
-            answers.push(Answer {
+            published_crls.push(NewCrl {
                 ca,
                 number: published.number,
                 entries: published.entries,
@@ -96,6 +96,6 @@ impl PublishCommand {
             });
         }
         progress.finish_and_clear();
-        context.output.print(&Answered(answers))
+        context.output.print(&NewCrls(published_crls))
     }
 }

@@ -1,4 +1,4 @@
-//! Asking the publisher for new lists, by whatever changes what is in them.
+//! Requests for new CRLs, by commands that revoke certificates.
 
 use std::{cell::Cell, time::Duration};
 
@@ -7,44 +7,47 @@ use ledger::store::KnownAuthority;
 use pki::{authority::AuthorityName, clock::Timestamp, profile::Usage};
 use tokio::time::Instant;
 
-use crate::Context;
+use crate::context::Context;
 
-/// While many devices are revoked, the first of them need not wait for the last.
+/// Interval of requests during a bulk revocation, so that its first devices do not wait for its last.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// For an operator whose change is done, when the publisher could not be told.
-const LATE: &str = "it is on record, but no new CRL could be asked for: it comes within the hour, or run \
-                    birthcert crl publish";
+/// Context of a failed request, after the change itself succeeded.
+const RECORDED: &str = "the change is recorded, but requesting a CRL failed: one is published within the hour, \
+                        or run birthcert crl publish";
 
-/// Requests for the lists of the CAs of one usage.
-pub(crate) struct Requests<'a> {
+/// Requests for the CRLs of the CAs of one usage.
+pub(crate) struct CrlRequests<'a> {
     context: &'a Context,
     usage: Usage,
     next: Cell<Instant>,
 }
 
-impl<'a> Requests<'a> {
-    /// For what was issued for `usage`.
-    pub(crate) fn of(context: &'a Context, usage: Usage) -> Self {
+impl<'a> CrlRequests<'a> {
+    /// Creates requests for the CAs of `usage`.
+    pub(crate) fn new(context: &'a Context, usage: Usage) -> Self {
         Self { context, usage, next: Cell::new(Instant::now() + INTERVAL) }
     }
 
-    /// Asks, once in a while, in the middle of many revocations. Whether it was heard shows at their end.
-    pub(crate) async fn meanwhile(&self) {
+    /// Sends requests at intervals during a bulk revocation. Ignores errors: the final [`send`](Self::send)
+    /// reports them.
+    pub(crate) async fn send_at_intervals(&self) {
         let now = Instant::now();
         if self.next.get() <= now {
             self.next.set(now + INTERVAL);
-            let _ = self.ask().await;
+            let _ = self.send().await;
         }
     }
 
-    /// Asks, after the last write to the ledger, also where nothing changed any more: the one who changed
-    /// it may have been interrupted before this.
+    /// Sends requests after the last write to the ledger, even if this run changed nothing: an earlier run
+    /// may have been interrupted before its request.
     ///
     /// # Errors
-    /// When the store is away.
-    pub(crate) async fn ask(&self) -> anyhow::Result<()> {
-        for KnownAuthority { record, .. } in self.context.store.authorities().await.context(LATE)? {
+    /// If DynamoDB is unavailable.
+    pub(crate) async fn send(&self) -> anyhow::Result<()> {
+        for KnownAuthority { record, .. } in
+            self.context.store.authorities().await.context(RECORDED)?
+        {
             if record.name.usage() == self.usage {
                 request(self.context, &record.name).await?;
             }
@@ -53,11 +56,11 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// Asks for a list of one CA, with which its certificate is published, and how all CAs stand: verifiers
-/// learn of a new one by that.
+/// Requests a CRL of one CA. The publisher also publishes the CA's certificate and the list of CAs, from
+/// which verifiers learn of a new CA.
 ///
 /// # Errors
-/// When the store is away.
+/// If DynamoDB is unavailable.
 pub(crate) async fn request(context: &Context, ca: &AuthorityName) -> anyhow::Result<()> {
-    context.store.request_crl(ca.as_str(), Timestamp::now()).await.context(LATE).map(drop)
+    context.store.request_crl(ca.as_str(), Timestamp::now()).await.context(RECORDED).map(drop)
 }

@@ -6,32 +6,29 @@ use ledger::store::{CrlState, PublishedCrl};
 use pki::clock::Timestamp;
 use serde::Serialize;
 
-use super::Of;
-use crate::{Context, exit::Stop, output::Table};
+use super::selection::CaSelection;
+use crate::{context::Context, error::CommandError, output::table::Table};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   birthcert crl status
-  birthcert crl status --ca device --output json
-
-It shows what the publisher recorded in the table. What verifiers get is at the CAs' addresses. Where a \
-CA has no list that is good now, this exits with 3.";
+  birthcert crl status --ca device --output json";
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Lists(Vec<Row>);
+struct Statuses(Vec<Row>);
 
 #[derive(Serialize)]
 pub(super) struct Row {
     ca: String,
     #[serde(flatten)]
-    published: Option<Shown>,
-    /// Whether a new one was asked for and is not there yet.
+    published: Option<Details>,
+    /// True if a new CRL was requested and is not published yet.
     requested: bool,
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct Details {
     number: u64,
     published_at: Timestamp,
     age_seconds: u64,
@@ -40,8 +37,8 @@ struct Shown {
     bytes: u64,
 }
 
-impl Shown {
-    fn of(published: PublishedCrl, now: Timestamp) -> Self {
+impl Details {
+    fn new(published: PublishedCrl, now: Timestamp) -> Self {
         let PublishedCrl { number, at, next_update, entries, bytes } = published;
         Self {
             number,
@@ -55,8 +52,8 @@ impl Shown {
 }
 
 impl Row {
-    pub(super) fn of(ca: String, state: CrlState, requests: u64, now: Timestamp) -> Self {
-        let published = state.published.map(|published| Shown::of(published, now));
+    pub(super) fn new(ca: String, state: CrlState, requests: u64, now: Timestamp) -> Self {
+        let published = state.published.map(|published| Details::new(published, now));
         Self { ca, published, requested: requests > state.answered }
     }
 
@@ -77,7 +74,7 @@ impl Row {
     }
 }
 
-/// In the two largest units.
+/// Returns an age in its two largest units.
 fn age(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match () {
@@ -88,39 +85,42 @@ fn age(seconds: u64) -> String {
     }
 }
 
-impl fmt::Display for Lists {
+impl fmt::Display for Statuses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Table {
-            header: ["CA", "NUMBER", "AGE", "GOOD UNTIL", "CERTIFICATES", "BYTES", "REQUESTED"],
+            header: ["CA", "NUMBER", "AGE", "VALID UNTIL", "ENTRIES", "BYTES", "REQUESTED"],
             rows: self.0.iter().map(Row::cells).collect(),
-            none: "There are no CAs.",
+            empty: "There are no CAs.",
         }
         .fmt(f)
     }
 }
 
-/// Whether the last list that was published is good now.
-pub(crate) fn is_good(state: &CrlState, now: Timestamp) -> bool {
+/// Returns true if the CRL published last is valid now.
+pub(crate) fn is_valid(state: &CrlState, now: Timestamp) -> bool {
     state.published.is_some_and(|published| published.next_update >= now)
 }
 
-/// Prints how the lists stand.
-pub(super) async fn run(of: Of, context: &Context) -> anyhow::Result<()> {
+/// Prints the status of each CRL.
+pub(super) async fn run(selection: CaSelection, context: &Context) -> anyhow::Result<()> {
     let requests = context.store.crl_requests().await?;
-    let (mut rows, mut bad, now) = (Vec::new(), Vec::new(), Timestamp::now());
-    for record in of.authorities(context).await? {
+    let (mut rows, mut invalid, now) = (Vec::new(), Vec::new(), Timestamp::now());
+    for record in selection.authorities(context).await? {
         let ca = record.name.to_string();
         let state = context.store.crl_state(&ca).await?;
-        if !is_good(&state, now) {
-            bad.push(ca.clone());
+        if !is_valid(&state, now) {
+            invalid.push(ca.clone());
         }
-        let asked = requests.iter().find(|(name, _)| *name == ca).map_or(0, |(_, count)| *count);
-        rows.push(Row::of(ca, state, asked, now));
+        let requested =
+            requests.iter().find(|(name, _)| *name == ca).map_or(0, |(_, count)| *count);
+        rows.push(Row::new(ca, state, requested, now));
     }
-    context.output.print(&Lists(rows))?;
-    match bad.as_slice() {
+    context.output.print(&Statuses(rows))?;
+    match invalid.as_slice() {
         [] => Ok(()),
-        bad => Err(Stop::Missing(format!("CRL that is good now: {}", bad.join(", "))).into()),
+        invalid => {
+            Err(CommandError::Missing(format!("valid CRL of {}", invalid.join(", "))).into())
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Doing the same to one device or to many.
+//! An action on one device or on several.
 
 use std::{fmt, time::Duration};
 
@@ -8,40 +8,34 @@ use pki::{names::DeviceId, profile::Usage};
 use serde::{Serialize, Serializer};
 
 use super::targets::Targets;
-use crate::{Context, crl::Requests, exit::Stop, progress};
+use crate::{context::Context, crl::CrlRequests, error::CommandError, output::progress};
 
-/// How often one device is tried where the store is busy.
+/// Number of attempts for a device while DynamoDB is busy.
 const ATTEMPTS: u32 = 5;
-/// How many devices or failures a text lists; the JSON has all.
+/// Number of devices or failures in text; JSON lists all.
 const SHOWN: usize = 20;
 
-/// What is done, in words.
+/// The words for an action.
 #[derive(Clone, Copy)]
-pub(crate) struct Verb {
-    /// As in "to revoke".
+pub(crate) struct Action {
+    /// As in "revoke".
     pub(crate) verb: &'static str,
-    /// As in "it is revoked".
+    /// As in "revoked".
     pub(crate) done: &'static str,
 }
 
 #[derive(Serialize)]
 struct Single {
     device_id: DeviceId,
-    #[serde(flatten)]
-    stamped: StampedView,
+    changed: bool,
+    certificates: usize,
     #[serde(skip)]
     done: &'static str,
 }
 
+/// The result of a dry run.
 #[derive(Serialize)]
-struct StampedView {
-    changed: bool,
-    certificates: usize,
-}
-
-/// What would be done.
-#[derive(Serialize)]
-struct Plan {
+struct Preview {
     dry_run: bool,
     selected: usize,
     devices: Vec<DeviceId>,
@@ -49,7 +43,7 @@ struct Plan {
     verb: &'static str,
 }
 
-/// What was done.
+/// The result for several devices.
 #[derive(Default, Serialize)]
 struct Summary {
     selected: usize,
@@ -57,7 +51,7 @@ struct Summary {
     unchanged: usize,
     certificates: usize,
     failures: Vec<Failure>,
-    /// Left out after the store was away.
+    /// Not attempted, after DynamoDB became unavailable.
     untried: usize,
     #[serde(skip)]
     done: &'static str,
@@ -75,45 +69,44 @@ fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl Targets {
-    /// Does `act` to each device, once the operator has agreed.
-    pub(super) async fn carry_out<F, Fut>(
+    /// Applies `act` to each device, after confirmation.
+    pub(super) async fn apply<F, Fut>(
         self,
         context: &Context,
-        Verb { verb, done }: Verb,
+        Action { verb, done }: Action,
         act: F,
     ) -> anyhow::Result<()>
     where
         F: Fn(DeviceId) -> Fut,
         Fut: Future<Output = ledger::Result<RevocationOutcome>>,
     {
-        let requests = Requests::of(context, Usage::Device);
+        let requests = CrlRequests::new(context, Usage::Device);
         if let Some(device_id) = self.device() {
             self.confirm().ask(&format!("{verb} {device_id}"))?;
             let RevocationOutcome { changed, certificates } = act(device_id).await?;
-            requests.ask().await?;
-            let stamped = StampedView { changed, certificates };
-            return context.output.print(&Single { device_id, stamped, done });
+            requests.send().await?;
+            return context.output.print(&Single { device_id, changed, certificates, done });
         }
         let (yes, concurrency) = (self.yes(), self.concurrency());
         let devices = self.devices(context).await?;
         if !yes {
-            let plan = Plan { dry_run: true, selected: devices.len(), devices, verb };
-            return context.output.print(&plan);
+            let preview = Preview { dry_run: true, selected: devices.len(), devices, verb };
+            return context.output.print(&preview);
         }
-        let meanwhile = || requests.meanwhile();
-        let summary = all(devices, concurrency, done, act, meanwhile).await;
-        let asked = requests.ask().await;
+        let after_each = || requests.send_at_intervals();
+        let summary = apply_to_all(devices, concurrency, done, act, after_each).await;
+        let requested = requests.send().await;
         context.output.print(&summary)?;
-        asked.and(summary.into_result())
+        requested.and(summary.into_result())
     }
 }
 
-async fn all<F, Fut>(
+async fn apply_to_all<F, Fut>(
     devices: Vec<DeviceId>,
     concurrency: usize,
     done: &'static str,
     act: F,
-    meanwhile: impl AsyncFn(),
+    after_each: impl AsyncFn(),
 ) -> Summary
 where
     F: Fn(DeviceId) -> Fut,
@@ -123,11 +116,11 @@ where
     let mut summary = Summary { selected: devices.len(), done, ..Summary::default() };
     let act = &act;
     let mut outcomes = stream::iter(devices)
-        .map(|device_id| async move { (device_id, patiently(|| act(device_id)).await) })
+        .map(|device_id| async move { (device_id, with_retries(|| act(device_id)).await) })
         .buffer_unordered(concurrency);
     while let Some((device_id, outcome)) = outcomes.next().await {
         progress.inc(1);
-        meanwhile().await;
+        after_each().await;
         match outcome {
             Ok(RevocationOutcome { changed, certificates }) => {
                 summary.changed += usize::from(changed);
@@ -135,10 +128,10 @@ where
                 summary.certificates += certificates;
             }
             Err(error) => {
-                // What is wrong with the store is wrong for every device.
-                let is_over = matches!(error, Error::Unavailable { .. } | Error::Refused { .. });
+                // These errors would repeat for every device.
+                let is_fatal = matches!(error, Error::Unavailable { .. } | Error::Refused { .. });
                 summary.failures.push(Failure { device_id, error });
-                if is_over {
+                if is_fatal {
                     break;
                 }
             }
@@ -150,8 +143,8 @@ where
     summary
 }
 
-/// Waits where the store is busy, as it is with many writes to one of its partitions.
-async fn patiently<F, Fut>(act: F) -> ledger::Result<RevocationOutcome>
+/// Retries while DynamoDB is busy, as it is after many writes to one partition.
+async fn with_retries<F, Fut>(act: F) -> ledger::Result<RevocationOutcome>
 where
     F: Fn() -> Fut,
     Fut: Future<Output = ledger::Result<RevocationOutcome>>,
@@ -172,13 +165,13 @@ impl Summary {
         let Self { selected, changed, unchanged, failures, .. } = self;
         match selected - changed - unchanged {
             0 => Ok(()),
-            // Nothing was done at all: it failed, and the first error says why.
+            // No device succeeded: report the first error.
             left if left == selected && !failures.is_empty() => {
                 let first = failures.into_iter().next().map(|it| it.error);
                 Err(first.map_or_else(|| anyhow::anyhow!("nothing was done"), Into::into))
             }
-            left => Err(Stop::Partial(format!(
-                "{left} of {selected} devices are left: the same command again goes on with them"
+            left => Err(CommandError::Partial(format!(
+                "{left} of {selected} devices remain: rerun the same command to continue"
             ))
             .into()),
         }
@@ -187,15 +180,15 @@ impl Summary {
 
 impl fmt::Display for Single {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device_id, stamped, done } = self;
-        match stamped.changed {
-            true => write!(f, "{device_id} is {done}; certificates: {}", stamped.certificates),
-            false => write!(f, "{device_id} is {done} already"),
+        let Self { device_id, changed, certificates, done } = self;
+        match changed {
+            true => write!(f, "{device_id} is {done}; certificates: {certificates}"),
+            false => write!(f, "{device_id} is already {done}"),
         }
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for Preview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { selected, devices, verb, .. } = self;
         for device_id in devices.iter().take(SHOWN) {
@@ -205,8 +198,8 @@ impl fmt::Display for Plan {
             writeln!(f, "and {more} more")?;
         }
         match selected {
-            0 => write!(f, "There is no such device."),
-            n => write!(f, "Nothing was done. With --yes this would {verb} {n} devices."),
+            0 => write!(f, "No device matches."),
+            n => write!(f, "Dry run: nothing was done. With --yes, this would {verb} {n} devices."),
         }
     }
 }
@@ -221,8 +214,8 @@ impl fmt::Display for Summary {
         }
         let Self { changed, certificates, unchanged, untried, done, failures, .. } = self;
         writeln!(f, "{done}: {changed} devices, with {certificates} certificates")?;
-        writeln!(f, "already so: {unchanged}")?;
-        write!(f, "failed: {}, not tried: {untried}", failures.len())
+        writeln!(f, "already {done}: {unchanged}")?;
+        write!(f, "failed: {}, not attempted: {untried}", failures.len())
     }
 }
 
@@ -239,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_at_once_than_told_and_every_one_is_counted() {
+    async fn the_concurrency_is_limited_and_every_device_is_counted() {
         let (running, most) = (Cell::new(0), Cell::new(0));
         let ids = devices(20);
         let (running, most, bad) = (&running, &most, ids[3]);
@@ -253,11 +246,11 @@ mod tests {
             }
             Ok(RevocationOutcome { changed: true, certificates: 2 })
         };
-        let summary = all(ids, 4, "revoked", act, async || {}).await;
+        let summary = apply_to_all(ids, 4, "revoked", act, async || {}).await;
         assert_eq!(most.get(), 4);
         assert_eq!((summary.changed, summary.certificates, summary.untried), (19, 38, 0));
         assert_eq!(summary.failures[0].device_id, bad);
-        assert!(summary.into_result().unwrap_err().is::<Stop>());
+        assert!(summary.into_result().unwrap_err().is::<CommandError>());
     }
 
     #[tokio::test]
@@ -269,7 +262,7 @@ mod tests {
             let cause = "AccessDenied".into();
             Err(Error::Refused { service: ledger::aws::AwsService::DynamoDb, cause })
         };
-        let summary = all(devices(1000), 4, "revoked", act, async || {}).await;
+        let summary = apply_to_all(devices(1000), 4, "revoked", act, async || {}).await;
         assert!(asked.get() <= 8, "{}", asked.get());
         assert_eq!(summary.untried, 999);
     }

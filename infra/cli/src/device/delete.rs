@@ -5,7 +5,7 @@ use std::fmt;
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId, profile::Usage};
 use serde::Serialize;
 
-use crate::{Context, confirm::Confirm, crl::Requests, exit::Stop};
+use crate::{context::Context, crl::CrlRequests, error::CommandError, options::confirm::Confirm};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -14,9 +14,9 @@ Examples:
 
 #[derive(clap::Args)]
 pub(crate) struct DeleteCommand {
-    /// The device's id, dev_…
+    /// Device id, dev_….
     device: DeviceId,
-    /// Why its certificates are revoked, in the names of RFC 5280.
+    /// Revocation reason of its certificates (RFC 5280, section 5.3.1).
     #[arg(long, default_value_t = RevocationReason::CessationOfOperation)]
     reason: RevocationReason,
     #[command(flatten)]
@@ -40,13 +40,13 @@ impl DeleteCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let Self { device: device_id, reason, confirm } = self;
         if reason == RevocationReason::CertificateHold {
-            let text = "a device on hold is not deleted: revoke it for another reason";
-            return Err(Stop::Refused(text.into()).into());
+            let text = "a device on hold cannot be deleted: give another reason";
+            return Err(CommandError::Refused(text.into()).into());
         }
         confirm.ask(&format!("revoke and delete {device_id}"))?;
-        // In this order: what is interrupted in between leaves a revoked device to delete.
+        // In this order, an interruption leaves a revoked device.
         let stamped = context.store.revoke_device(device_id, reason, Timestamp::now()).await?;
-        Requests::of(context, Usage::Device).ask().await?;
+        CrlRequests::new(context, Usage::Device).send().await?;
         context.store.delete_device(device_id).await?;
         context.output.print(&Deleted { device_id, certificates_revoked: stamped.certificates })
     }

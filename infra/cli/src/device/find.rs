@@ -5,63 +5,66 @@ use ledger::store::{CertificateStatus, DeviceRecord, LedgerEntry, Owner};
 use pki::names::{DeviceId, Label, ProjectId};
 use serde::Serialize;
 
-use super::selection::{Filters, Selection};
+use super::{
+    selection::{Filters, Selection},
+    serial::{SERIAL_DIGITS, serial_number},
+};
 use crate::{
-    Context,
-    exit::{Stop, usage},
-    listing::{Listing, Row},
-    progress,
+    context::Context,
+    error::{CommandError, usage},
+    output::{
+        progress,
+        rows::{Row, RowWriter},
+    },
 };
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   birthcert device find dev_9xCsba6k1hpCOAlGgS5jQs
   birthcert device find \"pump 7\"
-  # A serial number as openssl prints it, from a certificate or a broker's log
+
+  # A serial number, as openssl or a broker's log prints it
   birthcert device find 6C:FE:9C:10:42:39:BF:8D:4C:00:67:6C:33:5D:66:AB
   birthcert device find \"$(openssl x509 -noout -serial -in cert.pem | cut -d= -f2)\"";
 
-/// Of a serial number of ours: 16 octets.
-const SERIAL_DIGITS: usize = 32;
-
 #[derive(clap::Args)]
 pub(crate) struct FindCommand {
-    /// A device's id, a certificate's serial number in hex, or a part of a label.
-    // Not an empty one, which all labels have in them.
+    /// Device id, serial number of a certificate in hex, or part of a label.
+    // Every label contains the empty text.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     what: String,
-    /// What that is, where it could be mistaken for another.
+    /// Kind of search. The default depends on the format of WHAT.
     #[arg(long, value_enum)]
     by: Option<By>,
-    /// The project to look for labels in; ids and serial numbers need none.
-    #[arg(long, env = "BIRTHCERT_PROJECT")]
+    /// Project to search for labels. Not needed for ids and serial numbers.
+    #[arg(long, env = "BIRTHCERT_PROJECT", hide_env_values = true)]
     project: Option<ProjectId>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum By {
-    /// A device's id.
+    /// Device id.
     Id,
-    /// A certificate's serial number, in hex.
+    /// Serial number of a certificate, in hex.
     Serial,
-    /// A part of a label.
+    /// Part of a label.
     Label,
 }
 
-/// A device, a deleted one, or a server whose certificate it is.
+/// A device, a deleted device, or a server that has the certificate.
 #[derive(Default, Serialize)]
 struct Found {
     #[serde(flatten)]
     device: Option<DeviceRecord>,
-    /// Of a device that was deleted.
+    /// Id of a deleted device.
     #[serde(rename = "device_id", skip_serializing_if = "Option::is_none")]
     deleted_id: Option<DeviceId>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
-    /// Of a server's certificate.
+    /// Name of a server.
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<String>,
-    /// What it was found by, if by that.
+    /// Serial number that was searched for.
     #[serde(skip_serializing_if = "Option::is_none")]
     serial_number: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +170,7 @@ impl FindCommand {
 
     async fn by_label(self, context: &Context) -> anyhow::Result<()> {
         let project = self.project.ok_or_else(|| {
-            usage("--project, or BIRTHCERT_PROJECT, is needed to look for a label")
+            usage("--project (or BIRTHCERT_PROJECT) is required to search for a label")
         })?;
         let filters = Filters::of_label(self.what.clone());
         let mut selection = Selection::new(context, project, filters, false, None).await?;
@@ -190,7 +193,7 @@ impl Found {
     }
 }
 
-/// The device, which may be gone but for its ledger.
+/// Finds a device. Of a deleted device, only the ledger's entries remain.
 async fn device(
     context: &Context,
     id: DeviceId,
@@ -206,41 +209,12 @@ async fn device(
     Ok(Some(found.with(context, entry)))
 }
 
-/// Nothing found is an error, so that scripts notice.
+/// Prints the devices. An empty result is an error, so that scripts notice.
 fn list(context: &Context, found: Vec<Found>, what: String) -> anyhow::Result<()> {
     if found.is_empty() {
-        return Err(Stop::Missing(what).into());
+        return Err(CommandError::Missing(what).into());
     }
-    let mut listing = Listing::new(context.output, "");
+    let mut listing = RowWriter::new(context.output, "");
     found.iter().try_for_each(|it| listing.push(it))?;
     listing.end()
-}
-
-/// As the ledger writes it, of what openssl, browsers and brokers print.
-pub(super) fn serial_number(text: &str) -> Option<String> {
-    let text = text.trim().trim_start_matches("0x").replace([':', ' '], "").to_ascii_lowercase();
-    let is_serial = text.len() == SERIAL_DIGITS && text.bytes().all(|it| it.is_ascii_hexdigit());
-    is_serial.then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn serial_numbers_are_read_as_tools_print_them() {
-        let ours = "6cfe9c104239bf8d4c00676c335d66ab";
-        for text in [
-            ours,
-            "6CFE9C104239BF8D4C00676C335D66AB",
-            "6C:FE:9C:10:42:39:BF:8D:4C:00:67:6C:33:5D:66:AB",
-            "0x6cfe9c104239bf8d4c00676c335d66ab",
-            "6c fe 9c 10 42 39 bf 8d 4c 00 67 6c 33 5d 66 ab",
-        ] {
-            assert_eq!(serial_number(text).as_deref(), Some(ours), "{text}");
-        }
-        for text in ["cafe", "pump 7", &ours[1..], &ours.replace('6', "g")] {
-            assert_eq!(serial_number(text), None, "{text}");
-        }
-    }
 }

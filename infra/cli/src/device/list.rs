@@ -10,39 +10,41 @@ use pki::names::{DeviceId, Label, ProjectId, TokenId};
 
 use super::selection::{Filters, Selection};
 use crate::{
-    Context,
-    exit::Stop,
-    listing::{Listing, Row},
-    progress,
+    context::Context,
+    error::CommandError,
+    options::project::ProjectOption,
+    output::{
+        progress,
+        rows::{Row, RowWriter},
+    },
 };
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  # The pumps of the March batch that still work
+  # Active pumps of the March batch
   birthcert device list --batch-label March --label pump --status active
 
-  # Everything, for a spreadsheet; for a program, a device a line
+  # All devices, for a spreadsheet and for a program
   birthcert device list --output csv > devices.csv
   birthcert device list --output jsonl | jq -r .device_id
 
-  # Page by page: after the last device of the page before
+  # Page by page, after the last device of the previous page
   birthcert device list --limit 100
-  birthcert device list --limit 100 --after dev_…
+  birthcert device list --limit 100 --after dev_…";
 
-A label that a spreadsheet would take for a formula (it begins with = + - or @) has an apostrophe before
-it in CSV. Lists are behind by a moment: a device that just enrolled may not be on them yet.";
+pub(crate) const NOTES: &str = "\
+Lists lag slightly: a device that has just enrolled may be missing.";
 
-const NONE: &str = "The project has no devices.";
-const NO_MATCH: &str = "The project has no such devices.";
+const EMPTY: &str = "The project has no devices.";
+const NO_MATCH: &str = "No device of the project matches.";
 
 #[derive(clap::Args)]
 pub(crate) struct ListCommand {
-    /// The project.
-    #[arg(long, env = "BIRTHCERT_PROJECT")]
-    project: ProjectId,
+    #[command(flatten)]
+    project: ProjectOption,
     #[command(flatten)]
     filters: Option<Filters>,
-    /// The newest first.
+    /// List the newest devices first.
     #[arg(long)]
     newest_first: bool,
     #[command(flatten)]
@@ -52,10 +54,10 @@ pub(crate) struct ListCommand {
 /// A part of a list.
 #[derive(clap::Args)]
 pub(crate) struct Page {
-    /// At most so many.
+    /// List at most this number of devices.
     #[arg(long, value_name = "DEVICES")]
     limit: Option<NonZeroUsize>,
-    /// Only devices that come after this one in the list.
+    /// List only devices after this one.
     #[arg(long, value_name = "DEVICE")]
     after: Option<DeviceId>,
 }
@@ -91,38 +93,39 @@ impl Row for DeviceRecord {
 impl ListCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let Self { project, filters, newest_first, page } = self;
-        let none = if filters.is_some() { NO_MATCH } else { NONE };
-        list(context, project, filters.unwrap_or_default(), newest_first, page, none).await
+        let empty = if filters.is_some() { NO_MATCH } else { EMPTY };
+        let filters = filters.unwrap_or_default();
+        list(context, project.project, filters, newest_first, page, empty).await
     }
 }
 
-/// What came in on a token.
+/// Lists the devices that enrolled with a token.
 pub(crate) async fn list_of_token(
     context: &Context,
     project: ProjectId,
     token: TokenId,
     page: Page,
 ) -> anyhow::Result<()> {
-    let none = "No device came in on this token.";
-    list(context, project, Filters::of_token(token), false, page, none).await
+    let empty = "No device enrolled with this token.";
+    list(context, project, Filters::of_token(token), false, page, empty).await
 }
 
-/// Writes as it reads: no list is too long for the memory.
+/// Writes each page as it is read, so that memory does not limit the length of a list.
 async fn list(
     context: &Context,
     project: ProjectId,
     filters: Filters,
     newest_first: bool,
     Page { limit, after }: Page,
-    none: &'static str,
+    empty: &'static str,
 ) -> anyhow::Result<()> {
     let after = match after {
         Some(device_id) => Some(position(context, project, device_id).await?),
         None => None,
     };
-    let none = if after.is_some() { NO_MATCH } else { none };
+    let empty = if after.is_some() { NO_MATCH } else { empty };
     let mut selection = Selection::new(context, project, filters, newest_first, after).await?;
-    let mut listing = Listing::new(context.output, none);
+    let mut listing = RowWriter::new(context.output, empty);
     let progress = progress::counter("devices");
     let mut remaining = limit.map(NonZeroUsize::get);
     let mut last = None;
@@ -141,7 +144,7 @@ async fn list(
     progress.finish_and_clear();
     listing.end()?;
     if let (Some(0), Some(last), true) = (remaining, last, io::stderr().is_terminal()) {
-        eprintln!("There may be more: --after {last}");
+        eprintln!("There may be more devices: continue with --after {last}");
     }
     Ok(())
 }
@@ -153,9 +156,9 @@ async fn position(
 ) -> anyhow::Result<Position> {
     let device = context.store.device(device_id).await?.map(|device| device.record);
     let device = device.filter(|device| device.project_id == project).ok_or_else(|| {
-        Stop::Missing(format!(
-            "device {device_id} in project {project}, to list what comes after it; \
-             --created-after TIME needs none"
+        CommandError::Missing(format!(
+            "device {device_id} in project {project}: give another device with --after, or a time with \
+             --created-after"
         ))
     })?;
     Ok(Position { created_at: device.created_at, device_id })

@@ -1,4 +1,4 @@
-//! Which of a project's devices: what lists and bulk commands have in common.
+//! Selection of a project's devices, for lists and bulk commands.
 
 use std::collections::HashSet;
 
@@ -9,40 +9,49 @@ use pki::{
     names::{Label, ProjectId, TokenId},
 };
 
-use crate::{Context, exit::Stop, moment};
+use crate::{context::Context, error::CommandError, options::time};
+
+const HEADING: &str = "Filters";
 
 #[derive(clap::Args, Default)]
 #[group(id = "filters", multiple = true)]
 pub(crate) struct Filters {
-    /// Only devices whose label has this in it, in capitals or not.
-    // Not an empty one, which all labels have in them: it is what a script's unset variable becomes.
+    /// Select devices whose label contains TEXT, ignoring case.
+    // Every label contains the empty text, which a script's unset variable becomes.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(help_heading = HEADING)]
     label: Option<String>,
-    /// Only devices whose label begins with this.
+    /// Select devices whose label starts with TEXT.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(help_heading = HEADING)]
     label_prefix: Option<String>,
-    /// Only devices that are active, disabled, held or revoked.
+    /// Select devices with this status.
     #[arg(long, value_parser = PossibleValuesParser::new(STATUSES.map(DeviceStatus::as_str))
         .map(|name| status(&name)))]
+    #[arg(help_heading = HEADING)]
     status: Option<DeviceStatus>,
-    /// Only devices that came in on this enrollment token.
+    /// Select devices that enrolled with this token.
     #[arg(long)]
+    #[arg(help_heading = HEADING)]
     token: Option<TokenId>,
-    /// Only devices that came in on the tokens with this batch label.
+    /// Select devices that enrolled with a token that has this batch label.
     #[arg(long, visible_alias = "batch", value_name = "LABEL")]
+    #[arg(help_heading = HEADING)]
     batch_label: Option<Label>,
-    /// Only devices that enrolled at this time or later: 2027-01-31T12:00:00Z or 2027-01-31.
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// Select devices that enrolled at this time or later, such as 2027-01-31T12:00:00Z or 2027-01-31.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    #[arg(help_heading = HEADING)]
     created_after: Option<Timestamp>,
-    /// Only devices that enrolled before this time.
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// Select devices that enrolled before this time.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    #[arg(help_heading = HEADING)]
     created_before: Option<Timestamp>,
 }
 
 const STATUSES: [DeviceStatus; 4] =
     [DeviceStatus::Active, DeviceStatus::Disabled, DeviceStatus::Held, DeviceStatus::Revoked];
 
-/// Of a name that is one of them.
+/// Returns the status with this name; clap accepts no other names.
 fn status(name: &str) -> DeviceStatus {
     STATUSES.into_iter().find(|it| it.as_str() == name).unwrap_or(DeviceStatus::Active)
 }
@@ -57,7 +66,7 @@ impl Filters {
     }
 }
 
-/// A walk over a project's devices, page by page.
+/// Reads a project's devices page by page.
 pub(crate) struct Selection<'a> {
     context: &'a Context,
     project: ProjectId,
@@ -65,15 +74,17 @@ pub(crate) struct Selection<'a> {
     label: Option<String>,
     label_prefix: Option<String>,
     status: Option<DeviceStatus>,
-    /// Those that the devices came in on; any, unless set.
+    /// Tokens with which the devices enrolled; any token if not set.
     tokens: Option<HashSet<TokenId>>,
     after: Option<Position>,
-    is_over: bool,
+    is_finished: bool,
 }
 
 impl<'a> Selection<'a> {
-    /// The devices of `project` that pass `filters`. What the filters name has to be there: an empty
-    /// list would hide a mistyped id.
+    /// Selects the devices of `project` that pass `filters`.
+    ///
+    /// # Errors
+    /// If the project or a token of the filters does not exist: an empty list would hide a mistyped id.
     pub(crate) async fn new(
         context: &'a Context,
         project: ProjectId,
@@ -89,13 +100,13 @@ impl<'a> Selection<'a> {
                 tokens.retain(|it| token.is_none_or(|token| it.token_id == token));
                 if let (Some(token), true) = (token, tokens.is_empty()) {
                     let text = format!("token {token} in project {project}");
-                    return Err(Stop::Missing(text).into());
+                    return Err(CommandError::Missing(text).into());
                 }
                 if let Some(batch) = batch {
                     tokens.retain(|it| it.batch_label.as_ref() == Some(batch));
                     if tokens.is_empty() {
                         let text = format!("token with the batch label {batch}");
-                        return Err(Stop::Missing(text).into());
+                        return Err(CommandError::Missing(text).into());
                     }
                 }
                 Some(tokens.into_iter().map(|it| it.token_id).collect())
@@ -108,25 +119,35 @@ impl<'a> Selection<'a> {
         };
         let label = filters.label.map(|text| text.to_lowercase());
         let Filters { label_prefix, status, .. } = filters;
-        let is_over = false;
-        Ok(Self { context, project, query, label, label_prefix, status, tokens, after, is_over })
+        let is_finished = false;
+        Ok(Self {
+            context,
+            project,
+            query,
+            label,
+            label_prefix,
+            status,
+            tokens,
+            after,
+            is_finished,
+        })
     }
 
-    /// The next devices, of which `wanted` are enough; nothing, when there are no more.
+    /// Returns the next page, or none after the last. `wanted` devices are enough.
     pub(crate) async fn next(
         &mut self,
         wanted: Option<usize>,
     ) -> anyhow::Result<Option<Vec<DeviceRecord>>> {
-        if self.is_over {
+        if self.is_finished {
             return Ok(None);
         }
-        // Whatever is filtered out is read nevertheless.
+        // With filters, more devices are read than returned.
         let limit = wanted.filter(|_| !self.is_filtered()).map(|wanted| wanted.min(1000) as i32);
         let page = self.context.store.device_page(self.project, &self.query, self.after, limit);
         let DevicePage { mut devices, next } = page.await?;
-        self.is_over = next.is_none();
+        self.is_finished = next.is_none();
         self.after = next;
-        devices.retain(|device| self.has(device));
+        devices.retain(|device| self.matches(device));
         Ok(Some(devices))
     }
 
@@ -137,7 +158,7 @@ impl<'a> Selection<'a> {
             || self.tokens.is_some()
     }
 
-    fn has(&self, device: &DeviceRecord) -> bool {
+    fn matches(&self, device: &DeviceRecord) -> bool {
         let label = device.label.as_ref().map(Label::as_str).unwrap_or_default();
         let part = self.label.as_ref();
         part.is_none_or(|part| label.to_lowercase().contains(part))

@@ -9,11 +9,11 @@ use pki::{
 };
 use serde::Serialize;
 
-use crate::{Context, exit::Stop, output::Table};
+use crate::{context::Context, error::CommandError, output::table::Table};
 
 #[derive(clap::Args)]
 pub(crate) struct ShowCommand {
-    /// The device's id, dev_…
+    /// Device id, dev_….
     device: DeviceId,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct ShowCommand {
 struct Shown {
     #[serde(flatten)]
     device: Option<DeviceDetails>,
-    /// Of one that was removed: only the ledger is left.
+    /// Id of a deleted device, of which only the ledger's entries remain.
     #[serde(rename = "device_id", skip_serializing_if = "Option::is_none")]
     deleted_id: Option<DeviceId>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -46,7 +46,7 @@ impl ShowCommand {
         let store = &context.store;
         let (device, entries) = tokio::try_join!(store.device(id), store.device_certificates(id))?;
         if device.is_none() && entries.is_empty() {
-            return Err(Stop::Missing(format!("device {id}")).into());
+            return Err(CommandError::Missing(format!("device {id}")).into());
         }
         let (mut batch_label, mut project_issuance_limit) = (None, None);
         if let Some(DeviceDetails { record, .. }) = &device {
@@ -90,7 +90,7 @@ impl fmt::Display for Shown {
         let table = Table {
             header: ["SERIAL NUMBER", "STATUS", "ISSUED", "VALID UNTIL", "REVOKED", "REASON"],
             rows: self.certificates.iter().map(row).collect(),
-            none: "It was issued no certificate yet.",
+            empty: "No certificates were issued yet.",
         };
         write!(f, "\n{table}")
     }
@@ -109,15 +109,17 @@ impl Shown {
             (Some(time), Some(reason)) => writeln!(f, " since {time}: {reason}")?,
             _ => writeln!(f)?,
         }
-        write!(f, "Enrolled:     {} on {}", record.created_at, record.token_id)?;
+        write!(f, "Enrolled:     {} with {}", record.created_at, record.token_id)?;
         match &self.batch_label {
             Some(batch) => writeln!(f, " ({batch})")?,
             None => writeln!(f)?,
         }
         match (device.issuance_limit, self.project_issuance_limit) {
-            (Some(limit), _) => writeln!(f, "Issued:       {issued} of {limit}, its own limit")?,
+            (Some(limit), _) => {
+                writeln!(f, "Issued:       {issued} of {limit}, the device's limit")?
+            }
             (None, Some(limit)) => {
-                writeln!(f, "Issued:       {issued} of {limit}, its project's limit")?;
+                writeln!(f, "Issued:       {issued} of {limit}, the project's limit")?;
             }
             (None, None) => writeln!(f, "Issued:       {issued}")?,
         }

@@ -1,4 +1,4 @@
-//! Which devices a command is for: one, those of a file, or those that pass filters.
+//! The devices of a command: one, those in a file, or those that pass filters.
 
 use std::{
     collections::HashSet,
@@ -12,39 +12,39 @@ use pki::names::{DeviceId, ProjectId};
 
 use super::selection::{Filters, Selection};
 use crate::{
-    Context,
-    confirm::Confirm,
-    exit::{Stop, usage},
-    progress,
+    context::Context,
+    error::{CommandError, usage},
+    options::confirm::Confirm,
+    output::progress,
 };
 
-/// One device, or many.
+/// One device, or several.
 #[derive(clap::Args)]
 pub(crate) struct Targets {
-    /// The device's id, dev_…
+    /// Device id, dev_….
     #[arg(required_unless_present_any = ["file", "filters"])]
     #[arg(conflicts_with_all = ["file", "filters"])]
     device: Option<DeviceId>,
-    /// Devices by their ids, one a line, from a file or, for -, from standard input. Empty lines, and
-    /// what comes after a #, do not count.
+    /// File of device ids, one per line; - reads standard input. Empty lines, and comments after #, are
+    /// ignored.
     #[arg(long, value_name = "FILE", conflicts_with = "filters")]
     file: Option<PathBuf>,
     #[command(flatten)]
     filters: Option<Filters>,
-    /// The project to choose from.
-    #[arg(long, env = "BIRTHCERT_PROJECT")]
+    /// Project to select devices from.
+    #[arg(long, env = "BIRTHCERT_PROJECT", hide_env_values = true)]
     project: Option<ProjectId>,
-    /// How many devices are worked on at once.
+    /// Number of devices to process concurrently.
     #[arg(long, value_name = "DEVICES", default_value_t = 8)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=64))]
     concurrency: u64,
-    /// Do it: to one device without asking, to many instead of only showing them.
+    /// Skip the confirmation; for several devices, apply instead of previewing.
     #[arg(long, short = 'y')]
     yes: bool,
 }
 
 impl Targets {
-    /// The one device, if it is one.
+    /// Returns the device, if the command is for one device.
     pub(super) fn device(&self) -> Option<DeviceId> {
         self.device
     }
@@ -53,27 +53,27 @@ impl Targets {
         Confirm::given(self.yes)
     }
 
-    /// Whether the operator agreed beforehand.
+    /// Returns true if `--yes` was given.
     pub(super) fn yes(&self) -> bool {
         self.yes
     }
 
-    /// How many devices are worked on at once.
+    /// Returns the number of devices to process concurrently.
     pub(super) fn concurrency(&self) -> usize {
         self.concurrency as usize
     }
 
-    /// All of them.
+    /// Returns the devices of a command for several.
     pub(super) async fn devices(self, context: &Context) -> anyhow::Result<Vec<DeviceId>> {
         if let Some(file) = &self.file {
             return read(file);
         }
-        let project = self
-            .project
-            .ok_or_else(|| usage("--project, or BIRTHCERT_PROJECT, is needed to choose devices"))?;
+        let project = self.project.ok_or_else(|| {
+            usage("--project (or BIRTHCERT_PROJECT) is required to select devices")
+        })?;
         let filters = self.filters.unwrap_or_default();
         let mut selection = Selection::new(context, project, filters, false, None).await?;
-        let progress = progress::counter("devices chosen");
+        let progress = progress::counter("devices selected");
         let mut devices = Vec::new();
         while let Some(page) = selection.next(None).await? {
             progress.inc(page.len() as u64);
@@ -84,7 +84,7 @@ impl Targets {
     }
 }
 
-/// Every line is read before anything is done.
+/// Reads the whole file, before anything is done.
 fn read(file: &Path) -> anyhow::Result<Vec<DeviceId>> {
     let name = file.display();
     let text = if file == Path::new("-") {
@@ -96,19 +96,19 @@ fn read(file: &Path) -> anyhow::Result<Vec<DeviceId>> {
     let text = text.with_context(|| format!("cannot read {name}"))?;
     let devices = parse(&text).with_context(|| name.to_string())?;
     if devices.is_empty() {
-        return Err(Stop::Missing(format!("device in {name}")).into());
+        return Err(CommandError::Missing(format!("device in {name}")).into());
     }
     Ok(devices)
 }
 
 fn parse(text: &str) -> anyhow::Result<Vec<DeviceId>> {
     let (mut devices, mut seen) = (Vec::new(), HashSet::new());
-    for (place, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;
         }
-        let id: DeviceId = line.parse().with_context(|| format!("line {}", place + 1))?;
+        let id: DeviceId = line.parse().with_context(|| format!("line {}", index + 1))?;
         if seen.insert(id) {
             devices.push(id);
         }

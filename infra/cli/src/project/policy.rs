@@ -1,4 +1,4 @@
-//! A policy on the command line.
+//! Options of a project's policy.
 
 use std::collections::BTreeSet;
 
@@ -9,33 +9,43 @@ use pki::{
     names::Organization,
 };
 
-use crate::moment;
+use crate::options::time;
 
-/// What is not given stays as it is, or is as it is unless set.
+pub(super) const HEADING: &str = "Policy";
+
+/// A policy. An option that is not given keeps its value, or has its default in a new project.
 #[derive(clap::Args)]
-pub(crate) struct PolicyArguments {
-    /// Days that a device's certificate is valid: 10957, thirty years, unless set.
+pub(crate) struct PolicyOptions {
+    /// Validity of device certificates, in days. A new project has 10957 (30 years).
     #[arg(long, value_name = "DAYS")]
+    #[arg(help_heading = HEADING)]
     pub(super) validity_days: Option<u32>,
-    /// When every certificate expires at the latest, as 2049-12-31T23:59:59Z or 2050-01-01. A CA's own end
-    /// is the latest anyway.
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// Time by which all certificates expire, such as 2049-12-31T23:59:59Z or 2050-01-01. They never
+    /// outlive their CA. A new project has no cap.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    #[arg(help_heading = HEADING)]
     pub(super) not_after_cap: Option<Timestamp>,
-    /// Hours that a superseded certificate stays off the CRL: 24 unless set.
+    /// Grace period of a superseded certificate, in hours, before it is listed on the CRL. A new project
+    /// has 24.
     #[arg(long, value_name = "HOURS")]
+    #[arg(help_heading = HEADING)]
     pub(super) grace_hours: Option<u32>,
-    /// Certificates that one device may be issued: 10 unless set.
+    /// Number of certificates that each device can obtain. A new project has 10.
     #[arg(long, value_name = "CERTIFICATES")]
+    #[arg(help_heading = HEADING)]
     pub(super) issuance_limit: Option<u32>,
-    /// The kinds of keys that devices may bring along: some of p256, p384, ed25519 and rsa, with commas
-    /// between. All of them unless set.
+    /// Allowed kinds of keys that devices generate, separated by commas: p256, p384, ed25519, rsa. A new
+    /// project allows all.
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    #[arg(help_heading = HEADING)]
     key_kinds: Vec<KeyKind>,
-    /// Whether devices may also be given a key pair, with GET /identity: allowed unless set.
+    /// Allow or refuse key pairs that the server generates (GET /identity). A new project allows them.
     #[arg(long, value_enum, value_name = "allowed|refused", hide_possible_values = true)]
+    #[arg(help_heading = HEADING)]
     server_generated_keys: Option<Permission>,
-    /// The organization in the subject of every certificate: none unless set.
+    /// Organization in the subject of all certificates. A new project has none.
     #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING)]
     pub(super) organization: Option<Organization>,
 }
 
@@ -45,8 +55,8 @@ enum Permission {
     Refused,
 }
 
-impl PolicyArguments {
-    /// The policy `terms`, but for what was given.
+impl PolicyOptions {
+    /// Returns `terms` with the given options applied.
     pub(super) fn terms(self, terms: PolicyTerms) -> PolicyTerms {
         PolicyTerms {
             key_kinds: self.key_kinds().unwrap_or(terms.key_kinds),
@@ -61,7 +71,7 @@ impl PolicyArguments {
         }
     }
 
-    /// None given is none changed.
+    /// Returns the kinds of keys, if any were given.
     pub(super) fn key_kinds(&self) -> Option<KeyKinds> {
         KeyKinds::try_from(self.key_kinds.iter().copied().collect::<BTreeSet<_>>()).ok()
     }

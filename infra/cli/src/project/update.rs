@@ -3,18 +3,21 @@
 use ledger::store::{Change, ProjectChanges, ProjectTerms};
 use pki::names::Label;
 
-use super::{Of, policy::PolicyArguments, view::ProjectView};
-use crate::{Context, exit::usage};
+use super::{
+    policy::{HEADING, PolicyOptions},
+    view::ProjectView,
+};
+use crate::{context::Context, error::usage, options::project::ProjectOption};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  # From now on devices make their own keys, in a secure element
+  # Require devices to generate their own P-256 keys, as in a secure element
   birthcert project update --server-generated-keys refused --key-kinds p256
 
-  # Certificates that AWS IoT Core takes
+  # For AWS IoT Core, which rejects certificates that expire after 2049
   birthcert project update --not-after-cap 2049-12-31T23:59:59Z
 
-  # Twenty certificates a device, and nobody's name in them
+  # Allow twenty certificates per device, without an organization
   birthcert project update --issuance-limit 20 --no-organization";
 
 #[derive(clap::Args)]
@@ -24,17 +27,17 @@ Examples:
 ]))]
 pub(crate) struct UpdateCommand {
     #[command(flatten)]
-    of: Of,
-    /// For people.
+    project: ProjectOption,
+    /// Name of the project.
     #[arg(long)]
     name: Option<Label>,
     #[command(flatten)]
-    policy: PolicyArguments,
-    /// Let certificates be valid for as long as the policy says, whenever that ends.
-    #[arg(long, conflicts_with = "not_after_cap")]
+    policy: PolicyOptions,
+    /// Remove the time by which all certificates expire.
+    #[arg(long, conflicts_with = "not_after_cap", help_heading = HEADING)]
     no_not_after_cap: bool,
-    /// Leave the organization out of the subject.
-    #[arg(long, conflicts_with = "organization")]
+    /// Remove the organization from the subject.
+    #[arg(long, conflicts_with = "organization", help_heading = HEADING)]
     no_organization: bool,
 }
 
@@ -52,7 +55,7 @@ impl UpdateCommand {
             organization: Change::to(policy.organization, self.no_organization),
         };
         let changes = ProjectChanges::new(terms, context.now).map_err(usage)?;
-        let record = context.store.change_project(self.of.project, &changes).await?;
+        let record = context.store.change_project(self.project.project, &changes).await?;
         context.output.print(&ProjectView(record))
     }
 }

@@ -1,4 +1,4 @@
-//! A project as operators see it.
+//! A project for operators.
 
 use std::fmt;
 
@@ -25,17 +25,17 @@ impl fmt::Display for ProjectView {
         writeln!(f, "Name:             {name}")?;
         write!(f, "Certificates:     valid for {validity_days} days")?;
         if let Some(cap) = not_after_cap {
-            write!(f, ", but not beyond {cap}")?;
+            write!(f, ", at most until {cap}")?;
         }
         match organization {
             Some(organization) => writeln!(f, "\nOrganization:     {organization}")?,
             None => writeln!(f, "\nOrganization:     none")?,
         }
-        writeln!(f, "Devices' keys:    {key_kinds}")?;
+        writeln!(f, "Device keys:      {key_kinds}")?;
         let generated = if *server_generated_keys { "allowed" } else { "refused" };
         writeln!(f, "Server-generated: {generated}")?;
         writeln!(f, "Grace period:     {grace_hours} hours")?;
-        writeln!(f, "Issuance limit:   {issuance_limit} a device")?;
+        writeln!(f, "Issuance limit:   {issuance_limit} per device")?;
         write!(f, "Created:          {created_at}")
     }
 }

@@ -1,4 +1,4 @@
-//! A root's private key, wherever it is.
+//! The root's private key, in a file or in a PKCS#11 token.
 
 use std::path::Path;
 
@@ -21,18 +21,18 @@ use pki::{
 };
 use zeroize::Zeroizing;
 
-use super::token::{Token, TokenKey, TokenPlace};
+use super::pkcs11::{Pkcs11Key, Pkcs11Location, Pkcs11Token};
 use crate::files::{ensure_private_directory, read, write_private};
 
-/// The key's file in a root's directory: PKCS#8, encrypted (PBES2 with scrypt and AES-256-CBC).
+/// Name of the key file in a root's directory: encrypted PKCS#8 (PBES2 with scrypt and AES-256-CBC).
 pub const KEY_FILE: &str = "root-key.pem";
 
-/// The passphrase that opens a root's key file.
+/// The passphrase of a root's key file.
 #[derive(Clone, Copy)]
 pub enum Lock<'a> {
-    /// A person chose it: each guess at it costs some half a second.
+    /// Chosen by a person. Each guess costs about half a second.
     Chosen(&'a str),
-    /// 256 random bits, at which nobody guesses.
+    /// 256 random bits, which need no protection against guessing.
     Random(&'a str),
 }
 
@@ -43,9 +43,9 @@ impl<'a> Lock<'a> {
         }
     }
 
-    /// RFC 7914. `openssl` opens nothing that needs more than 32 MiB, which is less than N = 2^15: what makes
-    /// guessing expensive is p, of which the 16 MiB are filled one after the other.
-    fn work(self) -> Result<scrypt::Params, scrypt::errors::InvalidParams> {
+    /// Returns the cost of a guess (RFC 7914). `openssl` accepts at most 32 MiB, which excludes N = 2^15. So p
+    /// makes guessing expensive: the same 16 MiB are filled p times in sequence.
+    fn cost(self) -> Result<scrypt::Params, scrypt::errors::InvalidParams> {
         let parallelization = match self {
             Self::Chosen(_) => 16,
             Self::Random(_) => 1,
@@ -54,19 +54,19 @@ impl<'a> Lock<'a> {
     }
 }
 
-/// A root's key that is open. It has neither `Debug` nor `Clone`.
+/// An unlocked key of a root. Implements neither `Debug` nor `Clone`.
 pub enum RootKey {
-    /// It was read from the encrypted file.
+    /// Decrypted from its file.
     File(SigningKey),
-    /// It stays in its PKCS#11 token.
-    Token(TokenKey),
+    /// In its PKCS#11 token, which it cannot leave.
+    Pkcs11(Pkcs11Key),
 }
 
 impl RootKey {
-    /// Makes a key and its file, which `lock` opens, in `directory`.
+    /// Generates a key and writes it, encrypted with `lock`, to a file in `directory`.
     ///
     /// # Errors
-    /// When there is such a file already, or it cannot be written.
+    /// If the file exists, or cannot be written.
     pub fn make_file(directory: &Path, lock: Lock<'_>) -> anyhow::Result<Self> {
         let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
         let encrypted = encrypted(&key, lock)?;
@@ -75,10 +75,10 @@ impl RootKey {
         Ok(Self::File(key))
     }
 
-    /// Opens the key whose file is in `directory`.
+    /// Decrypts the key file in `directory`.
     ///
     /// # Errors
-    /// When there is none, or the passphrase is wrong.
+    /// If there is no such file, or the passphrase is wrong.
     pub fn open_file(directory: &Path, passphrase: &str) -> anyhow::Result<Self> {
         let key =
             SigningKey::from_pkcs8_encrypted_pem(&read(&directory.join(KEY_FILE))?, passphrase)
@@ -88,35 +88,35 @@ impl RootKey {
         Ok(Self::File(key))
     }
 
-    /// Makes a key in a token. Where the token has a keypad of its own, no PIN is given.
+    /// Generates a key in a token. A token with its own keypad needs no PIN.
     ///
     /// # Errors
-    /// When there is one at this place already, the PIN is wrong, or the token refuses.
-    pub fn make_in_token(place: &TokenPlace, pin: Option<&AuthPin>) -> anyhow::Result<Self> {
-        Ok(Self::Token(Token::find(place)?.make(pin)?))
+    /// If the token has a key with this label, the PIN is wrong, or the token fails.
+    pub fn make_in_token(location: &Pkcs11Location, pin: Option<&AuthPin>) -> anyhow::Result<Self> {
+        Ok(Self::Pkcs11(Pkcs11Token::find(location)?.make(pin)?))
     }
 
     /// Opens a key in a token.
     ///
     /// # Errors
-    /// When there is none at this place, it could be taken out, or the PIN is wrong.
-    pub fn open_in_token(place: &TokenPlace, pin: Option<&AuthPin>) -> anyhow::Result<Self> {
-        Ok(Self::Token(Token::find(place)?.open(pin)?))
+    /// If the token has no such key, the key is extractable, or the PIN is wrong.
+    pub fn open_in_token(location: &Pkcs11Location, pin: Option<&AuthPin>) -> anyhow::Result<Self> {
+        Ok(Self::Pkcs11(Pkcs11Token::find(location)?.open(pin)?))
     }
 
-    /// Its public half.
+    /// Returns the public key.
     #[must_use]
     pub fn public(&self) -> CaPublicKey {
         match self {
             Self::File(key) => (*key.verifying_key()).into(),
-            Self::Token(key) => key.public(),
+            Self::Pkcs11(key) => key.public(),
         }
     }
 
-    /// Signs what passed the lint.
+    /// Signs a certificate that passed the lint.
     ///
     /// # Errors
-    /// When a token does not.
+    /// If the token fails.
     pub(crate) fn sign(&self, tbs: LintedTbs) -> anyhow::Result<Unverified> {
         let signature = self.sign_digest(tbs.digest())?;
         Ok(tbs.with_signature(&signature)?)
@@ -126,21 +126,21 @@ impl RootKey {
         match self {
             Self::File(key) => {
                 let signature: Signature =
-                    key.sign_prehash(digest).context("the key does not sign")?;
+                    key.sign_prehash(digest).context("cannot sign with the root's key")?;
                 Ok(signature.to_der().into())
             }
-            Self::Token(key) => key.sign(digest),
+            Self::Pkcs11(key) => key.sign(digest),
         }
     }
 }
 
-/// In PEM.
+/// Encrypts the key, as PEM.
 fn encrypted(key: &SigningKey, lock: Lock<'_>) -> anyhow::Result<Zeroizing<String>> {
     let (mut salt, mut iv) = ([0; 16], [0; 16]);
     getrandom::fill(&mut salt)?;
     getrandom::fill(&mut iv)?;
-    let parameters = Parameters::generate_scrypt_aes256cbc(lock.work()?, &salt, iv)
-        .map_err(|error| anyhow::anyhow!("the key's encryption: {error}"))?;
+    let parameters = Parameters::generate_scrypt_aes256cbc(lock.cost()?, &salt, iv)
+        .map_err(|error| anyhow::anyhow!("cannot encrypt the key: {error}"))?;
     let plain = key.to_pkcs8_der()?;
     let info = PrivateKeyInfoRef::try_from(plain.as_bytes())?;
     let encrypted = info.encrypt_with_params(parameters, lock.text())?;

@@ -8,33 +8,38 @@ use pki::{
     token::EnrollmentToken,
 };
 
-use super::{Of, show};
-use crate::{Context, exit::usage, moment};
+use super::secret;
+use crate::{
+    context::Context,
+    error::usage,
+    options::{project::ProjectOption, time},
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  # A batch of 500, from the factory's networks, until the end of March
+  # For a batch of 500 devices, from the factory's networks, until the end of March
   birthcert token create --batch-label March --device-cap 500 --expires-at 2027-04-01 \\
       --allow-from 203.0.113.0/24 --allow-from 2001:db8:40::/48
 
-  # For a script: the id and the token
+  # For a script
   birthcert token create --output json | jq -r .enrollment_token";
 
 #[derive(clap::Args)]
 pub(crate) struct CreateCommand {
     #[command(flatten)]
-    of: Of,
-    /// For people: the batch of devices it is meant for.
-    #[arg(long)]
+    project: ProjectOption,
+    /// Label of the batch of devices that the token is for. The default is none.
+    #[arg(long, value_name = "LABEL")]
     batch_label: Option<Label>,
-    /// When it stops enrolling devices, as 2027-01-31T12:00:00Z or 2027-01-31.
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// Time at which the token expires, such as 2027-01-31T12:00:00Z or 2027-01-31. The default is no
+    /// expiry.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     expires_at: Option<Timestamp>,
-    /// How many devices it may enroll.
+    /// Number of devices that can enroll with the token. The default is no cap.
     #[arg(long, value_name = "DEVICES", value_parser = clap::value_parser!(u64).range(1..))]
     device_cap: Option<u64>,
-    /// From which addresses it enrolls devices: an IPv4 or IPv6 range in CIDR notation, or an address.
-    /// Can be given several times; without it, from anywhere.
+    /// Address range from which devices can enroll: IPv4 or IPv6, in CIDR notation, or a single address.
+    /// Repeat for several. The default is any address.
     #[arg(long, value_name = "CIDR")]
     allow_from: Vec<AddressRange>,
 }
@@ -43,7 +48,7 @@ impl CreateCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         if let Some(time) = self.expires_at.filter(|time| *time <= context.now) {
             return Err(usage(format!(
-                "--expires-at {time} is past: the token would enroll nobody"
+                "--expires-at {time} is past: no device could enroll with the token"
             )));
         }
         let new = NewToken {
@@ -53,13 +58,13 @@ impl CreateCommand {
             address_ranges: ranges(self.allow_from)?,
         };
         let rng = &mut UnwrapErr(SysRng);
-        let token = EnrollmentToken::generate(self.of.project, TokenId::generate(rng), rng);
+        let token = EnrollmentToken::generate(self.project.project, TokenId::generate(rng), rng);
         context.store.create_token(&token, new, context.now).await?;
-        show(context, &token)
+        secret::print(context, &token)
     }
 }
 
-/// None given means anywhere.
+/// Returns the address ranges; none means any address.
 pub(super) fn ranges(given: Vec<AddressRange>) -> anyhow::Result<Option<AddressRanges>> {
     if given.is_empty() { Ok(None) } else { Ok(Some(given.try_into().map_err(usage)?)) }
 }

@@ -6,18 +6,18 @@ use pki::{
     names::{AddressRange, Label},
 };
 
-use super::{Named, create::ranges, view::TokenView};
-use crate::{Context, moment};
+use super::{create::ranges, selector::TokenSelector, view::TokenView};
+use crate::{context::Context, options::time};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  # A second production line: all the ranges, the ones that are there included
+  # Replace the address ranges
   birthcert token update tok_… --allow-from 203.0.113.0/24 --allow-from 198.51.100.0/24
 
-  # Another 500 devices, and no end in time
+  # Raise the cap and remove the expiry
   birthcert token update tok_… --device-cap 1000 --no-expiry
 
-  # From anywhere again
+  # Allow any address again
   birthcert token update tok_… --allow-from-anywhere";
 
 #[derive(clap::Args)]
@@ -27,30 +27,29 @@ Examples:
 ]))]
 pub(crate) struct UpdateCommand {
     #[command(flatten)]
-    named: Named,
-    /// For people: the batch of devices it is meant for.
-    #[arg(long)]
+    selector: TokenSelector,
+    /// Label of the batch of devices that the token is for.
+    #[arg(long, value_name = "LABEL")]
     batch_label: Option<Label>,
-    /// Take the label away.
+    /// Remove the batch label.
     #[arg(long, conflicts_with = "batch_label")]
     no_batch_label: bool,
-    /// When it stops enrolling devices, as 2027-01-31T12:00:00Z or 2027-01-31.
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    /// Time at which the token expires, such as 2027-01-31T12:00:00Z or 2027-01-31.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     expires_at: Option<Timestamp>,
-    /// Let it never expire.
+    /// Remove the expiry.
     #[arg(long, conflicts_with = "expires_at")]
     no_expiry: bool,
-    /// How many devices it may enroll, the ones that it did enroll included.
+    /// Number of devices that can enroll with the token, including those that already did.
     #[arg(long, value_name = "DEVICES", value_parser = clap::value_parser!(u64).range(1..))]
     device_cap: Option<u64>,
-    /// Let it enroll any number.
+    /// Remove the cap.
     #[arg(long, conflicts_with = "device_cap")]
     no_device_cap: bool,
-    /// From which addresses it enrolls devices, in place of the ranges that it has. Can be given
-    /// several times.
+    /// Address range from which devices can enroll. Replaces all existing ranges. Repeat for several.
     #[arg(long, value_name = "CIDR")]
     allow_from: Vec<AddressRange>,
-    /// Let it enroll devices from anywhere.
+    /// Allow enrollment from any address.
     #[arg(long, conflicts_with = "allow_from")]
     allow_from_anywhere: bool,
 }
@@ -63,8 +62,8 @@ impl UpdateCommand {
             device_cap: Change::to(self.device_cap, self.no_device_cap),
             address_ranges: Change::to(ranges(self.allow_from)?, self.allow_from_anywhere),
         };
-        let Named { of, token } = self.named;
-        let record = context.store.change_token(of.project, token, &changes).await?;
+        let TokenSelector { project, token } = self.selector;
+        let record = context.store.change_token(project.project, token, &changes).await?;
         context.output.print(&TokenView::from(record))
     }
 }

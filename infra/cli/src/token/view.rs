@@ -1,4 +1,4 @@
-//! A token as operators see it: never its secret, nor the secret's hash.
+//! An enrollment token for operators: without its secret and the secret's hash.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use pki::{
 };
 use serde::Serialize;
 
-use crate::listing::Row;
+use crate::output::rows::Row;
 
 #[derive(Serialize)]
 pub(crate) struct TokenView {
@@ -104,7 +104,7 @@ impl Row for TokenView {
     }
 }
 
-/// For one of them.
+/// Formats one token.
 impl fmt::Display for TokenView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Token:       {}", self.token_id)?;

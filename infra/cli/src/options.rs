@@ -1,0 +1,7 @@
+//! Options that several commands have.
+
+pub(crate) mod confirm;
+pub(crate) mod global;
+pub(crate) mod project;
+pub(crate) mod secret;
+pub(crate) mod time;
