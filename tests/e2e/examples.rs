@@ -1,4 +1,4 @@
-//! The devices in `examples/`, each as its language starts it, against a real mosquitto.
+//! The devices in `examples/`, each started as usual in its language, against a real mosquitto.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,19 +8,18 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::counterparties::binary;
-use birthcert_tests::mosquitto::Mosquitto;
-use birthcert_tests::mqtt_client::{MqttClient, Outcome};
+use birthcert_tests::brokers::mosquitto::Mosquitto;
+use birthcert_tests::mqtt::mosquitto_clients::{MosquittoClient, Outcome};
 use birthcert_tests::operator::Operator;
+use birthcert_tests::process::{binary, tool};
 use birthcert_tests::stack::Stack;
-use birthcert_tests::tool;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![curl, python, rust, c]
+pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![curl, python, rust, c]
 }
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
@@ -33,7 +32,7 @@ async fn curl() -> anyhow::Result<()> {
 
 async fn python() -> anyhow::Result<()> {
     let python = tool::folder()?.join("examples/venv/bin/python");
-    ensure!(python.is_file(), "paho-mqtt is not here; install it with: tests/install-tools");
+    ensure!(python.is_file(), "paho-mqtt is not here; install it with: tests/tools/install");
     let mut command = Command::new(python);
     command.arg(Path::new(EXAMPLES).join("python/device.py"));
     device(command, "Python", Key::Own).await
@@ -44,7 +43,7 @@ async fn rust() -> anyhow::Result<()> {
 }
 
 async fn c() -> anyhow::Result<()> {
-    // Built elsewhere than in the tree, by its own rules.
+    // Built outside of the tree, by its own rules.
     let scratch = TempDir::new()?;
     let make = ["-C", scratch.path().to_str().context("UTF-8")?, "-f"];
     let sources = Path::new(EXAMPLES).join("c");
@@ -56,14 +55,14 @@ async fn c() -> anyhow::Result<()> {
     device(Command::new(scratch.path().join("device")), "C", Key::Given).await
 }
 
-/// Where a device's key comes from.
+/// Sources of a device's key.
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
     Given,
     Own,
 }
 
-/// Starts an example twice: as a new device, and as the same device after its power was gone.
+/// Starts an example twice: as a new device, and as the same device after a power loss.
 async fn device(mut command: Command, language: &str, key: Key) -> anyhow::Result<()> {
     let scratch = TempDir::new()?;
     let stack = Stack::start(&scratch.path().join("stack")).await?;
@@ -101,8 +100,8 @@ async fn device(mut command: Command, language: &str, key: Key) -> anyhow::Resul
         ensure!(mode == 0o600, "{name}: {mode:o}");
     }
 
-    // Its own eyes are the only ones that may see its topics; and no session of its own may be left.
-    let reader = MqttClient {
+    // Only the device itself may read its topics, and no session of its own may be left.
+    let reader = MosquittoClient {
         port: broker.port(),
         cafile: file("root.pem"),
         identity: Some((file("chain.pem"), file("key.pem"))),
@@ -112,13 +111,13 @@ async fn device(mut command: Command, language: &str, key: Key) -> anyhow::Resul
     let expected = format!("hello from {language}");
     ensure!(matches!(&read, Outcome::Received(text) if *text == expected), "{read:?}");
 
-    // The second start needs no token, and the identity stays.
+    // The second start needs no token, and the identity stays the same.
     let before = contents(&identity)?;
     command.env_remove("BIRTHCERT_ENROLLMENT_TOKEN").env("BIRTHCERT_API_URL", "http://127.0.0.1:1");
     ensure!(run(&mut command).await? == said);
     ensure!(contents(&identity)? == before, "the second start changed its files");
 
-    // A device that lost its identity, but not its token, gets another one and stays who it is.
+    // A device that lost its identity but not its token gets a new one and keeps its id.
     command.env("BIRTHCERT_API_URL", &stack.state.api_url);
     fs::remove_file(file("root.pem"))?;
     ensure!(run(&mut command).await? == said);
@@ -129,7 +128,7 @@ async fn device(mut command: Command, language: &str, key: Key) -> anyhow::Resul
     Ok(())
 }
 
-/// What an example that succeeds says.
+/// Returns the output of an example that succeeds.
 async fn run(command: &mut Command) -> anyhow::Result<String> {
     let ended = timeout(LIMIT, command.output()).await.context("it did not end")??;
     let complaints = String::from_utf8_lossy(&ended.stderr);
@@ -137,7 +136,7 @@ async fn run(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8(ended.stdout)?)
 }
 
-/// The files of a folder.
+/// Returns the files in a folder.
 fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let files = folder.read_dir()?.map(|file| {
         let file = file?;

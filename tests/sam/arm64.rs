@@ -1,29 +1,29 @@
-//! The very files that are deployed, under an emulator of their processor.
+//! The files that are deployed, under an emulator of their processor.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::api::{Enrolled, Released};
-use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::env::Env;
-use birthcert_tests::function;
-use birthcert_tests::openssl::{self, Purpose, Verdict};
-use birthcert_tests::runtime_api::RuntimeApi;
-use birthcert_tests::tool;
+use birthcert_tests::lambda::function;
+use birthcert_tests::lambda::runtime_api::RuntimeApi;
+use birthcert_tests::process::tool;
+use birthcert_tests::verifiers::openssl::{self, Purpose, Verdict};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::repository;
+use crate::repository::repository;
 
-/// Far more than an answer takes, on machines that are busy.
+/// Far more than a response takes on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) async fn identity() -> anyhow::Result<()> {
-    let counterparties = Counterparties::default();
-    let env = Env::start(&counterparties, Pair::Local).await?;
+    let emulators = Emulators::default();
+    let env = Env::start(&emulators, Backend::Local).await?;
 
     let token = env.token.expose();
     let device: Enrolled = invoke(&env, "Enroll", ("ENROLLMENT_TOKEN", &token)).await?;
@@ -38,11 +38,11 @@ pub(crate) async fn identity() -> anyhow::Result<()> {
     ensure!(verdict == Verdict::Accepted, "{verdict:?}");
     let entries = env.store.device_certificates(device.device_id).await?;
     ensure!(entries.len() == 1 && entries[0].serial_number == identity.serial_number);
-    env.account(&[device]).await
+    env.verify_ledger(&[device]).await
 }
 
-/// What no run on this machine shows: the C library of `provided.al2023` is 2.34, an older one than most
-/// build machines have.
+/// No run on this machine shows this: the C library of `provided.al2023` is 2.34, older than that
+/// of most build machines.
 pub(crate) async fn c_library() -> anyhow::Result<()> {
     for name in ["Enroll", "Identity"] {
         let program = std::fs::read(bootstrap(name)?)?;
@@ -58,14 +58,18 @@ pub(crate) async fn c_library() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file that `sam build` made of a function, for the architecture that it builds for unless told.
+/// Returns the executable that `sam build` made of a function, for the default architecture.
 fn bootstrap(name: &str) -> anyhow::Result<PathBuf> {
     let path = repository(&format!(".aws-sam/build/{name}Function/bootstrap"));
-    ensure!(path.is_file(), "{} is not built; build it with: infra/sam build", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is not built; build it with: infra/deploy/sam build",
+        path.display()
+    );
     Ok(path)
 }
 
-/// The body of a function's answer to the event of its name.
+/// Returns the body of a function's response to the event of the same name.
 async fn invoke<T: DeserializeOwned>(
     env: &Env,
     name: &str,

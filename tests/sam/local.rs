@@ -1,29 +1,29 @@
-//! `sam local`, which `infra/sam-local` runs on a stack of birthcert-local.
+//! `sam local`, which `infra/deploy/sam-local` runs on a stack of birthcert-local.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use birthcert_local::state::State;
-use birthcert_tests::api::{Answer, Api, ENROLLMENT_TOKEN, Enrolled};
-use birthcert_tests::openssl::{self, Purpose, Verdict};
-use birthcert_tests::tool;
+use birthcert_local::stack::StackInfo;
+use birthcert_tests::api::{Api, ApiResponse, ENROLLMENT_TOKEN, Enrolled};
+use birthcert_tests::process::tool;
+use birthcert_tests::verifiers::openssl::{self, Purpose, Verdict};
 use http::Method;
 use serde_json::Value;
 
-use crate::repository;
+use crate::repository::repository;
 
-/// What is running: the stack, its own gateway, and `sam local start-api`.
+/// The running programs: the stack, its own gateway, and `sam local start-api`.
 struct Running {
-    stack: State,
+    stack: StackInfo,
     gateway: Api,
     sam: Api,
 }
 
 fn running() -> anyhow::Result<Running> {
     let variable = |name| std::env::var(name).context("these tests are run by tests/run-sam");
-    let stack = State::read(&PathBuf::from(variable("BIRTHCERT_SAM_STACK")?))?;
+    let stack = StackInfo::read(&PathBuf::from(variable("BIRTHCERT_SAM_STACK")?))?;
     let (gateway, sam) = (Api::new(stack.api_url.clone()), variable("BIRTHCERT_SAM_URL")?);
     Ok(Running { stack, gateway, sam: Api::new(sam) })
 }
@@ -42,10 +42,11 @@ pub(crate) async fn identity() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A request, as method, path, headers and body, after the status that it gets.
+/// An expected status, then the request: method, path, headers and body.
 type Case<'a> = (u16, Method, &'static str, Vec<(&'static str, &'a str)>, &'static str);
 
-/// The same requests to both: the stack's gateway stands in for what SAM emulates here.
+/// Sends the same requests to both: the stack's gateway stands in for the API Gateway that SAM
+/// emulates.
 pub(crate) async fn answers() -> anyhow::Result<()> {
     let Running { stack, gateway, sam } = running()?;
     let device: Enrolled = gateway.enroll(&stack.enrollment_token).await?.success()?;
@@ -86,7 +87,7 @@ pub(crate) async fn answers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What of an answer does not differ from one device and one moment to the next.
+/// The parts of a response that do not depend on the device or the time.
 #[derive(Debug, PartialEq)]
 struct Shape {
     status: u16,
@@ -96,7 +97,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(answer: &Answer) -> anyhow::Result<Self> {
+    fn of(answer: &ApiResponse) -> anyhow::Result<Self> {
         ensure!(!answer.header("x-request-id").is_empty(), "{:?}", answer.headers);
         let names = ["content-type", "cache-control", "www-authenticate", "allow", "retry-after"];
         let fields = answer.json.as_object().with_context(|| answer.text.clone())?;
@@ -112,7 +113,7 @@ impl Shape {
 pub(crate) async fn events() -> anyhow::Result<()> {
     let Running { stack, gateway, .. } = running()?;
     let device: Enrolled = gateway.enroll(&stack.enrollment_token).await?.success()?;
-    let sam = repository("infra/sam").canonicalize()?;
+    let sam = repository("infra/deploy/sam").canonicalize()?;
     let sam = sam.to_str().context("a path in UTF-8")?;
     let config = repository(".aws-sam/local/samconfig.toml").canonicalize()?;
     let mut answered = 0;
@@ -130,7 +131,7 @@ pub(crate) async fn events() -> anyhow::Result<()> {
         let finished = tool::run(sam, options.map(OsStr::new).into_iter().chain(files)).await?;
         ensure!(finished.status.success(), "{name}: {}", finished.output);
 
-        // Its standard output comes first, without an end of line.
+        // The function's standard output comes first, without a line feed at its end.
         let mut output = serde_json::Deserializer::from_str(&finished.output).into_iter::<Value>();
         let answer = output.next().with_context(|| format!("{name}: no output"))?;
         let answer = answer.with_context(|| finished.output.clone())?;

@@ -1,5 +1,5 @@
-//! The functions as `sam build` made them. `tests/run-sam` builds them, starts what they need and runs
-//! this: `tests/run-sam arm64` runs one suite of it.
+//! The functions as `sam build` makes them. `tests/run-sam` builds them, starts their
+//! counterparties and runs these tests; `tests/run-sam arm64` runs one suite.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -9,9 +9,9 @@
 
 mod arm64;
 mod local;
+mod repository;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         trial("local::invoke_answers_every_event", local::events),
     ];
     let mut arguments = Arguments::from_args();
-    // SAM runs one container of a function, and its runtime takes one event at a time.
+    // SAM runs one container per function, whose runtime takes one event at a time.
     arguments.test_threads = Some(1);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -38,9 +38,4 @@ where
         let runtime = tokio::runtime::Runtime::new()?;
         runtime.block_on(test()).map_err(|error| format!("{error:#}").into())
     })
-}
-
-/// A file of the repository.
-fn repository(path: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
 }

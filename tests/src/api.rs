@@ -1,4 +1,4 @@
-//! The API as a device sees it.
+//! A client of the API, as devices use it.
 
 use std::net::IpAddr;
 
@@ -19,83 +19,84 @@ pub struct Api {
     url: String,
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
+pub struct ApiResponse {
+    /// The HTTP status.
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
     /// The body, as text.
     pub text: String,
-    /// The body, as JSON if it is.
+    /// The body as JSON, if it is JSON.
     pub json: Value,
 }
 
-/// What `POST /enroll` answers.
+/// The response to `POST /enroll`.
 #[derive(Clone, Deserialize)]
 pub struct Enrolled {
     /// The device's id.
     pub device_id: DeviceId,
-    /// Its token.
+    /// The device token.
     pub device_token: String,
-    /// Its project.
+    /// The device's project.
     pub project_id: String,
-    /// When.
+    /// Time of the enrollment.
     pub timestamp: u64,
 }
 
-/// What `GET /identity` answers.
+/// The response to `GET /identity`.
 #[derive(Clone, Deserialize)]
 pub struct Released {
     /// The device's id.
     pub device_id: DeviceId,
-    /// The leaf.
+    /// The device's certificate.
     pub device_certificate_pem: String,
-    /// Its key.
+    /// The device's private key.
     pub device_private_key_pem: String,
-    /// Leaf and subordinate.
+    /// The device's certificate and the subordinate's.
     pub certificate_chain_pem: String,
-    /// The root.
+    /// The root certificate.
     pub ca_certificate_pem: String,
-    /// The leaf's.
+    /// The certificate's serial number.
     pub serial_number: String,
-    /// The leaf's.
+    /// Start of the certificate's validity.
     pub not_before: String,
-    /// The leaf's.
+    /// End of the certificate's validity.
     pub not_after: String,
 }
 
-/// What `POST /identity` answers: that and nothing else, no private key above all.
+/// The response to `POST /identity`: these fields only, and above all no private key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certified {
     /// The device's id.
     pub device_id: DeviceId,
-    /// The leaf.
+    /// The device's certificate.
     pub device_certificate_pem: String,
-    /// Leaf and subordinate.
+    /// The device's certificate and the subordinate's.
     pub certificate_chain_pem: String,
-    /// The root.
+    /// The root certificate.
     pub ca_certificate_pem: String,
-    /// The leaf's.
+    /// The certificate's serial number.
     pub serial_number: String,
-    /// The leaf's.
+    /// Start of the certificate's validity.
     pub not_before: String,
-    /// The leaf's.
+    /// End of the certificate's validity.
     pub not_after: String,
 }
 
 impl Api {
-    /// The API at `url`.
+    /// Creates a client of the API at `url`.
     pub fn new(url: String) -> Self {
         Self { client: reqwest::Client::new(), url }
     }
 
-    /// The same API, called from another address of this machine: all of 127.0.0.0/8 is.
+    /// Returns a client that calls from another address of this machine, such as any in
+    /// 127.0.0.0/8.
     ///
     /// # Errors
-    /// There is no client.
+    /// If the client cannot be created.
     pub fn from_address(&self, address: IpAddr) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().local_address(address).build()?;
         Ok(Self { client, url: self.url.clone() })
@@ -104,14 +105,14 @@ impl Api {
     /// Sends a request.
     ///
     /// # Errors
-    /// There is no answer.
+    /// If there is no response.
     pub async fn send(
         &self,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ApiResponse> {
         let mut request = self.client.request(method, format!("{}{path}", self.url)).body(body);
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes())?;
@@ -121,61 +122,61 @@ impl Api {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await?;
         let json = serde_json::from_str(&text).unwrap_or_default();
-        Ok(Answer { status, headers, text, json })
+        Ok(ApiResponse { status, headers, text, json })
     }
 
-    /// `POST /enroll` with a token and no label.
+    /// Sends `POST /enroll` with a token and without a label.
     ///
     /// # Errors
-    /// There is no answer.
-    pub async fn enroll(&self, token: &str) -> anyhow::Result<Answer> {
+    /// If there is no response.
+    pub async fn enroll(&self, token: &str) -> anyhow::Result<ApiResponse> {
         self.send(Method::POST, "/enroll", &[(ENROLLMENT_TOKEN, token)], "").await
     }
 
     /// Enrolls a device.
     ///
     /// # Errors
-    /// It was refused.
+    /// If the request is refused.
     pub async fn enrolled(&self, token: &EnrollmentToken) -> anyhow::Result<Enrolled> {
         self.enroll(&token.expose()).await?.success()
     }
 
-    /// `GET /identity` with a token.
+    /// Sends `GET /identity` with a token.
     ///
     /// # Errors
-    /// There is no answer.
-    pub async fn identity(&self, token: &str) -> anyhow::Result<Answer> {
+    /// If there is no response.
+    pub async fn identity(&self, token: &str) -> anyhow::Result<ApiResponse> {
         let authorization = format!("Bearer {token}");
         self.send(Method::GET, "/identity", &[("Authorization", &authorization)], "").await
     }
 
-    /// `POST /identity` with a token and a body.
+    /// Sends `POST /identity` with a token and a body.
     ///
     /// # Errors
-    /// There is no answer.
+    /// If there is no response.
     pub async fn request(
         &self,
         token: &str,
         content_type: &str,
         body: impl Into<reqwest::Body>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ApiResponse> {
         let authorization = format!("Bearer {token}");
         let headers = [("Authorization", authorization.as_str()), ("Content-Type", content_type)];
         self.send(Method::POST, "/identity", &headers, body).await
     }
 
-    /// `POST /identity` with a device's request, in PEM.
+    /// Sends `POST /identity` with a device's CSR, in PEM.
     ///
     /// # Errors
-    /// There is no answer.
-    pub async fn certify(&self, device: &Enrolled, csr: &str) -> anyhow::Result<Answer> {
+    /// If there is no response.
+    pub async fn certify(&self, device: &Enrolled, csr: &str) -> anyhow::Result<ApiResponse> {
         self.request(&device.device_token, "application/pkcs10", csr.to_owned()).await
     }
 
-    /// Gets a device's key certified.
+    /// Gets a certificate for a device's key.
     ///
     /// # Errors
-    /// It was refused.
+    /// If the request is refused.
     pub async fn certified(&self, device: &Enrolled, csr: &str) -> anyhow::Result<Certified> {
         self.certify(device, csr).await?.success()
     }
@@ -183,34 +184,34 @@ impl Api {
     /// Gets a device's identity.
     ///
     /// # Errors
-    /// It was refused.
+    /// If the request is refused.
     pub async fn released(&self, device: &Enrolled) -> anyhow::Result<Released> {
         self.identity(&device.device_token).await?.success()
     }
 }
 
-impl Answer {
-    /// A header, or nothing.
+impl ApiResponse {
+    /// Returns a header's value, empty if it is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The body of a 200, after a check of the headers that every success has.
+    /// Returns the body of a 200, after checking the headers that every success has.
     ///
     /// # Errors
-    /// It is none.
+    /// If the response is not a success.
     pub fn success<T: for<'a> Deserialize<'a>>(&self) -> anyhow::Result<T> {
         ensure!(self.status == 200, "{} {}", self.status, self.text);
         ensure!(self.header("content-type") == "application/json", "{:?}", self.headers);
         self.common()?;
-        serde_json::from_str(&self.text).context("the body has not the documented fields")
+        serde_json::from_str(&self.text).context("the body does not have the documented fields")
     }
 
-    /// Checks that this is a problem document of `status` and `slug`, with the headers that go with
-    /// it, and that it repeats none of `secrets`.
+    /// Checks that this is a problem document of `status` and `slug` with the right headers, and
+    /// that it echoes none of `secrets`.
     ///
     /// # Errors
-    /// It is not.
+    /// If one of these does not hold.
     pub fn problem(&self, status: u16, slug: &str, secrets: &[&str]) -> anyhow::Result<()> {
         ensure!(self.status == status, "{} instead of {status}: {}", self.status, self.text);
         ensure!(self.header("content-type") == "application/problem+json", "{:?}", self.headers);

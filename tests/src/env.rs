@@ -1,5 +1,5 @@
-//! One test's own authority: a table, two CAs and the API in front of them, on a pair of
-//! counterparties that it shares with others.
+//! An authority for a single test: a table, two CAs and the API in front of them, on a backend that
+//! it shares with other tests.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
 use birthcert_cli::{ceremony, succession};
 use birthcert_local::gateway::{self, Functions};
-use birthcert_local::state::{CREDENTIAL, REGION};
+use birthcert_local::stack::{CREDENTIAL, REGION};
 use enroll::Enroll;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
@@ -28,23 +28,23 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
-use crate::counterparties::{Bucket, Counterparties, Pair};
-use crate::proxy::Proxy;
+use crate::aws::emulators::{Backend, Bucket, Emulators};
+use crate::aws::proxy::Proxy;
 
-/// Opens the root of an [`Env`].
+/// The passphrase of an [`Env`]'s root.
 const PASSPHRASE: &str = "a passphrase for tests";
 
-/// A year.
+/// A year, in seconds.
 pub const YEAR: u64 = 31_556_952;
 
-/// How an authority differs from the usual one.
+/// Deviations from the usual authority.
 #[derive(Clone)]
 pub struct Setup {
-    /// The time that the functions see.
+    /// The clock of the functions.
     pub clock: fn() -> Timestamp,
     /// The project's policy.
     pub policy: Policy,
-    /// How long the device CA is valid, in seconds from now.
+    /// Validity of the device CA, in seconds from now.
     pub device_ca_seconds: u64,
 }
 
@@ -54,21 +54,21 @@ impl Default for Setup {
     }
 }
 
-/// The authority. Its servers end when it is dropped; its table is left to the emulator.
+/// The authority. Dropping it stops its servers; the table stays in the emulator.
 pub struct Env {
-    /// What it runs on.
-    pub pair: Pair,
-    /// In front of DynamoDB.
+    /// The backend.
+    pub backend: Backend,
+    /// The proxy in front of DynamoDB.
     pub dynamodb: Proxy,
-    /// In front of KMS.
+    /// The proxy in front of KMS.
     pub kms: Proxy,
-    /// In front of S3.
+    /// The proxy in front of S3.
     pub s3: Proxy,
     /// The table.
     pub store: Store,
-    /// What its functions are configured with.
+    /// The configuration of the functions.
     pub config: Config,
-    /// The same past the proxies, for what is not the test's concern.
+    /// The same configuration without the proxies, for calls that a test does not examine.
     pub direct: Config,
     /// The root, in PEM.
     pub root_pem: String,
@@ -84,7 +84,7 @@ pub struct Env {
     _bucket: Bucket,
 }
 
-/// Every line that any test's functions logged: secrets are looked for in all of it.
+/// Every line that the functions of any test logged, which is searched for secrets.
 static LOG: Mutex<String> = Mutex::new(String::new());
 
 fn log(line: &str) {
@@ -94,28 +94,28 @@ fn log(line: &str) {
 }
 
 impl Env {
-    /// An authority with the usual setup.
+    /// Starts an authority with the usual setup.
     ///
     /// # Errors
-    /// A counterparty does not start, or the ceremony fails.
-    pub async fn start(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<Self> {
-        Self::with(counterparties, pair, Setup::default()).await
+    /// If an emulator does not start, or the ceremony fails.
+    pub async fn start(emulators: &Emulators, backend: Backend) -> anyhow::Result<Self> {
+        Self::with(emulators, backend, Setup::default()).await
     }
 
-    /// An authority with another setup.
+    /// Starts an authority with another setup.
     ///
     /// # Errors
     /// As [`Env::start`].
     pub async fn with(
-        counterparties: &Counterparties,
-        pair: Pair,
+        emulators: &Emulators,
+        backend: Backend,
         setup: Setup,
     ) -> anyhow::Result<Self> {
-        let (dynamodb, kms) = counterparties.endpoints(pair).await?;
+        let (dynamodb, kms) = emulators.endpoints(backend).await?;
         let endpoints = (dynamodb.clone(), kms.clone());
         let (dynamodb, kms) = (Proxy::start(&dynamodb).await?, Proxy::start(&kms).await?);
         let scratch = TempDir::new()?;
-        let bucket = counterparties.bucket(pair, &scratch.path().join("bucket")).await?;
+        let bucket = emulators.bucket(backend, &scratch.path().join("bucket")).await?;
         let s3 = Proxy::start(&bucket.endpoint).await?;
         let rng = &mut UnwrapErr(SysRng);
         let project = ProjectId::generate(rng);
@@ -171,11 +171,11 @@ impl Env {
         let api = Api::new(format!("http://{}", listener.local_addr()?));
         let gateway = tokio::spawn(gateway::serve(listener, functions, std::future::pending()));
         let root_pem = root.certificate().pem().to_owned();
-        // What the ceremony called is not the test's concern.
+        // The ceremony's calls are not part of the test.
         dynamodb.take();
         kms.take();
         Ok(Self {
-            pair,
+            backend,
             dynamodb,
             kms,
             s3,
@@ -192,43 +192,43 @@ impl Env {
         })
     }
 
-    /// The root, with its key.
+    /// Opens the root, with its key.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// If the root cannot be opened.
     pub fn root(&self) -> anyhow::Result<Root> {
         let directory = self.scratch.path().join("ca");
         Root::open(&directory, RootKey::open_file(&directory, PASSPHRASE)?)
     }
 
-    /// A CA that the root has certified under this name, valid from now; it is not recorded.
+    /// Certifies a CA of this name, valid from now, without recording it.
     ///
     /// # Errors
-    /// KMS or the root refuses.
+    /// If KMS or the root refuses.
     pub async fn certified(&self, name: &str, seconds: u64) -> anyhow::Result<AuthorityRecord> {
         let root = self.root()?;
         let usage = name.parse::<AuthorityName>()?.usage();
         subordinate(&self.direct, &root, name, usage, Timestamp::now(), seconds).await
     }
 
-    /// Checks that every signature that KMS gave since the last `take` is on the ledger of one of
-    /// these devices, or of a list of revoked certificates that is on record, and that nothing secret of theirs was logged.
+    /// Checks that every signature that KMS gave since the last `take` is on record, for one of
+    /// these devices or for a CRL, and that none of their secrets was logged.
     ///
     /// # Errors
-    /// A signature that is not, or a secret that was.
-    pub async fn account(&self, devices: &[crate::api::Enrolled]) -> anyhow::Result<()> {
+    /// If a signature is not on record, or a secret was logged.
+    pub async fn verify_ledger(&self, devices: &[crate::api::Enrolled]) -> anyhow::Result<()> {
         let mut digests = Vec::new();
         for device in devices {
             let entries = self.store.device_certificates(device.device_id).await?;
             digests.extend(entries.into_iter().map(|entry| entry.tbs_digest));
         }
         let client = self.config.aws.dynamodb()?;
-        let lists = client.scan().table_name(&self.config.table_name);
-        let lists = lists.filter_expression("begins_with(SK, :list)");
-        let lists = lists.expression_attribute_values(":list", AttributeValue::S("LIST#".into()));
-        let mut lists = lists.into_paginator().items().send();
-        while let Some(list) = lists.next().await {
-            digests.extend(list?.get("tbs_digest").and_then(|it| it.as_s().ok()).cloned());
+        let crls = client.scan().table_name(&self.config.table_name);
+        let crls = crls.filter_expression("begins_with(SK, :list)");
+        let crls = crls.expression_attribute_values(":list", AttributeValue::S("LIST#".into()));
+        let mut crls = crls.into_paginator().items().send();
+        while let Some(crl) = crls.next().await {
+            digests.extend(crl?.get("tbs_digest").and_then(|it| it.as_s().ok()).cloned());
         }
         for call in self.kms.take() {
             if let Some(digest) = call.signed_digest() {
@@ -238,7 +238,7 @@ impl Env {
         let log = LOG.lock().unwrap();
         let tokens = devices.iter().map(|device| device.device_token.as_str());
         for token in tokens.chain([self.token.expose().as_str()]) {
-            // The secret alone gives it away as much as the whole token does.
+            // The secret alone is as sensitive as the whole token.
             let secret = token.get(47..90).context("no token")?;
             ensure!(!log.contains(secret), "a token was logged");
         }
@@ -253,10 +253,10 @@ impl Drop for Env {
     }
 }
 
-/// A subordinate, certified and not yet put to use.
+/// Certifies a subordinate CA, without activating it.
 ///
 /// # Errors
-/// KMS or the root refuses.
+/// If KMS or the root refuses.
 pub async fn subordinate(
     config: &Config,
     root: &Root,

@@ -1,4 +1,4 @@
-//! `birthcert`, run by an operator at a machine of their own.
+//! `birthcert`, run by an operator on a machine of their own.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,26 +12,27 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::counterparties::binary;
 use crate::env::Env;
+use crate::process::binary;
+use crate::process::terminal::Terminal;
 use crate::stack::Stack;
-use crate::terminal::Terminal;
 
-/// Opens the roots that [`Operator::makes_root`] makes; the first line of the file `passphrase`.
+/// The passphrase of roots that [`Operator::create_root`] creates; the first line of the file
+/// `passphrase`.
 pub const PASSPHRASE: &str = "correct horse battery staple";
 
-/// Far more than any command needs.
+/// Generous limit for a command.
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 
-/// Somebody at a machine of their own: its home is empty and holds their files, and its environment
-/// is what they were given.
+/// An operator on a machine of their own, with a home directory for their files and an environment
+/// for their commands.
 pub struct Operator {
     home: TempDir,
     variables: Vec<(&'static str, String)>,
 }
 
-/// What one run of the command gave.
-pub struct Ran {
+/// The result of a command.
+pub struct CommandOutput {
     command: String,
     code: Option<i32>,
     stdout: String,
@@ -39,23 +40,23 @@ pub struct Ran {
 }
 
 impl Operator {
-    /// At a machine that knows nothing of AWS.
+    /// Returns an operator on a machine without access to AWS.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// If the file system refuses.
     pub fn offline() -> anyhow::Result<Self> {
         let home = TempDir::new()?;
         fs::write(home.path().join("passphrase"), format!("{PASSPHRASE}\nnot this line\n"))?;
         Ok(Self { home, variables: Vec::new() })
     }
 
-    /// Who was given the way to `stack`.
+    /// Returns an operator with access to `stack`.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// If the file system refuses.
     pub fn of(stack: &Stack) -> anyhow::Result<Self> {
         let state = &stack.state;
-        Self::given([
+        Self::with_variables([
             ("AWS_REGION", state.region.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", state.aws_endpoint_url_dynamodb.clone()),
             ("AWS_ENDPOINT_URL_KMS", state.aws_endpoint_url_kms.clone()),
@@ -63,13 +64,13 @@ impl Operator {
         ])
     }
 
-    /// Who was given the way to `env`.
+    /// Returns an operator with access to `env`.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// If the file system refuses.
     pub fn of_env(env: &Env) -> anyhow::Result<Self> {
         let aws = &env.config.aws;
-        Self::given([
+        Self::with_variables([
             ("AWS_REGION", aws.region.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", aws.endpoint_dynamodb.clone().context("set")?),
             ("AWS_ENDPOINT_URL_KMS", aws.endpoint_kms.clone().context("set")?),
@@ -78,10 +79,10 @@ impl Operator {
         ])
     }
 
-    fn given<const N: usize>(way: [(&'static str, String); N]) -> anyhow::Result<Self> {
+    fn with_variables<const N: usize>(way: [(&'static str, String); N]) -> anyhow::Result<Self> {
         let mut operator = Self::offline()?;
         operator.variables = vec![
-            // The tests stay on loopback.
+            // Keeps the tests on loopback.
             ("AWS_EC2_METADATA_DISABLED", "true".into()),
             ("AWS_ACCESS_KEY_ID", "local".into()),
             ("AWS_SECRET_ACCESS_KEY", "local".into()),
@@ -90,37 +91,37 @@ impl Operator {
         Ok(operator)
     }
 
-    /// With a variable in the environment.
+    /// Sets a variable in the environment.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self = self.without(name);
         self.variables.push((name, value.into()));
         self
     }
 
-    /// Without it.
+    /// Removes a variable from the environment.
     pub fn without(mut self, name: &str) -> Self {
         self.variables.retain(|(variable, _)| *variable != name);
         self
     }
 
-    /// Where a file at home is.
+    /// Returns the path of a file in the home directory.
     pub fn path(&self, file: &str) -> PathBuf {
         self.home.path().join(file)
     }
 
-    /// What is in a file at home.
+    /// Returns the content of a file in the home directory.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// If the file system refuses.
     pub fn read(&self, file: &str) -> anyhow::Result<String> {
         fs::read_to_string(self.path(file)).with_context(|| file.to_owned())
     }
 
-    /// Carries a file over to another machine.
+    /// Copies a file to another operator's machine.
     ///
     /// # Errors
-    /// The file system refuses.
-    pub fn hand(&self, file: &str, other: &Self) -> anyhow::Result<()> {
+    /// If the file system refuses.
+    pub fn copy_to(&self, file: &str, other: &Self) -> anyhow::Result<()> {
         fs::copy(
             self.path(file),
             other.path(Path::new(file).file_name().unwrap().to_str().unwrap()),
@@ -128,27 +129,28 @@ impl Operator {
         Ok(())
     }
 
-    /// Types a command whose arguments have no white space, at home and without a terminal.
+    /// Runs a command whose arguments contain no white space, in the home directory and without a
+    /// terminal.
     ///
     /// # Errors
-    /// It is not built, or does not end.
-    pub async fn run(&self, line: &str) -> anyhow::Result<Ran> {
+    /// If `birthcert` is not built, or does not end.
+    pub async fn run(&self, line: &str) -> anyhow::Result<CommandOutput> {
         self.run_with(&line.split_whitespace().collect::<Vec<_>>()).await
     }
 
-    /// The same for arguments with white space.
+    /// As [`Operator::run`], for arguments that may contain white space.
     ///
     /// # Errors
     /// As [`Operator::run`].
-    pub async fn run_with(&self, args: &[&str]) -> anyhow::Result<Ran> {
+    pub async fn run_with(&self, args: &[&str]) -> anyhow::Result<CommandOutput> {
         let mut running = Command::new(binary("birthcert")?);
-        self.sit_down(&mut running);
+        self.configure(&mut running);
         let running = running.args(args).stdin(Stdio::null()).kill_on_drop(true).output();
         let command = args.join(" ");
         let output = timeout(RUN_LIMIT, running)
             .await
             .with_context(|| format!("{command} did not end within {RUN_LIMIT:?}"))??;
-        Ok(Ran {
+        Ok(CommandOutput {
             command,
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout)?,
@@ -156,18 +158,18 @@ impl Operator {
         })
     }
 
-    /// Types a command at a terminal.
+    /// Runs a command at a terminal.
     ///
     /// # Errors
-    /// It is not built, or there are no terminals.
+    /// If `birthcert` is not built, or there is no terminal.
     pub fn at_terminal(&self, line: &str) -> anyhow::Result<Terminal> {
         let program = binary("birthcert")?;
         let line = format!("{} {line}", program.to_str().context("UTF-8")?);
-        Terminal::start(&line, |command| self.sit_down(command))
+        Terminal::start(&line, |command| self.configure(command))
     }
 
-    /// At home, with nothing in the environment but what they were given.
-    fn sit_down(&self, command: &mut Command) {
+    /// Sets the home directory, and nothing but the operator's variables.
+    fn configure(&self, command: &mut Command) {
         command
             .env_clear()
             .env("HOME", self.home.path())
@@ -175,26 +177,27 @@ impl Operator {
             .current_dir(self.home.path());
     }
 
-    /// What a command that succeeds and complains of nothing prints.
+    /// Returns the standard output of a command that succeeds without warnings.
     ///
     /// # Errors
-    /// It fails or complains.
+    /// If the command fails or warns.
     pub async fn done(&self, line: &str) -> anyhow::Result<String> {
         self.run(line).await?.done()
     }
 
-    /// The same, with `--output json`.
+    /// As [`Operator::done`], with `--output json`.
     ///
     /// # Errors
-    /// As [`Operator::done`], or it is no JSON.
+    /// As [`Operator::done`], and if the output is not valid JSON.
     pub async fn json(&self, line: &str) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&self.done(&format!("{line} --output json")).await?)?)
     }
 
-    /// The command fails, changes nothing in the home, and says all of `words`.
+    /// Checks that the command fails, leaves the home directory unchanged, and mentions all of
+    /// `words`.
     ///
     /// # Errors
-    /// It succeeds, says something else, or leaves something behind.
+    /// If the command succeeds, prints something else, or changes files.
     pub async fn refused(&self, line: &str, code: i32, words: &[&str]) -> anyhow::Result<()> {
         let before = self.files()?;
         self.run(line).await?.refused(code, words)?;
@@ -202,10 +205,10 @@ impl Operator {
         Ok(())
     }
 
-    /// Every file at home and what is in it.
+    /// Returns every file in the home directory with its content.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// If the file system refuses.
     pub fn files(&self) -> anyhow::Result<BTreeSet<(PathBuf, Vec<u8>)>> {
         let mut files = BTreeSet::new();
         let mut folders = vec![self.home.path().to_owned()];
@@ -223,45 +226,45 @@ impl Operator {
         Ok(files)
     }
 
-    /// Makes a root in the directory `root`.
+    /// Creates a root in the directory `root`.
     ///
     /// # Errors
     /// As [`Operator::done`].
-    pub async fn makes_root(&self) -> anyhow::Result<()> {
+    pub async fn create_root(&self) -> anyhow::Result<()> {
         self.done("ca root --directory root --passphrase-file passphrase --yes").await.map(drop)
     }
 }
 
-impl Ran {
-    /// How it ended, unless by a signal.
+impl CommandOutput {
+    /// Returns the exit code, unless a signal ended the command.
     pub fn code(&self) -> Option<i32> {
         self.code
     }
 
-    /// What it printed, however it ended and whatever it said besides.
+    /// Returns the standard output, whatever the exit code.
     pub fn stdout(&self) -> &str {
         &self.stdout
     }
 
-    /// What it said beside its answer.
+    /// Returns the standard error.
     pub fn stderr(&self) -> &str {
         &self.stderr
     }
 
-    /// What it printed, if it succeeded and complained of nothing.
+    /// Returns the standard output, if the command succeeded without warnings.
     ///
     /// # Errors
-    /// It did not.
+    /// If it did not.
     pub fn done(self) -> anyhow::Result<String> {
         ensure!(self.code == Some(0), "{}: {:?} {}", self.command, self.code, self.stderr);
         ensure!(self.stderr.is_empty(), "{}: {}", self.command, self.stderr);
         Ok(self.stdout)
     }
 
-    /// What it printed, if it did a part and said all of `words` of the rest.
+    /// Returns the standard output, if the command succeeded in part and mentioned all of `words`.
     ///
     /// # Errors
-    /// It did not.
+    /// If it did not.
     pub fn partly(self, words: &[&str]) -> anyhow::Result<String> {
         let Self { command, stdout, stderr, .. } = &self;
         ensure!(self.code == Some(5), "{command}: {:?} {stdout}{stderr}", self.code);
@@ -271,10 +274,10 @@ impl Ran {
         Ok(self.stdout)
     }
 
-    /// Checks that it failed with `code`, printed nothing and said all of `words`.
+    /// Checks that the command failed with `code`, printed nothing and mentioned all of `words`.
     ///
     /// # Errors
-    /// It did not.
+    /// If it did not.
     pub fn refused(self, code: i32, words: &[&str]) -> anyhow::Result<()> {
         let Self { command, stdout, stderr, .. } = &self;
         ensure!(self.code == Some(code), "{command}: {:?} {stdout}{stderr}", self.code);
@@ -282,7 +285,7 @@ impl Ran {
         let program = if code == 2 { "error: " } else { "birthcert: " };
         ensure!(stderr.starts_with(program), "{command}: {stderr}");
         ensure!(!stderr.contains("panicked"), "{command}: {stderr}");
-        // The SDK's errors as dumps of its types are nobody's to read.
+        // Users cannot read the SDK's errors as dumps of its types.
         ensure!(!stderr.contains("ServiceError"), "{command}: {stderr}");
         for word in words {
             ensure!(stderr.contains(word), "{command}: no {word:?} in {stderr}");

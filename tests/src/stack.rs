@@ -1,4 +1,4 @@
-//! `birthcert-local serve`, as the process that people start.
+//! `birthcert-local serve`, run as developers run it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert_local::state::{CREDENTIAL, State};
+use birthcert_local::stack::{CREDENTIAL, StackInfo};
 use lambda::config::Config;
 use ledger::aws::{AwsConfig, Credentials};
 use ledger::store::Store;
@@ -19,35 +19,34 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::api::{Api, Enrolled, Released};
-use crate::counterparties::binary;
-use crate::files::inode;
-use crate::openssl::{self, Purpose, Verdict};
-use crate::process::{gone, send_signal};
+use crate::process::metadata::inode;
+use crate::process::{binary, gone, send_signal};
+use crate::verifiers::openssl::{self, Purpose, Verdict};
 
-/// For machines that compile at the same time.
+/// Generous, for machines that compile at the same time.
 pub const START: Duration = Duration::from_secs(60);
-/// What a person waits for after Ctrl-C.
+/// The longest acceptable wait after Ctrl-C.
 const STOP: Duration = Duration::from_secs(10);
 
-/// A running `birthcert-local serve`. Dropping it kills it, and by that its KMS process.
+/// A running `birthcert-local serve`. Dropping it kills it, which ends its KMS process too.
 pub struct Stack {
     child: Child,
-    /// Its process.
+    /// The process id.
     pub pid: u32,
-    /// What it wrote to `local.json`.
-    pub state: State,
-    /// Its directory.
+    /// The content of `local.json`.
+    pub state: StackInfo,
+    /// The data directory.
     pub data: PathBuf,
-    /// Its API.
+    /// A client of the API.
     pub api: Api,
     logs: TempDir,
 }
 
 impl Stack {
-    /// Starts it in `data` and waits until it is ready.
+    /// Starts a stack in `data` and waits until it is ready.
     ///
     /// # Errors
-    /// It is not built, or not ready in time.
+    /// If it is not built, or not ready in time.
     pub async fn start(data: &Path) -> anyhow::Result<Self> {
         let before = inode(&data.join("local.json"));
         let (mut child, logs) = spawn(data, "127.0.0.1:0")?;
@@ -58,10 +57,10 @@ impl Stack {
             if let Some(status) = child.try_wait()? {
                 bail!("it ended: {status}: {}", read("stderr"));
             }
-            // Each start puts a new file in the place of the last one's.
+            // Each start replaces the file of the last one.
             let now = inode(&data.join("local.json"));
             if now.is_some() && now != before {
-                break State::read(data)?;
+                break StackInfo::read(data)?;
             }
             ensure!(Instant::now() < deadline, "not ready within {START:?}: {}", read("stderr"));
             sleep(Duration::from_millis(5)).await;
@@ -72,39 +71,39 @@ impl Stack {
         Ok(stack)
     }
 
-    /// What it printed so far: its log.
+    /// Returns the standard output so far: the log.
     ///
     /// # Panics
-    /// The file with it is gone.
+    /// If the file is gone.
     pub fn stdout(&self) -> String {
         fs::read_to_string(self.logs.path().join("stdout")).unwrap()
     }
 
-    /// What it said so far.
+    /// Returns the standard error so far.
     ///
     /// # Panics
-    /// The file with it is gone.
+    /// If the file is gone.
     pub fn stderr(&self) -> String {
         fs::read_to_string(self.logs.path().join("stderr")).unwrap()
     }
 
-    /// The token that it made at its first start.
+    /// Returns the enrollment token of the first start.
     ///
     /// # Panics
-    /// It is none.
+    /// If it is not valid.
     pub fn token(&self) -> EnrollmentToken {
         EnrollmentToken::parse(&self.state.enrollment_token).expect("a token")
     }
 
-    /// The project that it made at its first start.
+    /// Returns the project of the first start.
     ///
     /// # Panics
-    /// It is none.
+    /// If it is not valid.
     pub fn project(&self) -> ProjectId {
         self.state.project_id.parse().expect("a project")
     }
 
-    /// What a function on this stack would be configured with.
+    /// Returns the configuration that a function on this stack would have.
     pub fn config(&self, table: &str) -> Config {
         Config {
             aws: AwsConfig {
@@ -121,15 +120,15 @@ impl Stack {
         }
     }
 
-    /// A table of its DynamoDB.
+    /// Returns a table of the stack's DynamoDB.
     ///
     /// # Errors
-    /// There is no client for it.
+    /// If the client cannot be created.
     pub fn store(&self, table: &str) -> anyhow::Result<Store> {
         Ok(Store::new(self.config(table).aws.dynamodb()?, table))
     }
 
-    /// The table that it serves.
+    /// Returns the table that the stack serves.
     ///
     /// # Errors
     /// As [`Stack::store`].
@@ -137,18 +136,18 @@ impl Stack {
         self.store(&self.state.table_name)
     }
 
-    /// The record of a CA of its own.
+    /// Returns the record of one of the stack's own CAs.
     ///
     /// # Errors
-    /// There is none.
+    /// If there is no such CA.
     pub async fn authority(&self, name: &str) -> anyhow::Result<AuthorityRecord> {
         self.own_store()?.authority(name).await?.with_context(|| format!("no CA {name}"))
     }
 
-    /// Every digest that KMS signed, in order.
+    /// Returns every digest that KMS signed, in order.
     ///
     /// # Errors
-    /// There is no journal, or it is damaged.
+    /// If the journal is missing or damaged.
     fn signed_digests(&self) -> anyhow::Result<Vec<String>> {
         let journal = fs::read_to_string(self.data.join("kms/signatures.jsonl"))?;
         let digest = |line: &str| {
@@ -158,24 +157,23 @@ impl Stack {
         journal.lines().map(digest).collect()
     }
 
-    /// Every digest that KMS signed but those of lists of revoked certificates, which are published at
-    /// moments of their own.
+    /// Returns every digest that KMS signed, except those of CRLs, which are published at times of
+    /// their own.
     ///
     /// # Errors
     /// As [`Stack::signed_digests`] and [`Stack::ledger_digests`].
-    pub async fn signed_besides_lists(&self) -> anyhow::Result<Vec<String>> {
-        // In this order: a list is on record before it is signed.
+    pub async fn signed_except_crls(&self) -> anyhow::Result<Vec<String>> {
+        // In this order: a CRL is on record before it is signed.
         let mut signed = self.signed_digests()?;
         let lists = self.recorded("LIST#").await?;
         signed.retain(|digest| !lists.contains(digest));
         Ok(signed)
     }
 
-    /// The digests of the certificates, devices' and servers', that were on record before they were
-    /// signed.
+    /// Returns the digests of the devices' and servers' certificates on record.
     ///
     /// # Errors
-    /// The table is away, or an entry has no digest.
+    /// If DynamoDB is unavailable, or an entry has no digest.
     pub async fn ledger_digests(&self) -> anyhow::Result<Vec<String>> {
         self.recorded("CERT#").await
     }
@@ -195,7 +193,7 @@ impl Stack {
         Ok(digests)
     }
 
-    /// The processes that it started: its KMS.
+    /// Returns the child processes: the KMS.
     fn children(&self) -> anyhow::Result<Vec<u32>> {
         let mut children = Vec::new();
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
@@ -207,10 +205,10 @@ impl Stack {
         Ok(children)
     }
 
-    /// Its KMS process.
+    /// Returns the process id of the KMS.
     ///
     /// # Errors
-    /// It has another number of children than one.
+    /// If the number of children is not one.
     pub fn kms(&self) -> anyhow::Result<u32> {
         match self.children()?[..] {
             [kms] => Ok(kms),
@@ -218,12 +216,12 @@ impl Stack {
         }
     }
 
-    /// Where it listens: API, DynamoDB, KMS, S3.
+    /// Returns the addresses of the API, DynamoDB, KMS and S3.
     ///
     /// # Panics
-    /// One is no http URL.
+    /// If one is not an http URL.
     pub fn addresses(&self) -> [&str; 4] {
-        let State {
+        let StackInfo {
             api_url,
             aws_endpoint_url_dynamodb,
             aws_endpoint_url_kms,
@@ -234,15 +232,15 @@ impl Stack {
             .map(|url| url.strip_prefix("http://").expect("an http URL"))
     }
 
-    /// Enrolls a device and checks the identity that it gets.
+    /// Enrolls a device and checks its identity.
     ///
     /// # Errors
-    /// It is refused, or the identity is not right.
+    /// If a request is refused, or the identity is not right.
     pub async fn new_device(&self) -> anyhow::Result<(Enrolled, Released)> {
         self.new_device_with(&self.state.enrollment_token).await
     }
 
-    /// The same with another enrollment token.
+    /// As [`Stack::new_device`], with another enrollment token.
     ///
     /// # Errors
     /// As [`Stack::new_device`].
@@ -253,10 +251,10 @@ impl Stack {
         Ok((device, identity))
     }
 
-    /// Checks that `identity` is `device`'s and verifies up to the root.
+    /// Checks that `identity` belongs to `device` and verifies up to the root.
     ///
     /// # Errors
-    /// It does not.
+    /// If it does not.
     pub async fn check(&self, device: &Enrolled, identity: &Released) -> anyhow::Result<()> {
         ensure!(identity.device_id == device.device_id);
         ensure!(identity.ca_certificate_pem == fs::read_to_string(&self.state.root_certificate)?);
@@ -272,24 +270,24 @@ impl Stack {
     /// Sends a signal, such as `INT`.
     ///
     /// # Errors
-    /// It is gone.
+    /// If the stack is gone.
     pub async fn signal(&self, name: &str) -> anyhow::Result<()> {
         send_signal(name, self.pid).await
     }
 
-    /// How it ended, which it must within [`STOP`].
+    /// Waits until the stack ends, within [`STOP`]; returns its exit status.
     ///
     /// # Errors
-    /// It goes on.
+    /// If it continues.
     pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         let ended = timeout(STOP, self.child.wait()).await;
         Ok(ended.with_context(|| format!("it did not end within {STOP:?}"))??)
     }
 
-    /// Ends it as Ctrl-C does.
+    /// Stops the stack as Ctrl-C does.
     ///
     /// # Errors
-    /// It does not end, or not in order.
+    /// If it does not end, or reports a failure.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.signal("INT").await?;
         let status = self.ended().await?;
@@ -297,10 +295,10 @@ impl Stack {
         Ok(())
     }
 
-    /// Ends it as a crash does, and waits until its KMS followed.
+    /// Kills the stack, as a crash does, and waits until its KMS ended.
     ///
     /// # Errors
-    /// Its KMS goes on.
+    /// If its KMS continues.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         let kms = self.kms()?;
         self.child.kill().await?;
@@ -311,7 +309,7 @@ impl Stack {
 /// Starts `serve`, with its output in the files `stdout` and `stderr` of a folder.
 ///
 /// # Errors
-/// It is not built.
+/// If it is not built.
 pub fn spawn(data: &Path, listen: &str) -> anyhow::Result<(Child, TempDir)> {
     let logs = TempDir::new()?;
     let child = Command::new(binary("birthcert-local")?)
@@ -325,13 +323,13 @@ pub fn spawn(data: &Path, listen: &str) -> anyhow::Result<(Child, TempDir)> {
     Ok((child, logs))
 }
 
-/// What a `serve` that cannot run says before it ends.
+/// Returns the standard error of a `serve` that fails to start.
 ///
 /// # Errors
-/// It runs, or ends in another way.
+/// If it starts, or ends in another way.
 pub async fn refused(data: &Path, listen: &str) -> anyhow::Result<String> {
     let (mut child, logs) = spawn(data, listen)?;
-    let status = timeout(START, child.wait()).await.context("it went on")??;
+    let status = timeout(START, child.wait()).await.context("it did not end")??;
     ensure!(status.code() == Some(1), "{status}");
     Ok(fs::read_to_string(logs.path().join("stderr"))?)
 }

@@ -1,31 +1,35 @@
-//! What is written for AWS IoT Core, against ministack's.
+//! The commands written for AWS IoT Core, run against ministack's.
 
 use anyhow::ensure;
-use birthcert_tests::ministack::Ministack;
-use birthcert_tests::openssl::{self, Purpose, Verdict};
-use birthcert_tests::pkilint;
-use birthcert_tests::tool;
+use birthcert_tests::aws::ministack::Ministack;
+use birthcert_tests::process::tool;
+use birthcert_tests::verifiers::openssl::{self, Purpose, Verdict};
+use birthcert_tests::verifiers::pkilint;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::Fleet;
+use super::setup::BrokerSetup;
 
-pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![the_device_ca_is_registered]
+pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![the_device_ca_is_registered]
 }
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/provisioning";
 
-/// A command on ministack, at the operator's home.
-async fn on_ministack(fleet: &Fleet, ministack: &Ministack, line: &str) -> anyhow::Result<String> {
+/// Runs a command against ministack, in the operator's home.
+async fn on_ministack(
+    setup: &BrokerSetup,
+    ministack: &Ministack,
+    line: &str,
+) -> anyhow::Result<String> {
     let tools = tool::folder()?.join("venv/bin");
     let path = format!("{}:{}", tools.display(), std::env::var("PATH")?);
     let ran = Command::new("sh")
         .args(["-c", line])
-        .current_dir(fleet.operator.path("."))
+        .current_dir(setup.operator.path("."))
         .env_clear()
         .env("PATH", path)
-        .env("HOME", fleet.operator.path("."))
+        .env("HOME", setup.operator.path("."))
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env("AWS_DEFAULT_REGION", "eu-central-1")
@@ -39,50 +43,51 @@ async fn on_ministack(fleet: &Fleet, ministack: &Ministack, line: &str) -> anyho
     Ok(output)
 }
 
-/// The one CA that is registered.
-async fn registered(fleet: &Fleet, ministack: &Ministack) -> anyhow::Result<Value> {
+/// Returns the only CA that is registered.
+async fn registered(setup: &BrokerSetup, ministack: &Ministack) -> anyhow::Result<Value> {
     let list = "aws iot list-ca-certificates --query certificates[].certificateId --output text";
-    let id = on_ministack(fleet, ministack, list).await?;
+    let id = on_ministack(setup, ministack, list).await?;
     let describe = format!("aws iot describe-ca-certificate --certificate-id {}", id.trim());
-    let described = on_ministack(fleet, ministack, &describe).await?;
+    let described = on_ministack(setup, ministack, &describe).await?;
     Ok(serde_json::from_str::<Value>(&described)?["certificateDescription"].take())
 }
 
 async fn the_device_ca_is_registered() -> anyhow::Result<()> {
-    let fleet = Fleet::start().await?;
+    let setup = BrokerSetup::start().await?;
     let ministack = Ministack::start().await?;
 
-    let ran = fleet.operator.run("broker config aws-iot --output-directory conf").await?;
-    // The stack's device CA lives for sixty years.
+    let ran = setup.operator.run("broker config aws-iot --output-directory conf").await?;
+    // The stack's device CA is valid for sixty years.
     ensure!(ran.stderr().contains("2049-12-31T23:59:59Z"), "{}", ran.stderr());
-    on_ministack(&fleet, &ministack, &format!("cd conf && ./register {ROLE}")).await?;
-    let ca = registered(&fleet, &ministack).await?;
+    on_ministack(&setup, &ministack, &format!("cd conf && ./register {ROLE}")).await?;
+    let ca = registered(&setup, &ministack).await?;
     ensure!(ca["status"] == "ACTIVE" && ca["certificateMode"] == "SNI_ONLY", "{ca}");
     ensure!(ca["autoRegistrationStatus"] == "ENABLE", "{ca}");
-    let device_ca = fleet.operator.read("conf/device-ca.pem")?;
+    let device_ca = setup.operator.read("conf/device-ca.pem")?;
     ensure!(ca["certificatePem"].as_str().map(str::trim) == Some(device_ca.trim()), "{ca}");
 
-    // DEFAULT mode: a proof, signed by the device CA, that holds the account's code.
+    // DEFAULT mode: a verification certificate that the device CA signed, with the account's
+    // registration code.
     let ministack = Ministack::start().await?;
     let ask = "aws iot get-registration-code --query registrationCode --output text";
-    let code = on_ministack(&fleet, &ministack, ask).await?.trim().to_owned();
+    let code = on_ministack(&setup, &ministack, ask).await?.trim().to_owned();
     let prove =
         format!("broker config aws-iot --output-directory proof --registration-code {code}");
-    fleet.operator.run(&prove).await?;
-    let proof = fleet.operator.read("proof/verification.pem")?;
+    setup.operator.run(&prove).await?;
+    let proof = setup.operator.read("proof/verification.pem")?;
     let text = openssl::text(&proof).await?;
     ensure!(text.contains(&format!("Subject: CN = {code}")), "{text}");
     pkilint::lint(&proof).await?;
-    let root = std::fs::read_to_string(&fleet.stack.state.root_certificate)?;
+    let root = std::fs::read_to_string(&setup.stack.state.root_certificate)?;
     let verdict = openssl::verify(&proof, &device_ca, &root, Purpose::Client).await?;
     ensure!(verdict == Verdict::Accepted, "{verdict:?}");
     let tomorrow =
-        on_ministack(&fleet, &ministack, "openssl x509 -in proof/verification.pem -checkend 86500");
+        on_ministack(&setup, &ministack, "openssl x509 -in proof/verification.pem -checkend 86500");
     ensure!(tomorrow.await.is_err(), "valid for more than a day");
-    on_ministack(&fleet, &ministack, &format!("cd proof && ./register {ROLE}")).await?;
-    let ca = registered(&fleet, &ministack).await?;
+    on_ministack(&setup, &ministack, &format!("cd proof && ./register {ROLE}")).await?;
+    let ca = registered(&setup, &ministack).await?;
     ensure!(ca["status"] == "ACTIVE" && ca["certificateMode"] != "SNI_ONLY", "{ca}");
     let wrong = "broker config aws-iot --output-directory other --registration-code dev_x";
-    fleet.operator.refused(wrong, 2, &["64 hex digits"]).await?;
-    fleet.stack.stop().await
+    setup.operator.refused(wrong, 2, &["64 hex digits"]).await?;
+    setup.stack.stop().await
 }

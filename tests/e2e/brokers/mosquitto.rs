@@ -1,20 +1,20 @@
-//! Debian's mosquitto, of this release and of the next, by TCP and by WebSocket.
+//! Debian's mosquitto, of this release and the next, over TCP and WebSocket.
 
 use anyhow::ensure;
-use birthcert_tests::mosquitto::{Mosquitto, Version};
-use birthcert_tests::mqtt_session::{Client, Endpoint};
+use birthcert_tests::brokers::mosquitto::{Mosquitto, Version};
+use birthcert_tests::mqtt::session::{Client, Endpoint};
 
-use super::Fleet;
+use super::setup::BrokerSetup;
 
-/// Lists tests of the form `async fn name(version: Version)`, with each version.
+/// Lists tests of the form `async fn name(version: Version)`, once for each version.
 macro_rules! each_version {
     ($($test:ident),+ $(,)?) => {
         vec![$(
-            crate::Alone {
+            crate::suite::StandaloneTest {
                 name: concat!(stringify!($test), "::2.0"),
                 run: || Box::pin($test(Version::V2_0)),
             },
-            crate::Alone {
+            crate::suite::StandaloneTest {
                 name: concat!(stringify!($test), "::2.1"),
                 run: || Box::pin($test(Version::V2_1)),
             },
@@ -23,52 +23,53 @@ macro_rules! each_version {
 }
 pub(crate) use each_version;
 
-pub(crate) fn tests() -> Vec<crate::Alone> {
-    each_version![devices_have_their_topics, a_service_is_no_device]
+pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    each_version![devices_have_their_topics, a_service_is_not_a_device]
 }
 
 async fn devices_have_their_topics(version: Version) -> anyhow::Result<()> {
-    let fleet = Fleet::start().await?;
-    let folder = fleet.configure("mosquitto").await?;
-    let (alice, bob) = (fleet.device().await?, fleet.device().await?);
-    let certificates = fleet.operator.path("broker");
-    let broker = Mosquitto::start_configured(version, &folder, &certificates, fleet.port).await?;
-    fleet.listens_on_loopback_alone().await?;
-    for endpoint in [Endpoint::Tcp(fleet.port), Endpoint::WebSocket(fleet.websocket_port, "/mqtt")]
+    let setup = BrokerSetup::start().await?;
+    let folder = setup.configure("mosquitto").await?;
+    let (alice, bob) = (setup.device().await?, setup.device().await?);
+    let certificates = setup.operator.path("broker");
+    let broker = Mosquitto::start_configured(version, &folder, &certificates, setup.port).await?;
+    setup.listens_on_loopback_alone().await?;
+    for endpoint in [Endpoint::Tcp(setup.port), Endpoint::WebSocket(setup.websocket_port, "/mqtt")]
     {
-        fleet.topics_are_apart(endpoint, &alice, &bob).await?;
-        fleet.strangers_stay_out(endpoint, &alice).await?;
+        setup.topics_are_apart(endpoint, &alice, &bob).await?;
+        setup.strangers_stay_out(endpoint, &alice).await?;
 
-        // The client id is the certificate's, whatever a client claims: nobody throws alice off.
+        // The client id comes from the certificate, whatever a client claims: nobody can take over
+        // alice's session.
         let mut alices = alice.client.connect(endpoint).await?.open()?;
         let claimed = Client { id: alice.id(), ..bob.client.clone() };
         let mut bobs = claimed.connect(endpoint).await?.open()?;
         ensure!(bobs.publish(&bob.topic("b"), "mine").await?);
         ensure!(alices.subscribe(&alice.topic("#")).await?, "alice was thrown off");
     }
-    fleet.takes_a_renewed_certificate(&format!("kill -HUP {}", broker.pid())).await?;
-    fleet.stack.stop().await
+    setup.takes_a_renewed_certificate(&format!("kill -HUP {}", broker.pid())).await?;
+    setup.stack.stop().await
 }
 
-async fn a_service_is_no_device(version: Version) -> anyhow::Result<()> {
-    let fleet = Fleet::start().await?;
-    let root = fleet.stack.data.join("ca");
+async fn a_service_is_not_a_device(version: Version) -> anyhow::Result<()> {
+    let setup = BrokerSetup::start().await?;
+    let root = setup.stack.data.join("ca");
     let set_up = format!(
         "ca subordinate --usage service --root {0} --passphrase-file {0}/passphrase --yes",
-        super::text(&root)
+        super::setup::text(&root)
     );
-    fleet.operator.done(&set_up).await?;
+    setup.operator.done(&set_up).await?;
     let issue = "broker issue-client --common-name bridge.example.com --directory bridge";
-    fleet.operator.done(issue).await?;
-    let folder = fleet.configure("mosquitto").await?;
-    let alice = fleet.device().await?;
-    let certificates = fleet.operator.path("broker");
-    let _broker = Mosquitto::start_configured(version, &folder, &certificates, fleet.port).await?;
+    setup.operator.done(issue).await?;
+    let folder = setup.configure("mosquitto").await?;
+    let alice = setup.device().await?;
+    let certificates = setup.operator.path("broker");
+    let _broker = Mosquitto::start_configured(version, &folder, &certificates, setup.port).await?;
 
-    let endpoint = Endpoint::Tcp(fleet.port);
-    let bridge = |file: &str| fleet.operator.path("bridge").join(file);
+    let endpoint = Endpoint::Tcp(setup.port);
+    let bridge = |file: &str| setup.operator.path("bridge").join(file);
     let identity = (bridge("client-chain.pem"), bridge("client-key.pem"));
-    let bridge = fleet.client("bridge", Some(identity));
+    let bridge = setup.client("bridge", Some(identity));
     let mut alices = alice.client.connect(endpoint).await?.open()?;
     ensure!(alices.subscribe(&alice.topic("#")).await?);
     let mut bridges = bridge.connect(endpoint).await?.open()?;
@@ -79,5 +80,5 @@ async fn a_service_is_no_device(version: Version) -> anyhow::Result<()> {
     ensure!(bridges.subscribe(own).await?);
     ensure!(bridges.publish("devices/bridge.example.com/up", "here").await?);
     ensure!(bridges.next().await?.as_deref() == Some("here"));
-    fleet.stack.stop().await
+    setup.stack.stop().await
 }

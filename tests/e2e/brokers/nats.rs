@@ -1,36 +1,36 @@
-//! Debian's nats-server with its MQTT listeners, by TCP and by WebSocket.
+//! Debian's nats-server with its MQTT listeners, over TCP and WebSocket.
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::mqtt_session::{Client, Endpoint};
-use birthcert_tests::nats::Nats;
+use birthcert_tests::brokers::nats::Nats;
+use birthcert_tests::mqtt::session::{Client, Endpoint};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use super::Fleet;
+use super::setup::BrokerSetup;
 
-pub(crate) fn tests() -> Vec<crate::Alone> {
-    crate::alone![devices_have_their_topics, devices_of_an_organization_are_users]
+pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![devices_have_their_topics, devices_of_an_organization_are_users]
 }
 
-/// Users are whole subjects here.
+/// Users are whole certificate subjects in NATS.
 async fn devices_of_an_organization_are_users() -> anyhow::Result<()> {
-    let fleet = Fleet::start().await?;
-    let folder = fleet.configure("nats").await?;
+    let setup = BrokerSetup::start().await?;
+    let folder = setup.configure("nats").await?;
     let mut users = String::new();
     let mut devices = Vec::new();
     for organization in ["Pumps", r#"#1 "Pumps", Söhne + Co; <x> \ y"#] {
         let create = ["project", "create", "--name", "x", "--organization", organization];
-        let project = fleet.operator.run_with(&create).await?.done()?;
+        let project = setup.operator.run_with(&create).await?.done()?;
         let project = project.trim();
-        let token = fleet.operator.json(&format!("token create --project {project}")).await?;
+        let token = setup.operator.json(&format!("token create --project {project}")).await?;
         let token = token["enrollment_token"].as_str().context("a token")?;
-        devices.push(fleet.device_on(&fleet.stack, token).await?);
+        devices.push(setup.device_on(&setup.stack, token).await?);
         let write = format!("broker users nats --project {project} --file conf/devices.conf");
-        fleet.operator.done(&write).await?;
-        users = fleet.operator.read("conf/devices.conf")?;
+        setup.operator.done(&write).await?;
+        users = setup.operator.read("conf/devices.conf")?;
         ensure!(users.matches(&devices[devices.len() - 1].id()).count() >= 2, "{users}");
-        let broker = Nats::start(&folder, fleet.port).await?;
-        let endpoint = Endpoint::Tcp(fleet.port);
+        let broker = Nats::start(&folder, setup.port).await?;
+        let endpoint = Endpoint::Tcp(setup.port);
         let device = devices.last().context("a device")?;
         let mut session = device.client.connect(endpoint).await?.open()?;
         ensure!(session.subscribe(&device.topic("#")).await?);
@@ -39,36 +39,36 @@ async fn devices_of_an_organization_are_users() -> anyhow::Result<()> {
         drop(broker);
     }
     ensure!(!users.contains(&devices[0].id()), "another project's: {users}");
-    fleet.stack.stop().await
+    setup.stack.stop().await
 }
 
 async fn devices_have_their_topics() -> anyhow::Result<()> {
-    let fleet = Fleet::start().await?;
-    let folder = fleet.configure("nats").await?;
+    let setup = BrokerSetup::start().await?;
+    let folder = setup.configure("nats").await?;
     let write_users = "broker users nats --file conf/devices.conf";
-    fleet.operator.done(write_users).await?;
-    let (alice, bob) = (fleet.device().await?, fleet.device().await?);
-    let broker = Nats::start(&folder, fleet.port).await?;
+    setup.operator.done(write_users).await?;
+    let (alice, bob) = (setup.device().await?, setup.device().await?);
+    let broker = Nats::start(&folder, setup.port).await?;
 
-    fleet.listens_on_loopback_alone().await?;
+    setup.listens_on_loopback_alone().await?;
 
-    // Without a user there is nobody to be let in, rather than everybody.
-    let endpoints = [Endpoint::Tcp(fleet.port), Endpoint::WebSocket(fleet.websocket_port, "/mqtt")];
+    // Without users nobody is let in, rather than everybody.
+    let endpoints = [Endpoint::Tcp(setup.port), Endpoint::WebSocket(setup.websocket_port, "/mqtt")];
     for endpoint in endpoints {
         let early = alice.client.connect(endpoint).await?;
         ensure!(early.is_refused(), "a device that is no user: {early:?}");
     }
-    fleet.operator.done(write_users).await?;
+    setup.operator.done(write_users).await?;
     broker.reload().await?;
-    let carol = fleet.device().await?;
+    let carol = setup.device().await?;
 
     for endpoint in endpoints {
-        fleet.topics_are_apart(endpoint, &alice, &bob).await?;
-        fleet.strangers_stay_out(endpoint, &alice).await?;
+        setup.topics_are_apart(endpoint, &alice, &bob).await?;
+        setup.strangers_stay_out(endpoint, &alice).await?;
         let late = carol.client.connect(endpoint).await?;
         ensure!(late.is_refused(), "a device that is no user: {late:?}");
 
-        // A session that outlives its connection: what alice subscribed to is not given to bob.
+        // With a session that outlives its connection, alice's subscriptions are not given to bob.
         let keeping = Client { clean_session: false, ..alice.client.clone() };
         let mut alices = keeping.connect(endpoint).await?.open()?;
         ensure!(alices.subscribe(&alice.topic("#")).await?);
@@ -85,29 +85,29 @@ async fn devices_have_their_topics() -> anyhow::Result<()> {
             }
         }
 
-        // What docs/brokers.md warns of: client ids are not bound to certificates.
+        // As docs/guides/brokers.md warns, client ids are not bound to certificates.
         let mut alices = alice.client.connect(endpoint).await?.open()?;
         let claimed = Client { id: alice.id(), ..bob.client.clone() };
         let _bobs = claimed.connect(endpoint).await?.open()?;
         ensure!(alices.next().await?.is_none(), "alice was sent something");
     }
-    fleet.takes_a_renewed_certificate(&format!("kill -HUP {}", broker.pid())).await?;
+    setup.takes_a_renewed_certificate(&format!("kill -HUP {}", broker.pid())).await?;
 
-    // A device that is taken out is out, of the session that is open, too.
+    // A device removed from the users is out, including its open session.
     let mut bobs = bob.client.connect(endpoints[0]).await?.open()?;
     ensure!(bobs.publish(&bob.topic("b"), "x").await?);
-    fleet.operator.done(&format!("{write_users} --device {}", alice.id())).await?;
+    setup.operator.done(&format!("{write_users} --device {}", alice.id())).await?;
     broker.reload().await?;
     ensure!(bobs.next().await?.is_none(), "bob's session goes on");
     ensure!(bob.client.connect(endpoints[0]).await?.is_refused());
     drop(alice.client.connect(endpoints[0]).await?.open()?);
 
-    // By NATS's own protocol nobody logs in as a device, which has no password.
+    // Over NATS's own protocol no device can log in, since devices have no passwords.
     let stream = TcpStream::connect(("127.0.0.1", broker.port)).await?;
     let mut greeting = String::new();
     BufReader::new(stream).read_line(&mut greeting).await?;
     let greeting = greeting.strip_prefix("INFO ").context("a greeting")?;
     let greeting: serde_json::Value = serde_json::from_str(greeting)?;
     ensure!(greeting["tls_required"] == true && greeting["tls_verify"] == true, "{greeting}");
-    fleet.stack.stop().await
+    setup.stack.stop().await
 }

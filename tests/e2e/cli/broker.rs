@@ -3,14 +3,15 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::files::mode;
-use birthcert_tests::openssl::{self, Purpose, Verdict};
-use birthcert_tests::{pkilint, tool};
+use birthcert_tests::process::metadata::mode;
+use birthcert_tests::process::tool;
+use birthcert_tests::verifiers::openssl::{self, Purpose, Verdict};
+use birthcert_tests::verifiers::pkilint;
 
-use super::start;
+use super::setup::start;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_broker_gets_its_certificate,
         a_broker_certificate_that_cannot_be_written_is_not_signed,
         brokers_have_proper_names,
@@ -73,7 +74,7 @@ async fn a_broker_gets_its_certificate() -> anyhow::Result<()> {
 
 async fn a_broker_certificate_that_cannot_be_written_is_not_signed() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start().await?;
-    let before = (stack.signed_besides_lists().await?, stack.ledger_digests().await?);
+    let before = (stack.signed_except_crls().await?, stack.ledger_digests().await?);
     let files = ["broker-key.pem", "broker-chain.pem", "root.pem"];
     for file in files {
         let folder = format!("has-{file}");
@@ -84,12 +85,12 @@ async fn a_broker_certificate_that_cannot_be_written_is_not_signed() -> anyhow::
     }
     fs::write(operator.path("file"), "no folder")?;
     let issue = "broker issue --dns localhost --directory file/broker";
-    operator.refused(issue, 1, &["cannot make file/broker"]).await?;
-    ensure!((stack.signed_besides_lists().await?, stack.ledger_digests().await?) == before);
+    operator.refused(issue, 1, &["cannot create file/broker"]).await?;
+    ensure!((stack.signed_except_crls().await?, stack.ledger_digests().await?) == before);
 
     operator.done("broker issue --dns localhost --directory new").await?;
     ensure!(
-        stack.signed_besides_lists().await?.len() == before.0.len() + 1,
+        stack.signed_except_crls().await?.len() == before.0.len() + 1,
         "this is how one would show"
     );
     stack.stop().await
@@ -97,7 +98,7 @@ async fn a_broker_certificate_that_cannot_be_written_is_not_signed() -> anyhow::
 
 async fn brokers_have_proper_names() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start().await?;
-    let before = stack.signed_besides_lists().await?;
+    let before = stack.signed_except_crls().await?;
     let long = format!("{}.example.com", "a".repeat(64));
     for name in [
         "",
@@ -117,7 +118,7 @@ async fn brokers_have_proper_names() -> anyhow::Result<()> {
     ] {
         let dns = format!("--dns={name}");
         let ran = operator.run_with(&["broker", "issue", &dns, "--directory", "b"]).await?;
-        ran.refused(2, &["--dns", "is no DNS name"])?;
+        ran.refused(2, &["--dns", "not a valid DNS name"])?;
     }
     let twice = "broker issue --dns a.example --ip ::1 --ip 0:0::1 --directory b";
     operator.run(twice).await?.refused(2, &["given twice"])?;
@@ -126,6 +127,6 @@ async fn brokers_have_proper_names() -> anyhow::Result<()> {
         operator.refused(&format!("broker issue --directory b {wrong}"), 2, &[]).await?;
     }
     ensure!(!operator.path("b").exists());
-    ensure!(stack.signed_besides_lists().await? == before, "something was signed");
+    ensure!(stack.signed_except_crls().await? == before, "something was signed");
     stack.stop().await
 }

@@ -1,23 +1,23 @@
-//! `birthcert ca ceremony`, its transcripts, and what an interruption leaves of it.
+//! `birthcert ca ceremony`, its transcripts, and recovery from an interruption.
 
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::openssl;
 use birthcert_tests::operator::{Operator, PASSPHRASE};
-use birthcert_tests::tool;
+use birthcert_tests::process::tool;
+use birthcert_tests::verifiers::openssl;
 use serde_json::Value;
 
 use super::subordinate::{CLIENTS, SERVERS, check_subordinate, other_request};
 
-/// As it stands.
-const EXAMPLE: &str = include_str!("../../../infra/ceremony.yaml");
+/// The example as it is in the repository.
+const EXAMPLE: &str = include_str!("../../../infra/deploy/ceremony.yaml");
 const HOLD: &str = "ca ceremony --input ceremony.yaml --passphrase-file passphrase --yes";
 const REHEARSE: &str = "ca ceremony --input ceremony.yaml";
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
-        the_example_is_held_as_it_stands,
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
+        the_example_runs_unchanged,
         a_transcript_tells_all_but_secrets,
         an_interrupted_ceremony_goes_on,
         a_ceremony_finds_what_it_did_not_make,
@@ -25,7 +25,7 @@ pub(super) fn tests() -> Vec<crate::Alone> {
     ]
 }
 
-/// At a machine with an input and the two requests it names.
+/// Returns an operator with an input and the two CSRs that it names.
 async fn prepared(input: &str) -> anyhow::Result<Operator> {
     let operator = Operator::offline()?;
     fs::write(operator.path("ceremony.yaml"), input)?;
@@ -35,13 +35,13 @@ async fn prepared(input: &str) -> anyhow::Result<Operator> {
     Ok(operator)
 }
 
-async fn the_example_is_held_as_it_stands() -> anyhow::Result<()> {
+async fn the_example_runs_unchanged() -> anyhow::Result<()> {
     let operator = prepared(EXAMPLE).await?;
     let before = operator.files()?;
     let said = operator.done(REHEARSE).await?;
     for words in [
-        "Dry run: nothing was made",
-        "1. make a key and write it, encrypted, to root/root-key.pem",
+        "Dry run: nothing was created",
+        "1. generate a key and write it, encrypted, to root/root-key.pem",
         "2. sign the root's certificate and write root/root.pem",
         "3. certify the key of device.csr and write device.pem",
         "4. certify the key of server.csr and write server.pem",
@@ -59,12 +59,12 @@ async fn the_example_is_held_as_it_stands() -> anyhow::Result<()> {
     for (file, purpose) in [("device.pem", CLIENTS), ("server.pem", SERVERS)] {
         check_subordinate(&operator.read(file)?, &root, purpose).await?;
     }
-    // The key, the three certificates, and a transcript in two forms.
+    // The key, three certificates, and a transcript in two formats.
     ensure!(operator.files()?.len() == before.len() + 6, "{:?}", operator.files()?.len());
 
     let done = operator.files()?;
     let said = operator.done(HOLD).await?;
-    ensure!(said.contains("All of it was there."), "{said}");
+    ensure!(said.contains("Nothing to do: everything exists."), "{said}");
     ensure!(operator.files()? == done, "it did something again");
     Ok(())
 }
@@ -88,7 +88,7 @@ async fn a_transcript_tells_all_but_secrets() -> anyhow::Result<()> {
     ensure!(transcript["machine"].as_str().is_some_and(|it| !it.is_empty()), "{json}");
     ensure!(transcript["user"].as_str().is_some_and(|it| it.contains("(uid ")), "{json}");
 
-    // Every file by its hash, as coreutils and OpenSSL see them.
+    // Every file by its hash, as coreutils and OpenSSL compute it.
     let mut sums = String::new();
     let mut named = Vec::new();
     for list in ["inputs", "outputs"] {
@@ -121,7 +121,7 @@ async fn a_transcript_tells_all_but_secrets() -> anyhow::Result<()> {
         ensure!(text.contains(made["key_sha256"].as_str().context("text")?), "{text}");
     }
 
-    // A command of its own has a transcript of its own, which joins the first.
+    // A separate command has a transcript of its own, which continues the first.
     other_request(&operator, "third", "prime256v1").await?;
     let certify = "ca certify --usage service --csr third.csr --root root --certificate third.pem \
                    --passphrase-file passphrase --yes";
@@ -133,7 +133,7 @@ async fn a_transcript_tells_all_but_secrets() -> anyhow::Result<()> {
 }
 
 async fn an_interrupted_ceremony_goes_on() -> anyhow::Result<()> {
-    // It ends between the two subordinates: there is no folder for the second.
+    // Interrupted between the two subordinates: the second one's folder does not exist.
     let input = EXAMPLE.replace("certificate: server.pem", "certificate: out/server.pem");
     let operator = prepared(&input).await?;
     operator.run(HOLD).await?.refused(1, &["cannot create out/server.pem"])?;
@@ -153,7 +153,7 @@ async fn an_interrupted_ceremony_goes_on() -> anyhow::Result<()> {
 
     fs::create_dir(operator.path("out"))?;
     let said = operator.done(REHEARSE).await?;
-    ensure!(said.contains("1. open the root root/root.pem, which is there"), "{said}");
+    ensure!(said.contains("1. open the existing root root/root.pem"), "{said}");
     ensure!(said.contains("2. certify the key of server.csr"), "{said}");
     ensure!(!said.contains("device.pem"), "it would certify anew: {said}");
     let held = operator.json(HOLD).await?;
@@ -165,13 +165,13 @@ async fn an_interrupted_ceremony_goes_on() -> anyhow::Result<()> {
     ensure!(transcripts()?.len() == 2, "{:?}", transcripts()?);
     ensure!(operator.read(held["transcript"].as_str().context("a path")?)?.contains("\"done\""));
 
-    // It ended between the root's key and its certificate.
+    // Interrupted between the root's key and its certificate.
     let operator = prepared(EXAMPLE).await?;
-    operator.makes_root().await?;
+    operator.create_root().await?;
     let key = operator.read("root/root-key.pem")?;
     fs::remove_file(operator.path("root/root.pem"))?;
     let said = operator.done(REHEARSE).await?;
-    ensure!(said.contains("go on with the key root/root-key.pem, which is there"), "{said}");
+    ensure!(said.contains("use the existing key root/root-key.pem"), "{said}");
     fs::write(operator.path("wrong"), "not the passphrase\n")?;
     let wrong = HOLD.replace("passphrase-file passphrase", "passphrase-file wrong");
     operator.refused(&wrong, 1, &["the passphrase is wrong"]).await?;
@@ -186,34 +186,34 @@ async fn an_interrupted_ceremony_goes_on() -> anyhow::Result<()> {
 
 async fn a_ceremony_finds_what_it_did_not_make() -> anyhow::Result<()> {
     let operator = prepared(EXAMPLE).await?;
-    operator.makes_root().await?;
+    operator.create_root().await?;
     for line in [HOLD, REHEARSE] {
-        operator.refused(line, 1, &["root/root.pem is there, but its subject is"]).await?;
+        operator.refused(line, 1, &["root/root.pem exists, but its subject is"]).await?;
     }
     let operator = prepared(EXAMPLE).await?;
     operator.done(HOLD).await?;
-    // Another root's, then one for another key.
+    // A certificate of another root, then one for another key.
     let stranger = prepared(EXAMPLE).await?;
     stranger.done(HOLD).await?;
     let device = operator.read("device.pem")?;
-    stranger.hand("device.pem", &operator)?;
-    operator.refused(HOLD, 1, &["device.pem is there, but another root signed it"]).await?;
+    stranger.copy_to("device.pem", &operator)?;
+    operator.refused(HOLD, 1, &["device.pem exists, but another root signed it"]).await?;
     fs::write(operator.path("device.pem"), &device)?;
-    stranger.hand("device.csr", &operator)?;
-    operator.refused(HOLD, 1, &["device.pem is there, but has another name, key or usage"]).await?;
+    stranger.copy_to("device.csr", &operator)?;
+    operator.refused(HOLD, 1, &["device.pem exists, but its name, key or usage differs"]).await?;
     // For another usage than the input asks for now.
     let operator = prepared(EXAMPLE).await?;
     operator.done(HOLD).await?;
     fs::write(operator.path("ceremony.yaml"), EXAMPLE.replace("usage: server", "usage: service"))?;
-    operator.refused(HOLD, 1, &["server.pem is there, but has another name, key or usage"]).await?;
+    operator.refused(HOLD, 1, &["server.pem exists, but its name, key or usage differs"]).await?;
     // With a life that the input does not ask for.
     let limited = EXAMPLE.replace("  # valid_years: 100", "  valid_years: 100");
     fs::write(operator.path("ceremony.yaml"), limited)?;
-    operator.refused(HOLD, 1, &["root/root.pem is there, but valid until 9999"]).await?;
+    operator.refused(HOLD, 1, &["root/root.pem exists, but is valid until 9999"]).await?;
     // A certificate without its root.
     let operator = prepared(EXAMPLE).await?;
     fs::write(operator.path("server.pem"), &device)?;
-    operator.refused(HOLD, 4, &["server.pem exists already and is never overwritten"]).await
+    operator.refused(HOLD, 4, &["server.pem already exists and is never overwritten"]).await
 }
 
 async fn a_faulty_input_is_named_and_leaves_nothing() -> anyhow::Result<()> {
@@ -237,12 +237,16 @@ async fn a_faulty_input_is_named_and_leaves_nothing() -> anyhow::Result<()> {
         (
             "common_name: Example device CA",
             "common_name: Example root",
-            "another name than its root",
+            "must not have the name of its root",
         ),
-        ("csr: server.csr", "csr: device.csr", "two subordinates have one key"),
+        ("csr: server.csr", "csr: device.csr", "two subordinates have the same key"),
         ("csr: server.csr", "csr: absent.csr", "cannot read absent.csr"),
         ("csr: server.csr", "csr: ceremony.yaml", "ceremony.yaml: the request is not PEM"),
-        ("certificate: server.pem", "certificate: device.pem", "two subordinates want device.pem"),
+        (
+            "certificate: server.pem",
+            "certificate: device.pem",
+            "two subordinates have the same certificate file device.pem",
+        ),
         ("directory: root", "directory: root\ndirectory: other", "duplicate"),
         ("directory: root", "- directory", "ceremony.yaml"),
     ] {

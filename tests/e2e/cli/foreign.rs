@@ -1,43 +1,43 @@
-//! A root that somebody else keeps: our request goes out, its certificate comes in with what is above.
+//! An external root: our CSR goes out; its certificate comes back with the CAs above it.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::corporate::{CA, CorporateCa, Kind, RSA_4096, SUBORDINATE};
-use birthcert_tests::mosquitto::Mosquitto;
-use birthcert_tests::mqtt_client::{MqttClient, Outcome};
-use birthcert_tests::openssl::{self, Purpose, Verdict};
+use birthcert_tests::brokers::mosquitto::Mosquitto;
+use birthcert_tests::mqtt::mosquitto_clients::{MosquittoClient, Outcome};
 use birthcert_tests::operator::Operator;
+use birthcert_tests::pki::corporate_ca::{CA, CorporateCa, KeyType, RSA_4096, SUBORDINATE};
 use birthcert_tests::stack::Stack;
+use birthcert_tests::verifiers::openssl::{self, Purpose, Verdict};
 use pki::authority::{CaCertificate, ChainCertificate};
 use tempfile::TempDir;
 
+use super::setup::{TABLE, fleet, start_with_table};
 use super::subordinate::identity_from;
-use super::{TABLE, fleet, start_with_table};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         roots_of_every_kind_of_key,
         a_ca_between_the_root_and_ours,
         what_no_verifier_would_follow_is_refused,
-        a_chain_that_is_none_is_refused,
+        an_invalid_chain_is_refused,
     ]
 }
 
-const P384: Kind = Kind {
+const P384: KeyType = KeyType {
     key: &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
     signature: &["-sha384"],
 };
-const P521: Kind = Kind {
+const P521: KeyType = KeyType {
     key: &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
     signature: &["-sha512"],
 };
-const P256: Kind = Kind {
+const P256: KeyType = KeyType {
     key: &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
     signature: &["-sha256"],
 };
-const RSA_2048: Kind = Kind {
+const RSA_2048: KeyType = KeyType {
     key: &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
     signature: &["-sha256"],
 };
@@ -45,14 +45,14 @@ const YEARS: u32 = 365 * 15;
 const ACTIVATE: &str = "ca activate --usage device --certificate device.pem \
                         --root-certificate root.pem";
 
-/// PSS with a salt of as many octets as the hash.
+/// PSS with a salt as long as the hash.
 macro_rules! pss {
     ($hash:literal, $salt:literal) => {
         &[$hash, "-sigopt", "rsa_padding_mode:pss", "-sigopt", concat!("rsa_pss_saltlen:", $salt)]
     };
 }
 
-/// A machine with a request, and that of its stack.
+/// Returns an operator with a CSR, and the stack that it is for.
 async fn requested() -> anyhow::Result<(TempDir, Stack, Operator, String)> {
     let (scratch, stack, operator) = start_with_table().await?;
     operator.done("ca request --usage device --csr device.csr --yes").await?;
@@ -62,23 +62,23 @@ async fn requested() -> anyhow::Result<(TempDir, Stack, Operator, String)> {
 
 async fn roots_of_every_kind_of_key() -> anyhow::Result<()> {
     let (_scratch, stack, operator, csr) = requested().await?;
-    let rsa = |signature| Kind { signature, ..RSA_2048 };
+    let rsa = |signature| KeyType { signature, ..RSA_2048 };
     let rsa_3072 = &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"];
     let kinds = [
         ("RSA 2048", rsa(&["-sha256"])),
         ("RSA 2048", rsa(&["-sha384"])),
         ("RSA 2048", rsa(&["-sha512"])),
         ("RSA 2048", rsa(pss!("-sha256", "32"))),
-        ("RSA 3072", Kind { key: rsa_3072, signature: pss!("-sha384", "48") }),
-        ("RSA 4096", Kind { signature: pss!("-sha512", "64"), ..RSA_4096 }),
+        ("RSA 3072", KeyType { key: rsa_3072, signature: pss!("-sha384", "48") }),
+        ("RSA 4096", KeyType { signature: pss!("-sha512", "64"), ..RSA_4096 }),
         ("RSA 4096", RSA_4096),
         ("ECDSA P-256", P256),
-        ("ECDSA P-256", Kind { signature: &["-sha384"], ..P256 }),
+        ("ECDSA P-256", KeyType { signature: &["-sha384"], ..P256 }),
         ("ECDSA P-384", P384),
-        ("ECDSA P-384", Kind { signature: &["-sha512"], ..P384 }),
+        ("ECDSA P-384", KeyType { signature: &["-sha512"], ..P384 }),
         ("ECDSA P-521", P521),
-        ("ECDSA P-521", Kind { signature: &["-sha384"], ..P521 }),
-        ("ECDSA P-521", Kind { signature: &["-sha256"], ..P521 }),
+        ("ECDSA P-521", KeyType { signature: &["-sha384"], ..P521 }),
+        ("ECDSA P-521", KeyType { signature: &["-sha256"], ..P521 }),
     ];
     for (key, kind) in kinds {
         let root = CorporateCa::root("Corporate root", kind, CA).await?;
@@ -87,7 +87,7 @@ async fn roots_of_every_kind_of_key() -> anyhow::Result<()> {
         fs::write(operator.path("root.pem"), root.pem()?)?;
         let plan = operator.json(ACTIVATE).await.with_context(|| format!("{kind:?}"))?;
         ensure!(plan["certificates"][1]["key"] == key, "{kind:?}: {plan}");
-        // A bit of the signature that is another.
+        // One bit of the signature is changed.
         let tampered = openssl::with_another_signature(&pem)?;
         fs::write(operator.path("device.pem"), tampered)?;
         operator.refused(ACTIVATE, 1, &["it was not issued by its root"]).await?;
@@ -105,7 +105,8 @@ async fn a_ca_between_the_root_and_ours() -> anyhow::Result<()> {
     let subordinate = two.certify(&csr, 35 * 365, SUBORDINATE).await?;
     fs::write(operator.path("device.pem"), &subordinate)?;
     fs::write(operator.path("root.pem"), root.pem()?)?;
-    // As such files come: from the root on, with words between, and the CA's own certificate.
+    // In the usual form of such files: from the root on, with text in between, and including the
+    // CA's own certificate.
     let bundle = format!(
         "subject=Corporate root\n{}\nsubject=1\n{}subject=2\r\n{}{subordinate}",
         root.pem()?,
@@ -137,14 +138,14 @@ async fn a_ca_between_the_root_and_ours() -> anyhow::Result<()> {
     let verdict = openssl::verify(leaf, &above, &root.pem()?, Purpose::Client).await?;
     ensure!(verdict == Verdict::Accepted, "{verdict:?}");
 
-    // The same for servers; and a broker that trusts only the corporate root.
+    // The same for servers, with a broker that trusts only the corporate root.
     operator.done("ca request --usage server --csr server.csr --yes").await?;
     let server = SUBORDINATE.replace("clientAuth", "serverAuth");
     let server = two.certify(&operator.read("server.csr")?, YEARS, &server).await?;
     fs::write(operator.path("server.pem"), server)?;
     let activate = "ca activate --usage server --certificate server.pem --chain chain.pem \
                     --root-certificate root.pem --yes";
-    // It holds the other subordinate's certificate too, which is not above this one.
+    // The bundle also contains the other subordinate's certificate, which is not above this one.
     operator.refused(activate, 1, &["chain.pem: ", "is not between the CA and its root"]).await?;
     fs::write(operator.path("chain.pem"), &between)?;
     operator.done(activate).await?;
@@ -161,7 +162,7 @@ async fn a_ca_between_the_root_and_ours() -> anyhow::Result<()> {
     fs::write(&files.1, &identity.device_private_key_pem)?;
     let cafile = operator.path("root.pem");
     let port = mosquitto.port();
-    let client = MqttClient { port, cafile, identity: Some(files) };
+    let client = MosquittoClient { port, cafile, identity: Some(files) };
     let topic = format!("devices/{}/telemetry", identity.device_id);
     ensure!(client.publish(&topic, "21.5").await? == Outcome::Published);
     let seen = client.subscribe_one(&topic, Duration::from_secs(2)).await?;
@@ -179,24 +180,25 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
         let faulty = format!("{ACTIVATE} {chain} --yes");
         operator.refused(&faulty, 1, &[words]).await.with_context(|| words.to_owned())
     };
-    // Signatures and keys that are too weak or not known.
-    let sha1 = Kind { signature: &["-sha1"], ..RSA_2048 };
-    let long_salt = Kind { signature: pss!("-sha256", "64"), ..RSA_2048 };
+    // Signatures and keys that are weak or unknown.
+    let sha1 = KeyType { signature: &["-sha1"], ..RSA_2048 };
+    let long_salt = KeyType { signature: pss!("-sha256", "64"), ..RSA_2048 };
     for kind in [sha1, long_salt] {
         let root = CorporateCa::root("Root", kind, CA).await?;
         let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
         refuse(&root.pem()?, "", &device, "the root is signed in a way that is not supported")
             .await?;
     }
-    let weak = Kind { key: &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], ..RSA_2048 };
-    let edwards = Kind { key: &["-algorithm", "ED25519"], signature: &[] };
+    let weak =
+        KeyType { key: &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], ..RSA_2048 };
+    let edwards = KeyType { key: &["-algorithm", "ED25519"], signature: &[] };
     for (kind, words) in [(weak, "2048 to 4096 bits"), (edwards, "a kind that is not supported")] {
         let root = CorporateCa::root("Root", kind, CA).await?;
         let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
         refuse(&root.pem()?, "", &device, words).await?;
     }
 
-    // What the subordinate itself says.
+    // Extensions of the subordinate itself.
     let root = CorporateCa::root("Root", RSA_2048, CA).await?;
     for (from, to, words) in [
         ("CA:TRUE, pathlen:0", "CA:FALSE", "not a CA's"),
@@ -221,7 +223,7 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     refuse(&root.pem()?, "", &expired, "expired").await?;
 
-    // What the CAs above it say.
+    // Extensions of the CAs above it.
     let purposes = format!("{CA}extendedKeyUsage = serverAuth\n");
     let names = format!("{CA}nameConstraints = critical, permitted;DNS:example.com\n");
     let policies = format!("{CA}policyConstraints = critical, requireExplicitPolicy:0\n");
@@ -245,7 +247,7 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     refuse(&strict.pem()?, &between.pem()?, &device, words).await?;
     ensure!(stack.store(TABLE)?.authority("device").await?.is_none(), "one was activated");
 
-    // What only wants to be known: it may have CAs below, no CRL, and a short life above it.
+    // Accepted with a warning: a CA that may have CAs below it, has no CRL, and expires early.
     let between = root.below("Between", P384, 365, CA).await?;
     let loose = SUBORDINATE.replace(", pathlen:0", "");
     let loose =
@@ -259,7 +261,7 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     for words in ["Note: ", "expires first", "days left", "CAs below itself", "no CRL"] {
         ensure!(said.contains(words), "no {words:?}: {said}");
     }
-    // And a leaf outlives none of them: the policy asks for thirty years.
+    // No leaf outlives any of them: the policy asks for thirty years.
     operator.done(&format!("{activate} --yes")).await?;
     let (_, token) = fleet(&operator).await?;
     let leaf = identity_from(&stack, &token).await?;
@@ -270,12 +272,12 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     stack.stop().await
 }
 
-async fn a_chain_that_is_none_is_refused() -> anyhow::Result<()> {
+async fn an_invalid_chain_is_refused() -> anyhow::Result<()> {
     let (_scratch, stack, operator, csr) = requested().await?;
     let root = CorporateCa::root("Root", RSA_2048, CA).await?;
     let one = root.below("One", P384, YEARS, CA).await?;
     let two = one.below("Two", P256, YEARS, CA).await?;
-    // Of the same name as the one between, with another key.
+    // With the same name as the intermediate, but another key.
     let other = root.below("Two", P256, YEARS, CA).await?;
     let device = two.certify(&csr, YEARS - 1, SUBORDINATE).await?;
     fs::write(operator.path("root.pem"), root.pem()?)?;

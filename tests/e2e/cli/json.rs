@@ -1,4 +1,4 @@
-//! What programs read: `--output json`, of every command.
+//! `--output json`, of every command.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,11 +9,11 @@ use birthcert_tests::stack::Stack;
 use pki::clock::Timestamp;
 use serde_json::Value;
 
-use super::start;
+use super::setup::start;
 use super::usage::commands;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![times_are_numbers_in_the_json_of_every_command]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![times_are_numbers_in_the_json_of_every_command]
 }
 
 async fn times_are_numbers_in_the_json_of_every_command() -> anyhow::Result<()> {
@@ -25,7 +25,7 @@ async fn times_are_numbers_in_the_json_of_every_command() -> anyhow::Result<()> 
 
     let all = commands(&Operator::offline()?).await?;
     let is_group = |name: &str| all.keys().any(|it| it.starts_with(&format!("{name} ")));
-    // The one prints no JSON; the others go on until they are stopped.
+    // The first prints no JSON; the others run until they are stopped.
     let is_other = |name: &str| name == "completions" || name.starts_with("broker sync");
     let leaves = all.keys().map(|it| it.trim()).filter(|it| !is_group(&format!(" {it}")));
     let left: Vec<_> =
@@ -34,14 +34,14 @@ async fn times_are_numbers_in_the_json_of_every_command() -> anyhow::Result<()> 
     stack.stop().await
 }
 
-/// An operator and what they typed.
+/// An operator and the commands that they ran.
 struct Seen<'a> {
     operator: &'a Operator,
     commands: BTreeSet<String>,
 }
 
 impl Seen<'_> {
-    /// Types a command, which is seen, and checks what it prints.
+    /// Runs a command, records it, and checks its output.
     async fn json(&mut self, line: &str) -> anyhow::Result<Value> {
         let json = self.operator.json(line).await?;
         check(&json, line)?;
@@ -54,7 +54,7 @@ impl Seen<'_> {
     }
 }
 
-/// That no value is the text of a time.
+/// Checks that no value is a time in text form.
 fn check(value: &Value, line: &str) -> anyhow::Result<()> {
     match value {
         Value::String(text) => ensure!(text.parse::<Timestamp>().is_err(), "{line}: {text}"),
@@ -153,7 +153,7 @@ async fn brokers(seen: &mut Seen<'_>) -> anyhow::Result<()> {
         let line = format!("broker config {broker} --output-directory for-{broker}");
         seen.json(&line).await?;
     }
-    // It has a note for people besides.
+    // The command also prints a note for people.
     let aws_iot = "broker config aws-iot --output-directory iot --output json";
     check(&serde_json::from_str(seen.operator.run(aws_iot).await?.stdout())?, aws_iot)?;
     seen.commands.insert(aws_iot.to_owned());

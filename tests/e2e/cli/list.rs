@@ -6,10 +6,10 @@ use anyhow::{Context as _, ensure};
 use birthcert_tests::api::Enrolled;
 use serde_json::Value;
 
-use super::{fleet, start};
+use super::setup::{fleet, start};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![lists_show_devices_and_tokens_but_no_secrets,]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![lists_show_devices_and_tokens_but_no_secrets,]
 }
 
 async fn lists_show_devices_and_tokens_but_no_secrets() -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ async fn lists_show_devices_and_tokens_but_no_secrets() -> anyhow::Result<()> {
     for shown in [tokens.to_string(), table, all.to_string(), text] {
         ensure!(!shown.contains(secret) && !shown.contains("hash"), "{shown}");
     }
-    // Of the other project nothing is shown.
+    // Nothing of the other project is shown.
     let demo = operator.json("device list").await?;
     ensure!(demo == Value::Array(Vec::new()), "{demo}");
     stack.stop().await

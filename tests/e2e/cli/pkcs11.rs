@@ -3,15 +3,14 @@
 use std::fs;
 
 use anyhow::ensure;
-use birthcert_tests::openssl;
 use birthcert_tests::operator::Operator;
-use birthcert_tests::pkilint;
-use birthcert_tests::softhsm::{PIN, SoftHsm};
+use birthcert_tests::pki::softhsm::{PIN, SoftHsm};
+use birthcert_tests::verifiers::{openssl, pkilint};
 
 use super::subordinate::{CLIENTS, check_subordinate, other_request};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_root_whose_key_cannot_leave_its_token,
         a_ceremony_with_a_token,
         a_token_that_does_not_open,
@@ -19,7 +18,7 @@ pub(super) fn tests() -> Vec<crate::Alone> {
     ]
 }
 
-/// At a machine with a token "Vault", and the arguments that name a key in it.
+/// Returns an operator with a token "Vault", and the arguments that name a key in it.
 async fn start() -> anyhow::Result<(SoftHsm, Operator, String)> {
     let hsm = SoftHsm::new()?;
     hsm.token("Vault").await?;
@@ -37,7 +36,8 @@ async fn a_root_whose_key_cannot_leave_its_token() -> anyhow::Result<()> {
     let before = operator.files()?;
     // A dry run needs no PIN.
     let said = operator.done(&make).await?;
-    let step = "make the key \"root\" in the PKCS#11 token \"Vault\", which cannot leave it";
+    let step =
+        "generate the key \"root\" in the PKCS#11 token \"Vault\", which cannot leave the token";
     ensure!(said.contains(step), "{said}");
     ensure!(operator.files()? == before && !operator.path("root").exists(), "it wrote");
     ensure!(!hsm.objects("Vault").await?.contains("Key Object"), "a dry run made a key");
@@ -60,7 +60,7 @@ async fn a_root_whose_key_cannot_leave_its_token() -> anyhow::Result<()> {
     );
     operator.done(&certify).await?;
     ensure!(!operator.path("device.pem").exists(), "a dry run certified");
-    // The PIN from the environment.
+    // The PIN comes from the environment.
     let operator = operator.with("BIRTHCERT_ROOT_PIN", PIN);
     operator.done(&format!("{certify} --yes")).await?;
     check_subordinate(&operator.read("device.pem")?, &root, CLIENTS).await
@@ -69,8 +69,8 @@ async fn a_root_whose_key_cannot_leave_its_token() -> anyhow::Result<()> {
 async fn a_ceremony_with_a_token() -> anyhow::Result<()> {
     let (hsm, operator, _) = start().await?;
     let module = SoftHsm::module()?;
-    // The example's own comment, made to hold.
-    let example = include_str!("../../../infra/ceremony.yaml");
+    // Proves what the example's own comment says.
+    let example = include_str!("../../../infra/deploy/ceremony.yaml");
     let commented = "  # key:\n  #   pkcs11:\n  #     module: /usr/lib/softhsm/libsofthsm2.so\n  \
                      #     token_label: Example\n  #     key_label: Example root\n";
     ensure!(example.contains(commented), "the example shows no token");
@@ -89,7 +89,7 @@ async fn a_ceremony_with_a_token() -> anyhow::Result<()> {
     let root = operator.read("root/root.pem")?;
     check_subordinate(&operator.read("device.pem")?, &root, CLIENTS).await?;
 
-    // It goes on with the key in the token, once it was told to.
+    // Continues with the key in the token, if told to.
     for file in ["root/root.pem", "device.pem", "server.pem"] {
         fs::remove_file(operator.path(file))?;
     }
@@ -97,7 +97,7 @@ async fn a_ceremony_with_a_token() -> anyhow::Result<()> {
     operator.done(&format!("{hold} --existing-key")).await?;
     let again = operator.read("root/root.pem")?;
     ensure!(openssl::text(&again).await?.contains("CN = Example root"));
-    // With the root there, it is not asked for any more.
+    // Once the root exists, that permission is no longer needed.
     fs::remove_file(operator.path("device.pem"))?;
     operator.done(hold).await?;
     check_subordinate(&operator.read("device.pem")?, &again, CLIENTS).await
@@ -126,7 +126,7 @@ async fn a_token_that_does_not_open() -> anyhow::Result<()> {
     ensure!(!operator.path("root").exists());
     ensure!(!hsm.objects("Vault").await?.contains("Key Object"), "a key was made");
 
-    // Two tokens of one name: which one is not for the tool to guess.
+    // Two tokens with one name: the tool does not guess.
     hsm.token("Vault").await?;
     operator.refused(&format!("{make} --pin-file pin"), 1, &["2 tokens labelled"]).await
 }
@@ -139,28 +139,30 @@ async fn a_key_that_is_in_the_token_already() -> anyhow::Result<()> {
     operator.refused(&make("root", "--existing-key"), 3, &["there is no key \"root\""]).await?;
     operator.done(&make("root", "--yes")).await?;
     let objects = hsm.objects("Vault").await?;
-    // Another root would share its key.
+    // Another root would share the key.
     for line in [make("other", ""), make("other", "--yes")] {
-        operator.refused(&line, 4, &["there is a key \"root\"", "--existing-key"]).await?;
+        operator
+            .refused(&line, 4, &["the key \"root\"", "already exists", "--existing-key"])
+            .await?;
     }
     operator
-        .refused(&make("root", "--existing-key --yes"), 4, &["root.pem exists already"])
+        .refused(&make("root", "--existing-key --yes"), 4, &["root.pem already exists"])
         .await?;
 
-    // An interruption between key and certificate.
+    // Interrupted between key and certificate.
     fs::remove_file(operator.path("root/root.pem"))?;
     let said = operator.done(&make("root", "--existing-key")).await?;
     ensure!(
-        said.contains("go on with the key \"root\"") && said.contains("key, SHA-256"),
+        said.contains("use the existing key \"root\"") && said.contains("key, SHA-256"),
         "{said}"
     );
     operator.done(&make("root", "--existing-key --yes")).await?;
     ensure!(hsm.objects("Vault").await? == objects, "the token was changed");
 
-    // A key that could leave the token is no root's.
+    // A key that could leave the token is refused for a root.
     hsm.extractable_key("Vault", "loose").await?;
     let loose = make("loose", "--existing-key --yes").replace("key-label root", "key-label loose");
-    operator.refused(&loose, 1, &["can be taken out of the token"]).await?;
+    operator.refused(&loose, 1, &["the key is extractable from the token"]).await?;
 
     // Not the key of this root.
     let second = make("second", "--yes").replace("key-label root", "key-label second");
@@ -170,6 +172,6 @@ async fn a_key_that_is_in_the_token_already() -> anyhow::Result<()> {
         "ca certify --usage device --csr device.csr --certificate device.pem --root second {place} \
          --pin-file pin --yes"
     );
-    let words = ["the root's key is not the one in second/root.pem"];
+    let words = ["the root's key does not match the certificate second/root.pem"];
     operator.refused(&mixed, 1, &words).await
 }

@@ -9,10 +9,10 @@ use getrandom::rand_core::UnwrapErr;
 use pki::names::ProjectId;
 use serde_json::json;
 
-use super::start;
+use super::setup::start;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![projects, policies]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![projects, policies]
 }
 
 async fn projects() -> anyhow::Result<()> {
@@ -63,7 +63,7 @@ async fn projects() -> anyhow::Result<()> {
     ensure!(text.starts_with("PROJECT "), "{text}");
     ensure!(text.lines().count() == 4 && text.contains(&pumps), "{text}");
 
-    // The policy is what devices get.
+    // Devices get what the policy says.
     let token = operator.json(&format!("token create --project {valves}")).await?;
     let token = token["enrollment_token"].as_str().context("a token")?;
     let device: Enrolled = stack.api.enroll(token).await?.success()?;
@@ -89,11 +89,11 @@ async fn policies() -> anyhow::Result<()> {
     let show = format!("project show --project {project}");
     ensure!(operator.json(&show).await? == created);
     let text = operator.done(&show).await?;
-    for words in ["10957 days, but not beyond 2049-12-31T23:59:59Z", "p256, p384", "refused"] {
+    for words in ["10957 days, at most until 2049-12-31T23:59:59Z", "p256, p384", "refused"] {
         ensure!(text.contains(words), "{text}");
     }
 
-    // It is what devices get, of a project that the function has not seen.
+    // Devices get what the new policy says, also in a project that the function has not loaded.
     let token = operator.json(&format!("token create --project {project}")).await?;
     let token = token["enrollment_token"].as_str().context("a token")?;
     let device: Enrolled = stack.api.enroll(token).await?.success()?;
@@ -103,7 +103,7 @@ async fn policies() -> anyhow::Result<()> {
     let certified = stack.api.certified(&device, csr).await?;
     ensure!(certified.not_after == "2049-12-31T23:59:59Z", "{}", certified.not_after);
 
-    // Only what is given changes.
+    // Only the given options change.
     let update = format!("project update --project {project}");
     let changed =
         operator.json(&format!("{update} --issuance-limit 20 --no-not-after-cap")).await?;
@@ -126,7 +126,7 @@ async fn policies() -> anyhow::Result<()> {
     ensure!(changed == expected, "{changed}");
     ensure!(operator.json(&show).await? == expected);
 
-    // Nothing of this changes anything.
+    // None of these changes anything.
     for (options, words) in [
         ("--validity-days 0", "1 to 36525 days"),
         ("--not-after-cap 2020-01-01", "is past"),

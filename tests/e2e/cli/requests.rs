@@ -1,23 +1,23 @@
-//! Requests and addresses as operators hand them to `birthcert ca certify`.
+//! CSRs and addresses as operators pass them to `birthcert ca certify`.
 
 use std::fs;
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::operator::Operator;
-use birthcert_tests::tool;
+use birthcert_tests::process::tool;
 
 use super::subordinate::other_request;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_request_may_be_der, a_crl_is_to_be_found_by_plain_http]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![a_request_may_be_der, a_crl_is_to_be_found_by_plain_http]
 }
 
 const CERTIFY: &str = "ca certify --usage device --certificate device.pem --root root --csr";
 
-/// With a root and a request.
+/// Returns an operator with a root and a CSR.
 async fn start() -> anyhow::Result<Operator> {
     let operator = Operator::offline()?;
-    operator.makes_root().await?;
+    operator.create_root().await?;
     other_request(&operator, "one", "prime256v1").await?;
     Ok(operator)
 }
@@ -51,7 +51,7 @@ async fn a_crl_is_to_be_found_by_plain_http() -> anyhow::Result<()> {
     for (scheme, is_noted) in [("http", false), ("https", true)] {
         let url = format!("{scheme}://crl.example.com/root.crl");
         let plan = operator.done(&format!("{CERTIFY} one.csr --root-crl-url {url}")).await?;
-        let note = format!("Note: {url} should be http");
+        let note = format!("Note: {url} should use http");
         ensure!(plan.contains(&note) == is_noted, "{plan}");
     }
     Ok(())

@@ -3,12 +3,13 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::files::mode;
 use birthcert_tests::operator::{Operator, PASSPHRASE};
-use birthcert_tests::{openssl, pkilint, tool};
+use birthcert_tests::process::metadata::mode;
+use birthcert_tests::process::tool;
+use birthcert_tests::verifiers::{openssl, pkilint};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_root_needs_no_network_and_no_aws,
         a_root_is_never_overwritten,
         a_root_wants_a_passphrase,
@@ -38,7 +39,7 @@ async fn a_root_needs_no_network_and_no_aws() -> anyhow::Result<()> {
     ensure!(opened == Some(certified.output), "another key than the certificate's");
     let wrong = tool::file("correct horse battery stable")?;
     ensure!(openssl::public_key(&key, wrong.path()).await?.is_none(), "any passphrase opens it");
-    // What a guess costs: scrypt with N, r and p (RFC 7914, section 7.1).
+    // The cost of a guess: scrypt with N, r and p (RFC 7914, section 7.1).
     let key_path = key.to_str().context("UTF-8")?;
     let fields = tool::run("openssl", ["asn1parse", "-in", key_path]).await?.output;
     let numbers = fields.lines().filter_map(|it| it.split_once("INTEGER")?.1.split_once(':'));
@@ -59,9 +60,9 @@ async fn a_root_needs_no_network_and_no_aws() -> anyhow::Result<()> {
 
 async fn a_root_is_never_overwritten() -> anyhow::Result<()> {
     let operator = Operator::offline()?;
-    operator.makes_root().await?;
+    operator.create_root().await?;
     let again = "ca root --directory root --passphrase-file passphrase --yes";
-    operator.refused(again, 4, &["exists already and is never overwritten"]).await?;
+    operator.refused(again, 4, &["already exists and is never overwritten"]).await?;
     // A certificate that lost its key gets no other: the halves would not belong together.
     fs::create_dir(operator.path("half"))?;
     fs::copy(operator.path("root/root.pem"), operator.path("half/root.pem"))?;
@@ -78,14 +79,14 @@ async fn a_root_wants_a_passphrase() -> anyhow::Result<()> {
     fs::write(operator.path("short"), "elevenchars\n")?;
     fs::write(operator.path("empty"), "\nsecond line, long enough\n")?;
     let from = |file: &str| format!("{MAKE} --passphrase-file {file}");
-    operator.refused(&from("short"), 1, &["12 characters at least"]).await?;
+    operator.refused(&from("short"), 1, &["at least 12 characters"]).await?;
     operator.refused(&from("empty"), 1, &["empty is empty"]).await?;
     operator.refused(&from("absent"), 1, &["cannot read absent"]).await?;
     operator.refused(MAKE, 1, &["no passphrase", "--passphrase-file", VARIABLE]).await?;
     let operator = operator.with(VARIABLE, "");
-    operator.refused(MAKE, 1, &["12 characters at least"]).await?;
+    operator.refused(MAKE, 1, &["at least 12 characters"]).await?;
     let operator = operator.with(VARIABLE, "elevenchars");
-    operator.refused(MAKE, 1, &["12 characters at least"]).await?;
+    operator.refused(MAKE, 1, &["at least 12 characters"]).await?;
     ensure!(!operator.path("root").exists());
 
     // Characters, not bytes; and never on a command line.
@@ -96,7 +97,7 @@ async fn a_root_wants_a_passphrase() -> anyhow::Result<()> {
     let key = operator.path("root/root-key.pem");
     ensure!(openssl::public_key(&key, passphrase.path()).await?.is_some(), "another passphrase");
 
-    // A file that was named wins.
+    // A file that is named takes precedence.
     operator.done("ca root --directory other --passphrase-file passphrase --yes").await?;
     let passphrase = tool::file(PASSPHRASE)?;
     let key = operator.path("other/root-key.pem");
@@ -110,11 +111,11 @@ async fn a_dry_run_shows_the_root_and_makes_none() -> anyhow::Result<()> {
     let make = "ca root --directory root --organization Thistle";
     let said = operator.done(make).await?;
     for words in [
-        "Dry run: nothing was made, written or signed.",
+        "Dry run: nothing was created, written or signed.",
         "write it, encrypted, to root/root-key.pem",
         "Certificate of CN=birthcert root,O=Thistle",
         "not after          9999-12-31T23:59:59Z",
-        "ECDSA P-256, to be made",
+        "ECDSA P-256, not yet created",
         "CA, any path length",
         "keyCertSign, cRLSign",
     ] {
@@ -126,11 +127,11 @@ async fn a_dry_run_shows_the_root_and_makes_none() -> anyhow::Result<()> {
     ensure!(plan["certificates"][0].get("key_sha256").is_none(), "a key was made: {plan}");
     ensure!(operator.files()? == before && !operator.path("root").exists(), "it wrote");
 
-    // What would fail fails in the dry run.
+    // A command that would fail also fails in the dry run.
     operator
         .run_with(&["ca", "root", "--directory", "root", "--common-name", ""])
         .await?
         .refused(1, &["1 to 64 characters"])?;
-    operator.makes_root().await?;
-    operator.refused(make, 4, &["exists already and is never overwritten"]).await
+    operator.create_root().await?;
+    operator.refused(make, 4, &["already exists and is never overwritten"]).await
 }

@@ -1,30 +1,31 @@
-//! `birthcert ca root-crl`, and what OpenSSL and pkilint make of the list.
+//! `birthcert ca root-crl`, and the verdicts of OpenSSL and pkilint on the CRL.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::operator::Operator;
-use birthcert_tests::softhsm::{PIN, SoftHsm};
-use birthcert_tests::{pkilint, tool};
+use birthcert_tests::pki::softhsm::{PIN, SoftHsm};
+use birthcert_tests::process::tool;
+use birthcert_tests::verifiers::pkilint;
 
 use super::subordinate::other_request;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_root_revokes_a_subordinate,
-        lists_follow_one_another,
-        a_list_that_should_not_be_is_refused,
-        a_token_signs_the_list,
+        crls_follow_one_another,
+        an_invalid_crl_request_is_refused,
+        a_token_signs_the_crl,
     ]
 }
 
 const MAKE: &str = "ca root-crl --root root --passphrase-file passphrase";
 
-/// At a machine with a root, and the subordinates `one.pem` and `two.pem` of it.
+/// Returns an operator with a root and its subordinates `one.pem` and `two.pem`.
 async fn start() -> anyhow::Result<Operator> {
     let operator = Operator::offline()?;
-    operator.makes_root().await?;
+    operator.create_root().await?;
     for name in ["one", "two"] {
         certify(&operator, name, "root", "--passphrase-file passphrase").await?;
     }
@@ -40,7 +41,7 @@ async fn certify(operator: &Operator, name: &str, root: &str, more: &str) -> any
     operator.done(&certify).await.map(drop)
 }
 
-/// Whether OpenSSL takes a subordinate, by the root and its list.
+/// Returns true if OpenSSL accepts a subordinate, given the root and its CRL.
 async fn takes(operator: &Operator, certificate: &str, list: &str) -> anyhow::Result<bool> {
     let args = ["verify", "-x509_strict", "-no-CApath", "-no-CAstore", "-crl_check"].map(Path::new);
     let (root, list) = (operator.path("root/root.pem"), operator.path(list));
@@ -66,7 +67,7 @@ async fn a_root_revokes_a_subordinate() -> anyhow::Result<()> {
     let operator = start().await?;
     let before = operator.files()?;
     let said = operator.done("ca root-crl --root root").await?;
-    ensure!(said.contains("sign the list 1 with the root in root: it revokes 0"), "{said}");
+    ensure!(said.contains("sign CRL 1 with the root in root: 0 entries"), "{said}");
     ensure!(operator.files()? == before, "a dry run wrote");
 
     let first = operator.json(&format!("{MAKE} --yes")).await?;
@@ -78,7 +79,7 @@ async fn a_root_revokes_a_subordinate() -> anyhow::Result<()> {
 
     let revoke = format!("{MAKE} --revoke one.pem --reason cACompromise --valid-days 30");
     let said = operator.done(&revoke).await?;
-    ensure!(said.contains("revoke, for good, CN=birthcert device CA, serial number"), "{said}");
+    ensure!(said.contains("revoke permanently: CN=birthcert device CA, serial number"), "{said}");
     let second = operator.json(&format!("{revoke} --yes")).await?;
     ensure!(second["number"] == 2, "{second}");
     ensure!(!takes(&operator, "one.pem", "root/root-crl-2.pem").await?, "it is not revoked");
@@ -100,7 +101,7 @@ async fn a_root_revokes_a_subordinate() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn lists_follow_one_another() -> anyhow::Result<()> {
+async fn crls_follow_one_another() -> anyhow::Result<()> {
     let operator = start().await?;
     operator.done(&format!("{MAKE} --revoke one.pem --number 7 --yes")).await?;
     operator.done(&format!("{MAKE} --revoke two.pem --reason superseded --yes")).await?;
@@ -111,12 +112,12 @@ async fn lists_follow_one_another() -> anyhow::Result<()> {
     }
     let both = text(&operator, "root/root-crl-40.pem").await?;
     ensure!(both.matches("Superseded").count() == 1, "{both}");
-    // The numbers are numbers: 40 comes after 8.
+    // Sorted as numbers: 40 comes after 8.
     ensure!(operator.path("root/root-crl-8.crl").exists());
     let next = operator.json(&format!("{MAKE} --yes")).await?;
     ensure!(next["number"] == 41, "{next}");
 
-    // A copy of the directory without its lists goes on from the last one.
+    // A copy of the directory without its CRLs continues from the last number.
     fs::create_dir(operator.path("copy"))?;
     for file in ["root.pem", "root-key.pem"] {
         fs::copy(operator.path(&format!("root/{file}")), operator.path(&format!("copy/{file}")))?;
@@ -125,10 +126,10 @@ async fn lists_follow_one_another() -> anyhow::Result<()> {
     let follow = |list: &str| format!("{copy} --previous root/{list} --yes");
     let made = operator.json(&follow("root-crl-41.pem")).await?;
     ensure!(made["number"] == 42 && made["revoked"].as_array().map(Vec::len) == Some(2), "{made}");
-    operator.refused(&follow("root-crl-8.crl"), 1, &["copy/root-crl-42.crl is there"]).await
+    operator.refused(&follow("root-crl-8.crl"), 1, &["copy/root-crl-42.crl exists"]).await
 }
 
-async fn a_list_that_should_not_be_is_refused() -> anyhow::Result<()> {
+async fn an_invalid_crl_request_is_refused() -> anyhow::Result<()> {
     let operator = start().await?;
     operator.done(&format!("{MAKE} --revoke one.pem --yes")).await?;
     let stranger = start().await?;
@@ -136,14 +137,14 @@ async fn a_list_that_should_not_be_is_refused() -> anyhow::Result<()> {
     fs::write(operator.path("wrong"), "not the passphrase\n")?;
     let with = |more: &str| format!("{MAKE} --yes {more}");
     for (line, code, words) in [
-        (with("--revoke one.pem"), 4, "one.pem is revoked already"),
-        (with("--revoke two.pem --revoke two.pem"), 4, "two.pem is revoked already"),
+        (with("--revoke one.pem"), 4, "one.pem is already revoked"),
+        (with("--revoke two.pem --revoke two.pem"), 4, "two.pem is already revoked"),
         (with("--revoke stranger.pem"), 1, "stranger.pem was not issued by this root"),
         (with("--revoke root/root.pem"), 1, "a root cannot revoke itself"),
         (with("--revoke one.csr"), 1, "PEM of a CERTIFICATE REQUEST"),
         (with("--revoke absent.pem"), 1, "cannot read absent.pem"),
-        (with("--number 1"), 1, "higher than the last one's, 1"),
-        (with("--number 0"), 1, "higher than the last one's, 1"),
+        (with("--number 1"), 1, "higher than the last one, 1"),
+        (with("--number 0"), 1, "higher than the last one, 1"),
         (with("--number=-1"), 2, "--number"),
         (with("--valid-days 0"), 2, "--valid-days"),
         (with("--reason superseded"), 2, "--revoke"),
@@ -154,29 +155,33 @@ async fn a_list_that_should_not_be_is_refused() -> anyhow::Result<()> {
         operator.refused(&line, code, &[words]).await?;
     }
 
-    // A list that somebody changed, or another root's, is nothing to go on from.
+    // A CRL that was modified, or that another root issued, is not accepted as the previous one.
     let path = operator.path("root/root-crl-1.crl");
     let good = fs::read(&path)?;
     let mut changed = good.clone();
     let middle = changed.len() / 2;
     changed[middle] ^= 1;
     fs::write(&path, changed)?;
-    operator.refused(&with(""), 1, &["root/root-crl-1.crl is no list of this root"]).await?;
+    operator
+        .refused(&with(""), 1, &["root/root-crl-1.crl is not a valid CRL of this root"])
+        .await?;
     stranger.done(&format!("{MAKE} --yes")).await?;
     fs::write(&path, fs::read(stranger.path("root/root-crl-1.crl"))?)?;
-    operator.refused(&with(""), 1, &["root/root-crl-1.crl is no list of this root"]).await?;
+    operator
+        .refused(&with(""), 1, &["root/root-crl-1.crl is not a valid CRL of this root"])
+        .await?;
     fs::write(&path, good)?;
     operator.done(&with("")).await?;
 
-    // A root that ends before the list would.
+    // A root that expires before the CRL would.
     let short = "ca root --directory short --valid-years 0.5 --passphrase-file passphrase --yes";
     operator.done(short).await?;
     let list = MAKE.replace("--root root", "--root short");
-    operator.refused(&list, 1, &["longer than the root"]).await?;
+    operator.refused(&list, 1, &["would outlive the root"]).await?;
     operator.done(&format!("{list} --valid-days 90")).await.map(drop)
 }
 
-async fn a_token_signs_the_list() -> anyhow::Result<()> {
+async fn a_token_signs_the_crl() -> anyhow::Result<()> {
     let hsm = SoftHsm::new()?;
     hsm.token("Vault").await?;
     let operator = hsm.with(Operator::offline()?)?.with("BIRTHCERT_ROOT_PIN", PIN);

@@ -1,16 +1,16 @@
-//! `birthcert --stack`: the table's name, out of what CloudFormation deployed.
+//! `birthcert --stack`: the table's name comes from the outputs of a CloudFormation stack.
 
 use std::process::Stdio;
 
 use anyhow::ensure;
-use birthcert_tests::ministack::Ministack;
-use birthcert_tests::tool;
+use birthcert_tests::aws::ministack::Ministack;
+use birthcert_tests::process::tool;
 use tokio::process::Command;
 
-use super::{TABLE, start_with_table};
+use super::setup::{TABLE, start_with_table};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_stacks_outputs_name_the_table]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![a_stacks_outputs_name_the_table]
 }
 
 async fn a_stacks_outputs_name_the_table() -> anyhow::Result<()> {
@@ -36,7 +36,7 @@ async fn a_stacks_outputs_name_the_table() -> anyhow::Result<()> {
         .refused(&format!("--stack fleet --table {TABLE} project list"), 2, &["--table"])
         .await?;
 
-    // What was given counts, whatever the shell's environment has.
+    // The option takes precedence over the environment.
     let operator = operator.with("BIRTHCERT_TABLE", "another");
     ensure!(operator.done("--stack fleet project list").await? == listed);
     ensure!(operator.done(&format!("project list --table {TABLE}")).await? == listed);
@@ -49,7 +49,7 @@ async fn a_stacks_outputs_name_the_table() -> anyhow::Result<()> {
     nobody.refused("project list", 1, &["cannot look up the stack fleet"]).await
 }
 
-/// A stack of little but these outputs.
+/// Deploys a stack that has little but these outputs.
 async fn deploy(endpoint: &str, name: &str, outputs: &str) -> anyhow::Result<()> {
     let template =
         format!("Resources:\n  Topic:\n    Type: AWS::SNS::Topic\nOutputs:\n  {outputs}\n");

@@ -1,4 +1,4 @@
-//! `birthcert ca request`, `certify`, `activate`, and `subordinate`, which is all three.
+//! `birthcert ca request`, `certify`, `activate`, and `subordinate`, which combines them.
 
 use std::fs;
 use std::path::Path;
@@ -7,20 +7,21 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use birthcert_local::gateway::{self, Functions};
 use birthcert_tests::api::{Api, Enrolled, Released};
-use birthcert_tests::openssl::{self, Purpose, Verdict};
 use birthcert_tests::operator::Operator;
+use birthcert_tests::process::tool;
 use birthcert_tests::stack::Stack;
-use birthcert_tests::{pkilint, tool};
+use birthcert_tests::verifiers::openssl::{self, Purpose, Verdict};
+use birthcert_tests::verifiers::pkilint;
 use der::pem::{self, LineEnding};
 use enroll::Enroll;
 use identity::Identity;
 use lambda::runtime::Runtime;
 use tokio::net::TcpListener;
 
-use super::{TABLE, fleet, start_with_table};
+use super::setup::{TABLE, fleet, start_with_table};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_subordinate_in_three_steps_on_three_machines,
         a_subordinate_in_one_go,
         a_root_certifies_only_what_a_key_signed,
@@ -31,7 +32,7 @@ pub(super) fn tests() -> Vec<crate::Alone> {
 
 const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
 
-/// A subordinate's certificate as RFC 5280 and this product's profile want it.
+/// Checks a subordinate's certificate against RFC 5280 and this product's profile.
 pub(super) async fn check_subordinate(
     certificate: &str,
     root: &str,
@@ -61,13 +62,13 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
     let (_scratch, stack, requester) = start_with_table().await?;
     let ceremony = Operator::offline()?;
     let activator = Operator::of(&stack)?.with("BIRTHCERT_TABLE", TABLE);
-    ceremony.makes_root().await?;
+    ceremony.create_root().await?;
 
     let requested = requester.json("ca request --usage device --csr device.csr --yes").await?;
     let key_arn = requested["key_arn"].as_str().context("an ARN")?;
     ensure!(key_arn.starts_with("arn:aws:kms:us-east-1:"), "{requested}");
     let again = "ca request --usage device --csr device.csr --yes";
-    requester.refused(again, 4, &["device.csr exists already"]).await?;
+    requester.refused(again, 4, &["device.csr already exists"]).await?;
     // It goes on with the key it has.
     let again = requester.json("ca request --usage device --csr again.csr --yes").await?;
     ensure!(again["key_arn"] == key_arn, "{again} instead of {key_arn}");
@@ -76,25 +77,26 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
     let verified = tool::run("openssl", ["req", "-verify", "-noout", "-in", csr]).await?;
     ensure!(verified.status.success(), "{}", verified.output);
 
-    requester.hand("device.csr", &ceremony)?;
+    requester.copy_to("device.csr", &ceremony)?;
     let certify = "ca certify --usage device --csr device.csr --certificate device.pem --root root \
                    --passphrase-file passphrase --organization Thistle --valid-years 40 \
                    --root-crl-url http://crl.example.com/root.crl --yes";
     ceremony.done(certify).await?;
-    ceremony.refused(certify, 4, &["device.pem exists already"]).await?;
+    ceremony.refused(certify, 4, &["device.pem already exists"]).await?;
     let (certificate, root) = (ceremony.read("device.pem")?, ceremony.read("root/root.pem")?);
     check_subordinate(&certificate, &root, CLIENTS).await?;
     let text = openssl::text(&certificate).await?;
     ensure!(text.contains("Subject: O = Thistle, CN = birthcert device CA"), "{text}");
     ensure!(text.contains("URI:http://crl.example.com/root.crl"), "{text}");
 
-    ceremony.hand("device.pem", &activator)?;
-    ceremony.hand("root/root.pem", &activator)?;
+    ceremony.copy_to("device.pem", &activator)?;
+    ceremony.copy_to("root/root.pem", &activator)?;
     let activate = "ca activate --usage device --certificate device.pem \
                     --root-certificate root.pem --crl-url http://crl.example.com/device.crl --yes";
     let active = activator.json(activate).await?;
     ensure!(active["name"] == "device" && active["key_arn"] == key_arn, "{active}");
-    // The same again is done already, even within the same second; another certificate is another CA.
+    // Repeating the command changes nothing, even within the same second; another certificate is
+    // another CA.
     let again = activator.json(activate).await?;
     ensure!(active["changed"] == true && again["changed"] == false, "{active} {again}");
     ensure!(again["subject"] == active["subject"] && again["key_arn"] == key_arn, "{again}");
@@ -115,7 +117,7 @@ async fn a_subordinate_in_three_steps_on_three_machines() -> anyhow::Result<()> 
     stack.stop().await
 }
 
-/// What a device gets from functions that serve the second table.
+/// Returns a device's identity from functions that serve the second table.
 pub(super) async fn identity_from(stack: &Stack, token: &str) -> anyhow::Result<Released> {
     let config = stack.config(TABLE);
     let enroll = Enroll::start(&config, QUIET).await?;
@@ -132,7 +134,7 @@ pub(super) async fn identity_from(stack: &Stack, token: &str) -> anyhow::Result<
 
 async fn a_subordinate_in_one_go() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start_with_table().await?;
-    operator.makes_root().await?;
+    operator.create_root().await?;
     let root = operator.read("root/root.pem")?;
     let wrong = operator.path("wrong");
     fs::write(wrong, "not the passphrase")?;
@@ -145,7 +147,7 @@ async fn a_subordinate_in_one_go() -> anyhow::Result<()> {
 
         let right = format!("{subordinate} passphrase");
         let said = operator.done(&right).await?;
-        ensure!(said.contains(&format!("The CA \"{usage}\" can issue.")), "{said}");
+        ensure!(said.contains(&format!("The CA \"{usage}\" is active.")), "{said}");
         let record = stack.store(TABLE)?.authority(usage).await?.context("it is there")?;
         check_subordinate(&record.certificate_pem, &root, purpose).await?;
         operator.refused(&right, 4, &[&format!("there is a CA named {usage} already")]).await?;
@@ -163,9 +165,9 @@ async fn a_subordinate_in_one_go() -> anyhow::Result<()> {
 async fn a_root_certifies_only_what_a_key_signed() -> anyhow::Result<()> {
     let (_scratch, stack, requester) = start_with_table().await?;
     let ceremony = Operator::offline()?;
-    ceremony.makes_root().await?;
+    ceremony.create_root().await?;
     requester.done("ca request --usage device --csr good.csr --yes").await?;
-    requester.hand("good.csr", &ceremony)?;
+    requester.copy_to("good.csr", &ceremony)?;
     let certify = |csr: &str, more: &str| {
         format!(
             "ca certify --usage device --csr {csr} --certificate new.pem --root root --yes {more}"
@@ -205,22 +207,24 @@ async fn a_root_certifies_only_what_a_key_signed() -> anyhow::Result<()> {
         .chain(namesake.map(str::to_owned))
         .collect();
     let namesake: Vec<_> = namesake.iter().map(String::as_str).collect();
-    ceremony.run_with(&namesake).await?.refused(1, &["another name than its root's"])?;
+    ceremony.run_with(&namesake).await?.refused(1, &["must not have the name of its root"])?;
     for url in ["crl.example.com/root.crl", "http://crl.example.com/é"] {
         let faulty = certify("good.csr", &format!("{right} --root-crl-url {url}"));
         ceremony.refused(&faulty, 2, &["--root-crl-url"]).await?;
     }
     ensure!(!ceremony.path("new.pem").exists());
 
-    // The key of another root beside the certificate.
+    // Another root's key with this certificate.
     ceremony.done("ca root --directory second --passphrase-file passphrase --yes").await?;
     fs::copy(ceremony.path("second/root.pem"), ceremony.path("root/root.pem"))?;
     let mixed = certify("good.csr", right);
-    ceremony.refused(&mixed, 1, &["the root's key is not the one in root/root.pem"]).await?;
+    ceremony
+        .refused(&mixed, 1, &["the root's key does not match the certificate root/root.pem"])
+        .await?;
     stack.stop().await
 }
 
-/// A request of a key that OpenSSL has, in `{name}.csr`.
+/// Creates a CSR with a key of OpenSSL's, in `{name}.csr`.
 pub(super) async fn other_request(
     operator: &Operator,
     name: &str,
@@ -239,8 +243,8 @@ pub(super) async fn other_request(
 
 async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start_with_table().await?;
-    operator.makes_root().await?;
-    // It has the same name as the first.
+    operator.create_root().await?;
+    // The second root has the same name as the first.
     operator.done("ca root --directory second --passphrase-file passphrase --yes").await?;
     let certify = |usage: &str, csr: &str, root: &str, certificate: &str| {
         format!(
@@ -276,7 +280,7 @@ async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
     let root_itself = activate("root/root.pem", "root/root.pem");
     operator.refused(&root_itself, 1, &["it has its root's name"]).await?;
 
-    // Right in all but what it is for: once active, it would be in the way for good.
+    // Valid except for its usage: once active, it would block the right one for good.
     operator.done(&certify("server", "good.csr", "root", "for-servers.pem")).await?;
     let wrong_usage = activate("for-servers.pem", "root/root.pem");
     operator.refused(&wrong_usage, 1, &["its extKeyUsage is another"]).await?;
@@ -290,7 +294,7 @@ async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
 
 async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start_with_table().await?;
-    operator.makes_root().await?;
+    operator.create_root().await?;
     let store = stack.store(TABLE)?;
     let key = format!("alias/birthcert-{TABLE}-device");
     let no_key = [format!("there is no key {key} in KMS")];
@@ -298,7 +302,7 @@ async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
     let nothing_left = async |operator: &Operator, line: &str, words: &[&str]| {
         let before = operator.files()?;
         let said = operator.done(line).await?;
-        ensure!(said.starts_with("Dry run: nothing was made"), "{line}: {said}");
+        ensure!(said.starts_with("Dry run: nothing was created"), "{line}: {said}");
         for word in words {
             ensure!(said.contains(word), "{line}: no {word:?} in {said}");
         }
@@ -314,11 +318,11 @@ async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
     let subordinate = "ca subordinate --usage device --root root";
     let pass = "--passphrase-file passphrase --yes";
 
-    let to_be_made = format!("make a key in KMS with the alias {key}");
+    let to_be_made = format!("create a key in KMS with the alias {key}");
     nothing_left(&operator, request, &[&to_be_made, "CN=birthcert device CA"]).await?;
-    let all = [&to_be_made, "CN=birthcert root", "ECDSA P-256, to be made", "clientAuth"];
+    let all = [&to_be_made, "CN=birthcert root", "ECDSA P-256, not yet created", "clientAuth"];
     nothing_left(&operator, subordinate, &all).await?;
-    // Had one of them made the key, this would be about the certificate.
+    // If one of them had created the key, the error would be about the certificate.
     let no_subordinate = activate.replace("device.pem", "root/root.pem");
     operator.refused(&no_subordinate, 3, &no_key).await?;
 
@@ -328,10 +332,10 @@ async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
     nothing_left(&operator, certify, &["write device.pem", "CA, path length 0"]).await?;
     let draft = operator.json(certify).await?;
     operator.done(&format!("{certify} {pass}")).await?;
-    nothing_left(&operator, activate, &["put the CA \"device\" to use", TABLE]).await?;
+    nothing_left(&operator, activate, &["activate the CA \"device\" in the table", TABLE]).await?;
     let final_one = operator.json(activate).await?;
 
-    // What was shown before is what it came to be, but for the time between.
+    // The preview equals the result, except for the time in between.
     let (draft, final_one) = (&draft["certificates"][0], &final_one["certificates"][0]);
     for field in ["subject", "issuer", "key", "key_sha256", "basic_constraints", "key_usage"] {
         ensure!(draft[field] == final_one[field], "{field}: {draft} {final_one}");
@@ -340,11 +344,11 @@ async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
         ensure!(draft.get(field).is_none() && final_one[field].is_string(), "{field}: {draft}");
     }
     // What would fail fails in the dry run.
-    operator.refused(certify, 4, &["device.pem exists already"]).await?;
-    operator.refused(request, 4, &["device.csr exists already"]).await?;
+    operator.refused(certify, 4, &["device.pem already exists"]).await?;
+    operator.refused(request, 4, &["device.csr already exists"]).await?;
     operator.done(&format!("{activate} --yes")).await?;
     operator.refused(subordinate, 4, &["there is a CA named device already"]).await?;
     let said = operator.done(activate).await?;
-    ensure!(said.starts_with("The CA \"device\" is active already."), "{said}");
+    ensure!(said.starts_with("The CA \"device\" is already active."), "{said}");
     stack.stop().await
 }

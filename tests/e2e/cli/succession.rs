@@ -1,4 +1,4 @@
-//! `birthcert ca` where CRLs are published: who is new there has a list at once.
+//! `birthcert ca` where CRLs are published: a new CA has a CRL at once.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use pki::crl::VerifiedCrl;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::start;
+use super::setup::start;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_new_ca_has_its_list_at_once]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![a_new_ca_has_its_crl_at_once]
 }
 
-/// Far less than the hour after which it comes by itself.
+/// Far less than the hour after which the CRL would be published anyway.
 const LIMIT: Duration = Duration::from_secs(20);
 
-async fn a_new_ca_has_its_list_at_once() -> anyhow::Result<()> {
+async fn a_new_ca_has_its_crl_at_once() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start().await?;
     let root = stack.data.join("ca");
     let certification =
@@ -34,12 +34,12 @@ async fn a_new_ca_has_its_list_at_once() -> anyhow::Result<()> {
         "ca prepare --usage device --certificate 2.pem --root-certificate {}",
         root.display()
     );
-    // What the stack's own CA issues names its list.
+    // Certificates of the stack's own CA name its CRL.
     let rehearsed = operator.done(&prepare).await?;
-    ensure!(rehearsed.contains("Note: what it issues will name no CRL"), "{rehearsed}");
+    ensure!(rehearsed.contains("Note: its certificates will not name a CRL"), "{rehearsed}");
     let url = format!("{}/crl/device-2.crl", stack.state.api_url);
     let rehearsed = operator.done(&format!("{prepare} --crl-url {url}")).await?;
-    ensure!(!rehearsed.contains("will name no CRL"), "{rehearsed}");
+    ensure!(!rehearsed.contains("will not name a CRL"), "{rehearsed}");
     ensure!(reqwest::get(&url).await?.status() == 404, "a dry run published it");
     operator.done(&format!("{prepare} --crl-url {url} --yes")).await?;
     listed(&stack, "device-2", "prepared").await?;
@@ -50,7 +50,7 @@ async fn a_new_ca_has_its_list_at_once() -> anyhow::Result<()> {
     stack.stop().await
 }
 
-/// Returns once a list of the CA is published, and the index says how the CA stands.
+/// Waits until a CRL of the CA is published and the index has the CA's status.
 async fn listed(stack: &Stack, name: &str, status: &str) -> anyhow::Result<()> {
     let url = &stack.state.api_url;
     let ca = CaCertificate::from_pem(&stack.authority(name).await?.certificate_pem);

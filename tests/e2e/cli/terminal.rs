@@ -1,13 +1,13 @@
-//! What is asked, and shown besides, where somebody sits at a terminal.
+//! Prompts and notes for an operator at a terminal.
 
 use anyhow::ensure;
 use birthcert_tests::operator::{Operator, PASSPHRASE};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_passphrase_is_asked_for_and_not_shown,
-        what_cannot_be_taken_back_is_asked_first,
-        what_takes_long_shows_how_far_it_is,
+        irreversible_changes_are_confirmed_first,
+        long_commands_show_their_progress,
     ]
 }
 
@@ -18,7 +18,7 @@ async fn a_passphrase_is_asked_for_and_not_shown() -> anyhow::Result<()> {
     terminal.shows("New passphrase for the root's key: ").await?;
     terminal.is_silent().await?;
     terminal.enters(PASSPHRASE).await?;
-    terminal.shows("Once more: ").await?;
+    terminal.shows("Repeat the passphrase: ").await?;
     terminal.is_silent().await?;
     terminal.enters("correct horse battery stable").await?;
     let (code, shown) = terminal.ended().await?;
@@ -26,7 +26,7 @@ async fn a_passphrase_is_asked_for_and_not_shown() -> anyhow::Result<()> {
     ensure!(!operator.path("root/root-key.pem").exists(), "a root all the same");
 
     let mut terminal = operator.at_terminal(MAKE)?;
-    for prompt in ["New passphrase for the root's key: ", "Once more: "] {
+    for prompt in ["New passphrase for the root's key: ", "Repeat the passphrase: "] {
         terminal.shows(prompt).await?;
         terminal.is_silent().await?;
         terminal.enters(PASSPHRASE).await?;
@@ -38,12 +38,12 @@ async fn a_passphrase_is_asked_for_and_not_shown() -> anyhow::Result<()> {
     operator.done(list).await.map(drop)
 }
 
-async fn what_cannot_be_taken_back_is_asked_first() -> anyhow::Result<()> {
-    let (_scratch, stack, operator) = super::start().await?;
+async fn irreversible_changes_are_confirmed_first() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = super::setup::start().await?;
     let (device, _) = stack.new_device().await?;
     let id = device.device_id;
     let delete = format!("device delete {id}");
-    let question = format!("About to revoke and delete {id}. Go on? [y/N] ");
+    let question = format!("About to revoke and delete {id}. Continue? [y/N] ");
 
     let mut terminal = operator.at_terminal(&delete)?;
     terminal.shows(&question).await?;
@@ -63,8 +63,8 @@ async fn what_cannot_be_taken_back_is_asked_first() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn what_takes_long_shows_how_far_it_is() -> anyhow::Result<()> {
-    let (_scratch, stack, operator) = super::start().await?;
+async fn long_commands_show_their_progress() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = super::setup::start().await?;
     for _ in 0..3 {
         stack.new_device().await?;
     }
@@ -75,7 +75,7 @@ async fn what_takes_long_shows_how_far_it_is() -> anyhow::Result<()> {
     for word in ["of 3 devices", "revoked: 3 devices"] {
         ensure!(shown.contains(word), "no {word:?}: {shown:?}");
     }
-    // Where there is none to see it, it is in nobody's way.
+    // Without a terminal, no progress is shown.
     let again = operator.done(&format!("{revoke} {token} --yes")).await?;
     ensure!(!again.contains('\r') && !again.contains('\u{1b}'), "{again:?}");
     Ok(())

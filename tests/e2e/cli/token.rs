@@ -3,13 +3,13 @@
 use anyhow::{Context as _, ensure};
 use birthcert_tests::api::Enrolled;
 
-use super::start;
+use super::setup::start;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![tokens_enroll_as_they_are_told,]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![tokens_enroll_by_their_settings,]
 }
 
-async fn tokens_enroll_as_they_are_told() -> anyhow::Result<()> {
+async fn tokens_enroll_by_their_settings() -> anyhow::Result<()> {
     let (_scratch, stack, operator) = start().await?;
     let create = async |how: &str| {
         let made = operator.json(&format!("token create {how}")).await?;
@@ -23,7 +23,7 @@ async fn tokens_enroll_as_they_are_told() -> anyhow::Result<()> {
 
     let past = "token create --expires-at 2020-02-29T00:00:00Z";
     operator.refused(past, 2, &["--expires-at", "2020-02-29", "is past"]).await?;
-    // What enrolls may be ended, at once.
+    // A token that enrolls devices can be ended immediately.
     let (id, expired) = create("").await?;
     operator.done(&format!("token update {id} --expires-at 2020-02-29")).await?;
     refused(&expired, 401, "invalid-enrollment-token").await?;
@@ -50,7 +50,7 @@ async fn tokens_enroll_as_they_are_told() -> anyhow::Result<()> {
     ensure!(lines.len() == 2 && lines[0] == id && lines[1].starts_with("et_"), "{text}");
     refused(&token, 401, "invalid-enrollment-token").await?;
     enrolls(lines[1]).await?;
-    // A new secret does not resume.
+    // A new secret does not resume a paused token.
     operator.done(&format!("token pause {id}")).await?;
     let again = operator.json(&format!("token regenerate {id}")).await?;
     let again = again["enrollment_token"].as_str().context("a token")?;

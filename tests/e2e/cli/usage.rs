@@ -1,4 +1,4 @@
-//! What is wrong with a command line or with the way to AWS, and the help against it.
+//! Invalid command lines, failures on the way to AWS, and the help texts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +12,17 @@ use getrandom::rand_core::UnwrapErr;
 use pki::names::{DeviceId, ProjectId, TokenId};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::{TABLE, fleet, start};
+use super::setup::{TABLE, fleet, start};
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         what_is_missing_is_named,
         malformed_arguments_are_usage_errors,
         without_region_or_credentials,
         endpoints_that_do_not_answer,
         every_command_has_help,
         completions_are_what_the_shell_reads,
-        exit_codes_are_told,
+        exit_codes_are_documented,
     ]
 }
 
@@ -65,7 +65,7 @@ async fn what_is_missing_is_named() -> anyhow::Result<()> {
     let serial = "4".repeat(32);
     operator.refused(&format!("device find {serial}"), 3, &["no certificate", &serial]).await?;
     operator.refused("device find nothing", 3, &["no device with \"nothing\""]).await?;
-    // A token of one project is none of another's.
+    // A token of one project is not valid in another.
     let (other, _) = fleet(&operator).await?;
     let demo = stack.token().subject().to_string();
     let elsewhere = format!("token pause --project {other} {demo}");
@@ -82,7 +82,7 @@ async fn what_is_missing_is_named() -> anyhow::Result<()> {
 }
 
 async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
-    // None of these gets as far as to need anything.
+    // None of these gets far enough to need anything.
     let operator = Operator::offline()?;
     let id = "0".repeat(22);
     for (line, words) in [
@@ -127,7 +127,7 @@ async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
     ] {
         operator.refused(&line, 2, &[words]).await?;
     }
-    // What a script's unset variable becomes is not the whole project.
+    // A script's unset variable does not select the whole project.
     operator.run_with(&["device", "find", ""]).await?.refused(2, &["<WHAT>"])?;
     let operator = operator.with("BIRTHCERT_PROJECT", "nonsense");
     operator.refused("device list", 2, &["nonsense", "proj_ and 22"]).await
@@ -143,7 +143,7 @@ async fn without_region_or_credentials() -> anyhow::Result<()> {
     for line in ["project list", "ca request --usage device --csr x.csr --yes"] {
         operator.refused(line, 1, &["no credentials"]).await?;
     }
-    // A file does as well as the environment.
+    // A file works as well as the environment.
     let operator = operator.without("AWS_REGION").without("AWS_ACCESS_KEY_ID");
     fs::create_dir(operator.path(".aws"))?;
     let config = "[default]\nregion=us-east-1\naws_access_key_id=a\naws_secret_access_key=b\n";
@@ -155,11 +155,11 @@ async fn without_region_or_credentials() -> anyhow::Result<()> {
 async fn endpoints_that_do_not_answer() -> anyhow::Result<()> {
     const LIMIT: Duration = Duration::from_secs(20);
     let (_scratch, stack, operator) = start().await?;
-    // A port that is taken, and that nobody listens on.
+    // A port that is taken, but that nothing listens on.
     let closed = TcpSocket::new_v4()?;
     closed.bind("127.0.0.1:0".parse()?)?;
     let closed_url = format!("http://{}", closed.local_addr()?);
-    // The kernel takes connections to it, and that is all.
+    // The kernel accepts connections to it, and nothing answers.
     let silent = TcpListener::bind("127.0.0.1:0").await?;
     let silent_url = format!("http://{}", silent.local_addr()?);
     let mut cases = Vec::new();
@@ -176,16 +176,16 @@ async fn endpoints_that_do_not_answer() -> anyhow::Result<()> {
     try_join_all(cases).await?;
     ensure!(started.elapsed() < LIMIT, "{:?}", started.elapsed());
 
-    // Neither is needed where it has nothing to do.
+    // Commands that do not use them require neither.
     let offline = operator
         .with("AWS_ENDPOINT_URL_DYNAMODB", &closed_url)
         .with("AWS_ENDPOINT_URL_KMS", &closed_url);
-    offline.makes_root().await?;
+    offline.create_root().await?;
     stack.stop().await
 }
 
-/// Every command, as help lists them, and its help. Each name begins with a space; the empty one is
-/// `birthcert` itself.
+/// Returns every command that help lists, with its help. Each name begins with a space; the empty
+/// name is `birthcert` itself.
 pub(super) async fn commands(operator: &Operator) -> anyhow::Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     let mut commands = vec![String::new()];
@@ -193,7 +193,7 @@ pub(super) async fn commands(operator: &Operator) -> anyhow::Result<BTreeMap<Str
         let help = operator.done(&format!("{command} --help")).await?;
         let listed = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
         let names = listed.lines().take_while(|line| !line.is_empty());
-        // A description that goes on in a second line is indented further.
+        // The second line of a description is indented further.
         let names = names.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
         for name in names.filter_map(|line| line.split_whitespace().next()) {
             if name != "help" {
@@ -213,13 +213,13 @@ async fn every_command_has_help() -> anyhow::Result<()> {
         let is_group = help.contains("Commands:\n");
         ensure!(is_group || help.contains("Example"), "no example: {command}: {help}");
     }
-    // What happens on a machine without network has no table.
+    // Commands for machines without network have no table option.
     for (command, has_table) in [(" ca list", true), (" ca root", false), (" ca certify", false)] {
         let help = &found[command];
         let shown = ["--table", "--stack"].map(|option| help.contains(option));
         ensure!(shown == [has_table; 2], "{command}: {help}");
     }
-    // An environment of options that a script gives to every command does no harm there.
+    // Global options that a script passes to every command are harmless there.
     operator.done("--table x ca root --directory x").await?;
     operator.done("ca root --directory x --table x").await?;
     for command in [
@@ -277,7 +277,7 @@ async fn every_command_has_help() -> anyhow::Result<()> {
 }
 
 async fn completions_are_what_the_shell_reads() -> anyhow::Result<()> {
-    // Neither AWS nor a region is needed.
+    // Neither AWS nor a region is required.
     let operator = Operator::offline()?;
     for (shell, words) in [
         ("bash", "complete -F _birthcert"),
@@ -289,7 +289,7 @@ async fn completions_are_what_the_shell_reads() -> anyhow::Result<()> {
         let script = operator.done(&format!("completions {shell}")).await?;
         ensure!(script.contains(words) && script.contains("lift-limit"), "{shell}: {script}");
     }
-    // What bash offers after "birthcert device re".
+    // Bash's completions of "birthcert device re".
     let script = operator.path("completions.bash");
     fs::write(&script, operator.done("completions bash").await?)?;
     let ask = "source \"$0\"; COMP_WORDS=(birthcert device re); COMP_CWORD=2; \
@@ -300,7 +300,7 @@ async fn completions_are_what_the_shell_reads() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn exit_codes_are_told() -> anyhow::Result<()> {
+async fn exit_codes_are_documented() -> anyhow::Result<()> {
     let help = Operator::offline()?.done("--help").await?;
     let codes = help.split_once("Exit codes:").map_or("", |(_, rest)| rest);
     for code in 0..=5 {

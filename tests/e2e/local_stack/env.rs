@@ -6,16 +6,16 @@ use std::fs;
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::api::Enrolled;
-use birthcert_tests::counterparties::binary;
+use birthcert_tests::process::binary;
 use birthcert_tests::stack::Stack;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::in_shell;
+use super::setup::in_shell;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_shell_finds_it_by_env, env_of_no_stack_is_an_error_that_helps,]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![a_shell_finds_it_by_env, env_of_no_stack_is_an_error_that_helps,]
 }
 
 async fn a_shell_finds_it_by_env() -> anyhow::Result<()> {
@@ -58,7 +58,7 @@ async fn a_shell_finds_it_by_env() -> anyhow::Result<()> {
     ensure!(table["TableName"] == "birthcert" && table["TableStatus"] == "ACTIVE", "{table}");
     ensure!(table["GlobalSecondaryIndexes"][0]["IndexName"] == "inventory", "{table}");
 
-    // To look was not to touch.
+    // Reading did not change anything.
     stack.new_device_with(new).await?;
     ensure!(stack.own_store()?.devices(stack.project(), None).await?.len() == 3);
     stack.stop().await

@@ -1,19 +1,19 @@
-//! Devices on the stack: what they get, what is logged of it, and what was signed for it.
+//! Devices on the stack: their identities, the log, and the signatures.
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert_tests::api::{Answer, Enrolled, Released};
-use birthcert_tests::openssl;
+use birthcert_tests::api::{ApiResponse, Enrolled, Released};
 use birthcert_tests::stack::Stack;
+use birthcert_tests::verifiers::openssl;
 use pki::authority::CaCertificate;
 use pki::csr::UnsignedCsr;
 use pki::hex;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::in_shell;
+use super::setup::in_shell;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_device_gets_its_identity,
         it_logs_events_and_no_secrets,
         every_signature_is_on_the_ledger_or_a_request,
@@ -41,7 +41,7 @@ async fn it_logs_events_and_no_secrets() -> anyhow::Result<()> {
     let issued = stack.api.identity(&device.device_token).await?;
     issued.success::<Released>()?;
 
-    // A right token in the wrong place is still a secret.
+    // A valid token in the wrong place is still a secret.
     let mistyped =
         format!("{}{}", &good[..good.len() - 1], if good.ends_with('0') { 1 } else { 0 });
     let refused = [
@@ -57,7 +57,7 @@ async fn it_logs_events_and_no_secrets() -> anyhow::Result<()> {
 
     let output = format!("{}{}", stack.stdout(), stack.stderr());
     for token in [&good, &device.device_token, &mistyped] {
-        // The secret alone gives it away as much as the whole token does.
+        // The secret alone is as sensitive as the whole token.
         let secret = token.get(47..90).context("a secret")?;
         ensure!(!output.contains(secret), "a token was logged");
     }
@@ -65,7 +65,7 @@ async fn it_logs_events_and_no_secrets() -> anyhow::Result<()> {
 
     let events: Vec<Value> =
         stack.stdout().lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let event = |answer: &Answer| {
+    let event = |answer: &ApiResponse| {
         let id = answer.header("x-request-id");
         let of_request: Vec<_> = events.iter().filter(|it| it["request_id"] == id).collect();
         match of_request[..] {
@@ -97,7 +97,7 @@ async fn every_signature_is_on_the_ledger_or_a_request() -> anyhow::Result<()> {
     let broker = scratch.path().join("broker");
     let issue = format!("birthcert broker issue --ip 127.0.0.1 --directory {}", broker.display());
     in_shell(&stack, &issue).await?;
-    // Nothing is signed for these.
+    // Nothing is signed for these requests.
     stack.api.identity(&stack.state.enrollment_token).await?.problem(
         401,
         "invalid-device-token",
@@ -114,7 +114,7 @@ async fn every_signature_is_on_the_ledger_or_a_request() -> anyhow::Result<()> {
         let request = UnsignedCsr::new(certificate.subject().clone(), key)?;
         expected.push(hex(request.digest()));
     }
-    let mut signed = stack.signed_besides_lists().await?;
+    let mut signed = stack.signed_except_crls().await?;
     expected.sort();
     signed.sort();
     ensure!(signed == expected, "signed {signed:?}, accounted for {expected:?}");

@@ -1,9 +1,9 @@
-//! A stack that ended, in order or not, goes on where it was.
+//! A stack continues where it was, after an orderly stop or a crash.
 
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use birthcert_local::state::State;
+use birthcert_local::stack::StackInfo;
 use birthcert_tests::api::{Enrolled, Released};
 use birthcert_tests::stack::{Stack, spawn};
 use ledger::store::LedgerEntry;
@@ -11,19 +11,19 @@ use pki::authority::AuthorityRecord;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::works;
+use super::setup::works;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         a_restart_keeps_everything,
         a_killed_stack_takes_kms_with_it_and_comes_back,
         a_first_start_that_is_killed_is_finished_by_the_next,
     ]
 }
 
-/// What must be the same after a restart.
+/// State that a restart must preserve.
 struct Before {
-    state: State,
+    state: StackInfo,
     authorities: [AuthorityRecord; 2],
     device: Enrolled,
     identity: Released,
@@ -38,7 +38,7 @@ impl Before {
             authorities: [stack.authority("device").await?, stack.authority("server").await?],
             device,
             identity,
-            digests: stack.signed_besides_lists().await?,
+            digests: stack.signed_except_crls().await?,
         })
     }
 
@@ -52,7 +52,7 @@ impl Before {
         }
         ensure!(stack.own_store()?.projects(None).await?.len() == 1);
         ensure!(stack.own_store()?.tokens(stack.project()).await?.len() == 1);
-        ensure!(stack.signed_besides_lists().await? == self.digests, "the journal changed");
+        ensure!(stack.signed_except_crls().await? == self.digests, "the journal changed");
 
         let again = stack.api.released(&self.device).await?;
         stack.check(&self.device, &again).await?;

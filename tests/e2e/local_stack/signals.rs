@@ -1,4 +1,4 @@
-//! What Ctrl-C and a service manager send.
+//! Signals from Ctrl-C and service managers.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,10 +12,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::works;
+use super::setup::works;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![a_signal_ends_it_in_order, a_signal_during_the_first_start_is_not_lost,]
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
+        a_signal_ends_it_in_order,
+        a_signal_during_the_first_start_is_not_lost,
+    ]
 }
 
 async fn a_signal_ends_it_in_order() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What a start leaves behind and what keeps it from succeeding.
+//! Files that a start leaves behind, and failing starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -6,17 +6,18 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::files::mode;
+use birthcert_tests::process::metadata::mode;
+use birthcert_tests::process::tool;
 use birthcert_tests::stack::{Stack, refused};
-use birthcert_tests::{openssl, tool};
+use birthcert_tests::verifiers::openssl;
 use pki::names::ProjectId;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::works;
+use super::setup::works;
 
-pub(super) fn tests() -> Vec<crate::Alone> {
-    crate::alone![
+pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    crate::suite::standalone![
         the_first_start_writes_down_what_a_program_needs,
         everything_it_keeps_is_private,
         a_port_in_use_is_an_error_that_helps,
@@ -110,7 +111,7 @@ async fn a_port_in_use_is_an_error_that_helps() -> anyhow::Result<()> {
     let said = refused(&data, &address).await?;
     ensure!(said.contains("--listen") && said.contains(&address), "{said}");
     ensure!(!data.join("local.json").exists());
-    // What it left does not keep the next one from starting.
+    // Leftovers do not block the next start.
     works(&data).await
 }
 

@@ -1,38 +1,41 @@
-//! What may not be recorded, activated or retired; and that nothing comes of the attempt.
+//! CAs that may not be recorded, activated or retired; the attempts change nothing.
 
 use anyhow::{Context as _, ensure};
 use birthcert_cli::ceremony;
 use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
-use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::aws::emulators::{Backend, Emulators};
+use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::env::{Env, YEAR, subordinate};
-use birthcert_tests::proxy::Fault;
 use ledger::{OperatorError, store::PublishedCrl};
 use pki::authority::AuthorityRecord;
 use pki::clock::Timestamp;
 use pki::csr::VerifiedCsr;
 use pki::profile::Usage;
 
-use super::{expect, hand_in, prepared, start};
+use super::setup::{expect, hand_in, prepared, start};
 
-pub(super) fn tests() -> Vec<crate::Paired> {
-    crate::paired![
-        what_could_not_issue,
-        what_is_no_successor,
-        what_its_status_does_not_allow,
-        a_switch_to_a_ca_without_a_list,
+pub(super) fn tests() -> Vec<crate::suite::BackendTest> {
+    crate::suite::per_backend![
+        cas_that_could_not_issue_are_refused,
+        invalid_successors_are_refused,
+        steps_that_a_status_does_not_allow_are_refused,
+        a_switch_to_a_ca_without_a_crl,
     ]
 }
 
 const DAY: u64 = 24 * 60 * 60;
 const AT_FIRST: [(&str, &str); 2] = [("device", "active"), ("server", "active")];
 
-async fn what_could_not_issue(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+async fn cas_that_could_not_issue_are_refused(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let (env, operator) = start(emulators, backend).await?;
     let server = env.store.authority("server").await?.context("a CA")?;
     let good = env.certified("device-2", YEAR).await?;
     let now = Timestamp::now();
     let folder = env.scratch.path().join("old");
-    // No CA is valid before its root is.
+    // No CA is valid before its root.
     let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
     let old_root = Root::create(&folder, key, &NewRoot::lasting("Test root"), now.minus(3 * DAY))?;
     let certified = async |name, usage, from, seconds| {
@@ -65,7 +68,7 @@ async fn what_could_not_issue(counterparties: &Counterparties, pair: Pair) -> an
             let prepare = format!("ca prepare {files}{more}");
             operator.refused(&prepare, 1, &["CA device-2", words]).await.context(words)?;
         }
-        // Nor past the command that records it.
+        // Nor by bypassing the command that records it.
         env.store.prepare_authority(&record).await?;
         let activate = "ca activate --name device-2 --yes";
         operator.refused(activate, 1, &["CA device-2", words]).await.context(words)?;
@@ -74,7 +77,7 @@ async fn what_could_not_issue(counterparties: &Counterparties, pair: Pair) -> an
     expect(&operator, &AT_FIRST).await
 }
 
-/// Takes a record away, which the product never does.
+/// Removes a record, which the product never does.
 async fn forget(env: &Env, name: &str) -> anyhow::Result<()> {
     let text = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
     let delete = env.config.aws.dynamodb()?.delete_item().table_name(&env.config.table_name);
@@ -83,8 +86,11 @@ async fn forget(env: &Env, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn what_is_no_successor(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+async fn invalid_successors_are_refused(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let (env, operator) = start(emulators, backend).await?;
     let first = env.store.authority("device").await?.context("a CA")?;
 
     // A new certificate for the old key.
@@ -115,25 +121,25 @@ async fn what_is_no_successor(counterparties: &Counterparties, pair: Pair) -> an
     let prepare = format!("ca prepare {} --yes", hand_in(&operator, &namesake)?);
     operator.refused(&prepare, 1, &["its subject is that of device"]).await?;
 
-    // Names that are none, or another usage's.
+    // Invalid names, and names for another usage.
     let files = hand_in(&operator, &first)?;
     for name in ["Device", "devices", "device-", "other"] {
         let prepare = format!("ca prepare {files} --name {name}");
         operator.refused(&prepare, 2, &["a CA's name is device, server or service"]).await?;
     }
     let prepare = format!("ca prepare {files} --name server-2");
-    operator.refused(&prepare, 2, &["no name of a CA for --usage device"]).await?;
+    operator.refused(&prepare, 2, &["not a valid name of a CA for --usage device"]).await?;
     expect(&operator, &AT_FIRST).await
 }
 
-async fn what_its_status_does_not_allow(
-    counterparties: &Counterparties,
-    pair: Pair,
+async fn steps_that_a_status_does_not_allow_are_refused(
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     for more in ["", " --yes"] {
         let retire = format!("ca retire device{more}");
-        operator.refused(&retire, 4, &["device is active: activating another"]).await?;
+        operator.refused(&retire, 4, &["device is active: activate another"]).await?;
         for command in ["ca retire device-7", "ca activate --name device-7", "ca show device-7"] {
             let more = if command.starts_with("ca show") { "" } else { more };
             let command = format!("{command}{more}");
@@ -156,13 +162,13 @@ async fn what_its_status_does_not_allow(
         "{activate:?}"
     );
 
-    // A certificate beside the active one is not switched to in one go.
+    // A certificate that is not recorded yet cannot be activated in one step.
     let second = env.certified("device-2", YEAR).await?;
     let activate = format!("ca activate {} --yes", hand_in(&operator, &second)?);
     operator.refused(&activate, 4, &["the CA device is active", "birthcert ca prepare"]).await?;
     expect(&operator, &AT_FIRST).await?;
 
-    // Without a certificate or a name there is nothing to do.
+    // There is nothing to do without a certificate or a name.
     for command in ["ca activate", "ca prepare", "ca prepare --name device-2"] {
         operator.refused(command, 2, &["--usage"]).await?;
     }
@@ -170,33 +176,41 @@ async fn what_its_status_does_not_allow(
     prepared(&env, &operator, "device-2").await.map(drop)
 }
 
-/// Brokers that want a CRL would turn new devices away.
-async fn a_switch_to_a_ca_without_a_list(
-    counterparties: &Counterparties,
-    pair: Pair,
+/// Brokers that require a CRL would refuse new devices.
+async fn a_switch_to_a_ca_without_a_crl(
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     prepared(&env, &operator, "device-2").await?;
     let asked = env.store.crl_requests().await?;
     ensure!(asked == [("device-2".to_owned(), 1)], "{asked:?}");
-    // Nobody publishes: then there is nothing to wait for.
+    // Without a publisher there is no CRL to wait for.
     let activate = "ca activate --name device-2";
     let rehearsed = operator.json(activate).await?;
-    ensure!(!rehearsed["remarks"].to_string().contains("no CRL of device-2"), "{rehearsed}");
+    ensure!(
+        !rehearsed["remarks"].to_string().contains("the CA device-2 has no valid CRL"),
+        "{rehearsed}"
+    );
 
     let now = Timestamp::now();
     let list =
         PublishedCrl { number: 1, at: now, next_update: now.plus(DAY), entries: 0, bytes: 1 };
     env.store.record_crl("device", &list).await?;
-    let why = ["no CRL of device-2", "one of device", "crl publish --ca device-2", "--without-crl"];
+    let why = [
+        "the CA device-2 has no valid CRL",
+        "the active CA device has one",
+        "crl publish --ca device-2",
+        "--without-crl",
+    ];
     for more in ["", " --yes"] {
         operator.refused(&format!("{activate}{more}"), 4, &why).await?;
     }
     let rehearsed = operator.done(&format!("{activate} --without-crl")).await?;
-    ensure!(rehearsed.contains("Note: there is no CRL of device-2"), "{rehearsed}");
+    ensure!(rehearsed.contains("Note: the CA device-2 has no valid CRL"), "{rehearsed}");
     expect(&operator, &[AT_FIRST[0], ("device-2", "prepared"), AT_FIRST[1]]).await?;
     operator.done(&format!("{activate} --without-crl --yes")).await?;
-    // Back again, to one that has a list.
+    // Back to a CA that has a CRL.
     operator.done("ca activate --name device --yes").await?;
 
     let past = PublishedCrl { next_update: now.minus(1), ..list };
@@ -205,9 +219,9 @@ async fn a_switch_to_a_ca_without_a_list(
     env.store.record_crl("device-2", &PublishedCrl { number: 2, ..list }).await?;
     operator.done(&format!("{activate} --yes")).await?;
 
-    // What is done is done, and the publisher may be asked by the same again.
+    // The completed part stays, and repeating the command asks the publisher again.
     env.dynamodb.fail("UpdateItem", Fault::Away);
-    let late = ["it is on record", "within the hour", "birthcert crl publish"];
+    let late = ["the change is recorded", "within the hour", "birthcert crl publish"];
     operator.refused(&format!("{activate} --yes"), 1, &late).await?;
     env.dynamodb.mend();
     let asked = env.store.crl_requests().await?;

@@ -1,10 +1,10 @@
-//! The steps of a rotation: each rehearsed, done, done again, interrupted, or in each other's way.
+//! The steps of a rotation: dry runs, repetition, interruption and concurrency.
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::counterparties::{Counterparties, Pair};
+use birthcert_tests::aws::emulators::{Backend, Emulators};
+use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::env::{Env, YEAR};
 use birthcert_tests::operator::Operator;
-use birthcert_tests::proxy::Fault;
 use futures_util::future::join_all;
 use ledger::store::Activation;
 use ledger::{Error, OperatorError};
@@ -12,10 +12,10 @@ use pki::authority::{AuthorityName, AuthorityStatus};
 use pki::clock::Timestamp;
 use pki::profile::Usage;
 
-use super::{expect, hand_in, prepared, start};
+use super::setup::{expect, hand_in, prepared, start};
 
-pub(super) fn tests() -> Vec<crate::Paired> {
-    crate::paired![
+pub(super) fn tests() -> Vec<crate::suite::BackendTest> {
+    crate::suite::per_backend![
         each_step_is_rehearsed_and_may_be_repeated,
         an_interrupted_rotation_goes_on,
         a_write_whose_acknowledgement_was_lost,
@@ -25,15 +25,15 @@ pub(super) fn tests() -> Vec<crate::Paired> {
 }
 
 async fn each_step_is_rehearsed_and_may_be_repeated(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     let second = env.certified("device-2", 60 * YEAR).await?;
     let prepare = format!("ca prepare {}", hand_in(&operator, &second)?);
     let (old, new, server) = (("device", "active"), ("device-2", "prepared"), ("server", "active"));
 
-    // The name is the next number, and the same certificate keeps it.
+    // The name is the next number, and repeating the command with the same certificate keeps it.
     let rehearsed = operator.done(&prepare).await?;
     ensure!(rehearsed.contains("record the CA \"device-2\" as prepared"), "{rehearsed}");
     ensure!(rehearsed.contains("Certificate of CN=Test device-2 CA"), "{rehearsed}");
@@ -44,7 +44,7 @@ async fn each_step_is_rehearsed_and_may_be_repeated(
         expect(&operator, &[old, new, server]).await?;
     }
     let said = operator.done(&prepare).await?;
-    ensure!(said.contains("The CA \"device-2\" is prepared already."), "{said}");
+    ensure!(said.contains("The CA \"device-2\" is already prepared."), "{said}");
 
     let rehearsed = operator.json("ca activate --name device-2").await?;
     let steps = rehearsed["steps"].as_array().context("steps")?;
@@ -71,25 +71,25 @@ async fn each_step_is_rehearsed_and_may_be_repeated(
     Ok(())
 }
 
-/// Whoever goes on has nothing of the one who began.
+/// The operator who continues has no files of the one who began.
 async fn an_interrupted_rotation_goes_on(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     prepared(&env, &operator, "device-2").await?;
     let other = Operator::of_env(&env)?;
     expect(&other, &[("device", "active"), ("device-2", "prepared"), ("server", "active")]).await?;
     other.done("ca activate --name device-2 --yes").await?;
 
-    // Given up after it was prepared; and taken up again all the same.
+    // Abandoned after preparing, and resumed.
     prepared(&env, &other, "device-3").await?;
     for changed in [true, false] {
         let said = operator.json("ca retire device-3 --yes").await?;
         ensure!(said["status"] == "retired" && said["changed"] == changed, "{said}");
     }
     let said = operator.done("ca retire device-3").await?;
-    ensure!(said.contains("is retired already"), "{said}");
+    ensure!(said.contains("is already retired"), "{said}");
     operator.done("ca activate --name device-3 --yes").await?;
     expect(
         &operator,
@@ -102,7 +102,7 @@ async fn an_interrupted_rotation_goes_on(
     )
     .await?;
 
-    // The first of a usage, recorded and not activated.
+    // The first CA of a usage, recorded and not activated.
     let service = env.certified("service", YEAR).await?;
     env.store.prepare_authority(&service).await?;
     let activate = format!("ca activate {} --yes", hand_in(&operator, &service)?);
@@ -114,11 +114,11 @@ async fn an_interrupted_rotation_goes_on(
 }
 
 async fn a_write_whose_acknowledgement_was_lost(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
-    // The SDK tries again, and finds what it wrote itself.
+    let (env, operator) = start(emulators, backend).await?;
+    // The SDK retries, and recognizes its own write.
     env.dynamodb.fail_once("PutItem", Fault::AnswerLost);
     prepared(&env, &operator, "device-2").await?;
     prepared(&env, &operator, "device-3").await?;
@@ -129,7 +129,7 @@ async fn a_write_whose_acknowledgement_was_lost(
     let switched = [("device", "retired"), ("device-2", "active"), ("device-3", "retired")];
     expect(&operator, &[&switched[..], &[("server", "active")]].concat()).await?;
 
-    // Nothing arrives: nothing changed, and the same again does it.
+    // No request arrives: nothing changed, and repeating the command succeeds.
     env.dynamodb.fail("TransactWriteItems", Fault::Away);
     let activate = "ca activate --name device --yes";
     operator.refused(activate, 1, &["DynamoDB is unavailable"]).await?;
@@ -138,7 +138,7 @@ async fn a_write_whose_acknowledgement_was_lost(
     operator.done(activate).await.map(drop)
 }
 
-/// The one CA that is active.
+/// Returns the only active CA.
 async fn active(env: &Env) -> anyhow::Result<AuthorityName> {
     let all = env.store.authorities().await?;
     let devices = all.iter().filter(|it| it.record.name.usage() == Usage::Device);
@@ -151,10 +151,10 @@ async fn active(env: &Env) -> anyhow::Result<AuthorityName> {
 }
 
 async fn two_operators_switch_at_once(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     let mut names: Vec<AuthorityName> = Vec::new();
     for number in 2..=5 {
         names.push(prepared(&env, &operator, &format!("device-{number}")).await?.name);
@@ -177,7 +177,7 @@ async fn two_operators_switch_at_once(
             Err(error) => return Err(error.into()),
         }
     }
-    // None, where each was in the other's way.
+    // None, if each blocked the other.
     ensure!(winners.len() <= 1, "{winners:?}");
     let now = active(&env).await?;
     ensure!(now == winners.first().cloned().unwrap_or(first), "{now}");
@@ -185,10 +185,10 @@ async fn two_operators_switch_at_once(
 }
 
 async fn one_retires_what_another_activates(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     let first: AuthorityName = "device".parse()?;
     for number in 2..=4 {
         let name = prepared(&env, &operator, &format!("device-{number}")).await?.name;
@@ -198,7 +198,7 @@ async fn one_retires_what_another_activates(
             env.store.activate_authority(&name, Some(&before), Timestamp::now()),
         );
         let now = active(&env).await?;
-        // In whatever order: it is retired only if it does not issue.
+        // In either order: a CA is retired only if it does not issue.
         match (&retired, &activated) {
             (_, Ok(_)) => ensure!(now == name, "{retired:?} {activated:?}"),
             (_, Err(Error::Contended)) => ensure!(now == before, "{retired:?} {activated:?}"),

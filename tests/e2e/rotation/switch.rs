@@ -1,22 +1,22 @@
-//! What devices and brokers see of a switch.
+//! A switch of CAs, as devices and brokers see it.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use birthcert_tests::counterparties::{Counterparties, Pair};
-use birthcert_tests::mqtt_client::{MqttClient, Outcome};
-use birthcert_tests::openssl::{self, Purpose, Verdict};
-use birthcert_tests::proxy::Fault;
+use birthcert_tests::aws::emulators::{Backend, Emulators};
+use birthcert_tests::aws::proxy::Fault;
+use birthcert_tests::mqtt::mosquitto_clients::{MosquittoClient, Outcome};
+use birthcert_tests::verifiers::openssl::{self, Purpose, Verdict};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use super::{a_minute_passes, expect, issuer, prepared, start};
-use crate::broker::Fleet;
+use super::setup::{a_minute_passes, expect, issuer, prepared, start};
+use crate::brokers::root_trust::EnvWithBroker;
 
-pub(super) fn tests() -> Vec<crate::Paired> {
-    crate::paired![
+pub(super) fn tests() -> Vec<crate::suite::BackendTest> {
+    crate::suite::per_backend![
         two_generations_meet_at_one_broker,
         a_switch_under_load,
         a_broken_successor_stops_issuance_until_the_switch_is_taken_back,
@@ -25,26 +25,26 @@ pub(super) fn tests() -> Vec<crate::Paired> {
     ]
 }
 
-async fn publishes(client: &MqttClient, device: &str) -> anyhow::Result<()> {
+async fn publishes(client: &MosquittoClient, device: &str) -> anyhow::Result<()> {
     let outcome = client.publish(&format!("devices/{device}/x"), "x").await?;
     ensure!(outcome == Outcome::Published, "{device}: {outcome:?}");
     Ok(())
 }
 
 async fn two_generations_meet_at_one_broker(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
-    let fleet = Fleet::around(env).await?;
+    let (env, operator) = start(emulators, backend).await?;
+    let fleet = EnvWithBroker::around(env).await?;
     let env = &fleet.env;
-    // The broker's certificate is no device's.
+    // The broker's certificate is not one of a device.
     env.kms.take();
     let first = env.store.authority("device").await?.context("a CA")?;
     let (old, olds) = fleet.device().await?;
     publishes(&olds, &old.device_id.to_string()).await?;
 
-    // Prepared, it is known and does not issue.
+    // A prepared CA is known and does not issue.
     let second = prepared(env, &operator, "device-2").await?;
     let server = ("server", "active");
     expect(&operator, &[("device", "active"), ("device-2", "prepared"), server]).await?;
@@ -53,12 +53,12 @@ async fn two_generations_meet_at_one_broker(
     let before = env.api.released(&old).await?;
     ensure!(issuer(env, &old, &before, &both).await? == "device");
 
-    // AWS IoT, which does not go by the root, learns of it beforehand.
+    // AWS IoT does not trust the root, so the CA is registered beforehand.
     operator.run("broker config aws-iot --ca device-2 --output-directory iot").await?;
     ensure!(operator.read("iot/device-ca.pem")? == both[1].certificate_pem);
     let config = "broker config aws-iot --output-directory other --ca";
     operator.refused(&format!("{config} device-3"), 3, &["no CA named device-3"]).await?;
-    operator.refused(&format!("{config} server"), 1, &["server is no CA for devices"]).await?;
+    operator.refused(&format!("{config} server"), 1, &["server is not a CA for devices"]).await?;
 
     operator.done("ca activate --name device-2 --yes").await?;
     expect(&operator, &[("device", "retired"), ("device-2", "active"), server]).await?;
@@ -69,7 +69,7 @@ async fn two_generations_meet_at_one_broker(
     let text = openssl::text(&identity.device_certificate_pem).await?;
     ensure!(text.contains("Issuer: CN = Test device-2 CA"), "{text}");
     ensure!(text.contains("URI:http://crl.example.com/device-2.crl"), "{text}");
-    // The broker trusts the root alone, and was not told.
+    // The broker trusts only the root, and was not told of the switch.
     publishes(&olds, &old.device_id.to_string()).await?;
     publishes(&news, &new.device_id.to_string()).await?;
 
@@ -81,11 +81,11 @@ async fn two_generations_meet_at_one_broker(
     ensure!(issuer(env, &third, &back, &both).await? == "device");
     publishes(&news, &new.device_id.to_string()).await?;
     publishes(&thirds, &third.device_id.to_string()).await?;
-    env.account(&[old, new, third]).await
+    env.verify_ledger(&[old, new, third]).await
 }
 
-async fn a_switch_under_load(counterparties: &Counterparties, pair: Pair) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+async fn a_switch_under_load(emulators: &Emulators, backend: Backend) -> anyhow::Result<()> {
+    let (env, operator) = start(emulators, backend).await?;
     let first = env.store.authority("device").await?.context("a CA")?;
     let both = [first, prepared(&env, &operator, "device-2").await?];
     let mut devices = Vec::new();
@@ -93,7 +93,8 @@ async fn a_switch_under_load(counterparties: &Counterparties, pair: Pair) -> any
         devices.push(env.api.enrolled(&env.token).await?);
     }
 
-    // Whether a minute passed since the switch; who asks after that is issued to by the new one.
+    // Set once a minute has passed since the switch; requests after that are answered by the new
+    // CA.
     let (passed, end) = (AtomicBool::new(false), AtomicBool::new(false));
     let ask = async |device| {
         let mut released = Vec::new();
@@ -129,27 +130,27 @@ async fn a_switch_under_load(counterparties: &Counterparties, pair: Pair) -> any
         }
     }
     ensure!(old > 0 && new > 0, "{old} by the old one, {new} by the new one");
-    env.account(&devices).await
+    env.verify_ledger(&devices).await
 }
 
-/// Nothing but an operator's word brings the retired one back.
+/// Only an operator's command reactivates the retired CA.
 async fn a_broken_successor_stops_issuance_until_the_switch_is_taken_back(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     let device = env.api.enrolled(&env.token).await?;
     env.api.released(&device).await?;
     let first = env.store.authority("device").await?.context("a CA")?;
     let server = env.store.authority("server").await?.context("a CA")?;
 
-    // Past the operator's command, which would not have it.
+    // Bypasses the operator's command, which would refuse.
     let mut broken = env.certified("device-2", birthcert_tests::env::YEAR).await?;
     broken.key_arn = server.key_arn;
     env.store.prepare_authority(&broken).await?;
-    env.store.activate_authority(&broken.name, Some(&first.name), super::ahead()).await?;
+    env.store.activate_authority(&broken.name, Some(&first.name), super::setup::ahead()).await?;
     a_minute_passes();
-    env.account(std::slice::from_ref(&device)).await?;
+    env.verify_ledger(std::slice::from_ref(&device)).await?;
     for _ in 0..2 {
         let answer = env.api.identity(&device.device_token).await?;
         answer.problem(503, "ca-unavailable", &[&device.device_token])?;
@@ -159,14 +160,14 @@ async fn a_broken_successor_stops_issuance_until_the_switch_is_taken_back(
     operator.done("ca activate --name device --yes").await?;
     let identity = env.api.released(&device).await?;
     ensure!(issuer(&env, &device, &identity, &[first]).await? == "device");
-    env.account(&[device]).await
+    env.verify_ledger(&[device]).await
 }
 
 async fn a_successor_that_kms_is_slow_with(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     let device = env.api.enrolled(&env.token).await?;
     env.api.released(&device).await?;
     let second = prepared(&env, &operator, "device-2").await?;
@@ -184,20 +185,20 @@ async fn a_successor_that_kms_is_slow_with(
     answer.problem(503, "ca-unavailable", &[&device.device_token])?;
     let identity = env.api.released(&device).await?;
     ensure!(issuer(&env, &device, &identity, &[second]).await? == "device-2");
-    // Checked once, and not again before something changes.
+    // Checked once, and not again until something changes.
     env.kms.take();
     a_minute_passes();
     env.api.released(&device).await?;
     let calls: Vec<_> = env.kms.take().into_iter().map(|call| call.operation).collect();
     ensure!(calls == ["Sign"], "{calls:?}");
-    env.account(&[device]).await
+    env.verify_ledger(&[device]).await
 }
 
 async fn a_broker_renews_from_the_next_ca(
-    counterparties: &Counterparties,
-    pair: Pair,
+    emulators: &Emulators,
+    backend: Backend,
 ) -> anyhow::Result<()> {
-    let (env, operator) = start(counterparties, pair).await?;
+    let (env, operator) = start(emulators, backend).await?;
     operator.done("broker issue --dns mqtt.example.com --directory broker").await?;
     let second = prepared(&env, &operator, "server-2").await?;
     operator.done("ca activate --name server-2 --yes").await?;
@@ -214,7 +215,7 @@ async fn a_broker_renews_from_the_next_ca(
     let mut cas: Vec<_> = entries.iter().map(|it| it.entry.ca.as_str()).collect();
     cas.sort_unstable();
     ensure!(cas == ["server", "server-2", "server-2"], "{cas:?}");
-    // Devices' CA is none of its business.
+    // This function does not use the CA for devices.
     let server = [("device", "active"), ("server", "retired"), ("server-2", "active")];
     expect(&operator, &server).await
 }

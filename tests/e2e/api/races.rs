@@ -1,0 +1,125 @@
+//! Races: concurrent requests for resources that must not be shared.
+
+use std::time::Instant;
+
+use anyhow::ensure;
+use birthcert_tests::api::Released;
+use birthcert_tests::aws::emulators::{Backend, Emulators};
+use birthcert_tests::env::{Env, Setup};
+use futures_util::future::join_all;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use ledger::store::Policy;
+use pki::clock::Timestamp;
+use pki::token::EnrollmentToken;
+
+pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
+    crate::suite::per_backend![
+        an_enrollment_token_regenerated_in_the_middle_of_64_uses,
+        a_device_cap_holds_against_32_at_once,
+        one_device_asks_32_times_at_once,
+    ]
+}
+
+async fn an_enrollment_token_regenerated_in_the_middle_of_64_uses(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let old = env.token.expose();
+    let new = EnrollmentToken::generate(env.project, env.token.subject(), &mut UnwrapErr(SysRng));
+
+    // Half start before the regeneration, the others during it and after.
+    let enroll = |place: u64| {
+        let (api, old) = (env.api.clone(), old.clone());
+        async move {
+            if place >= 32 {
+                tokio::time::sleep(std::time::Duration::from_millis(place - 32)).await;
+            }
+            let began = Instant::now();
+            anyhow::Ok((began, api.enroll(&old).await?))
+        }
+    };
+    let regenerate = async {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        env.store.regenerate_token(&new, Timestamp::now()).await?;
+        anyhow::Ok(Instant::now())
+    };
+    let (answers, acknowledged) = tokio::join!(join_all((0..64).map(enroll)), regenerate);
+    let acknowledged = acknowledged?;
+
+    let (mut admitted, mut after) = (0, 0);
+    for answer in answers {
+        let (began, answer) = answer?;
+        match answer.status {
+            200 => {
+                ensure!(began < acknowledged, "the old token enrolled after its regeneration");
+                admitted += 1;
+            }
+            _ => answer.problem(401, "invalid-enrollment-token", &[&old])?,
+        }
+        after += usize::from(began >= acknowledged);
+    }
+    // One more, certainly after it.
+    env.api.enroll(&old).await?.problem(401, "invalid-enrollment-token", &[&old])?;
+    env.api.enrolled(&new).await?;
+    let devices = env.store.devices(env.project, None).await?.len();
+    ensure!(devices == admitted + 1, "{devices} devices, {admitted} admitted ({after} after)");
+    Ok(())
+}
+
+async fn a_device_cap_holds_against_32_at_once(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let rng = &mut UnwrapErr(SysRng);
+    let capped = EnrollmentToken::generate(env.project, pki::names::TokenId::generate(rng), rng);
+    let new = ledger::store::NewToken { device_cap: Some(7), ..Default::default() };
+    env.store.create_token(&capped, new, Timestamp::now()).await?;
+
+    let token = capped.expose();
+    let answers = join_all((0..32).map(|_| env.api.enroll(&token))).await;
+    let mut admitted = 0;
+    for answer in answers {
+        let answer = answer?;
+        match answer.status {
+            200 => admitted += 1,
+            _ => answer.problem(403, "device-cap-reached", &[&token])?,
+        }
+    }
+    ensure!(admitted == 7, "{admitted} admitted");
+    ensure!(env.store.devices(env.project, None).await?.len() == 7);
+    Ok(())
+}
+
+async fn one_device_asks_32_times_at_once(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    // A limit that some of them reach.
+    let setup = Setup { policy: Policy::new(365, 24, 20)?, ..Setup::default() };
+    let env = Env::with(emulators, backend, setup).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let answers = join_all((0..32).map(|_| env.api.identity(&device.device_token))).await;
+
+    let mut released = Vec::new();
+    for answer in answers {
+        let answer = answer?;
+        match answer.status {
+            200 => released.push(answer.success::<Released>()?.serial_number),
+            429 => answer.problem(429, "issuance-limit-reached", &[&device.device_token])?,
+            _ => answer.problem(503, "busy", &[&device.device_token])?,
+        }
+    }
+    ensure!(!released.is_empty(), "nobody won");
+    let entries = env.store.device_certificates(device.device_id).await?;
+    ensure!(entries.len() <= 20, "{} issued", entries.len());
+    for serial in &released {
+        ensure!(entries.iter().any(|it| it.serial_number == *serial), "{serial} is not recorded");
+    }
+    let live: Vec<_> = entries.iter().filter(|it| it.superseded_at.is_none()).collect();
+    ensure!(live.len() == 1, "{} are live", live.len());
+    ensure!(released.contains(&live[0].serial_number), "the live one was released");
+    env.verify_ledger(&[device]).await
+}

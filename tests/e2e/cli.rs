@@ -1,0 +1,42 @@
+//! `birthcert`, run as operators run it, on a stack of each test's own.
+
+mod broker;
+mod ceremony;
+pub(crate) mod fleet;
+mod foreign;
+mod json;
+mod list;
+mod pkcs11;
+mod project;
+mod requests;
+mod root;
+mod root_crl;
+mod setup;
+mod stack;
+mod subordinate;
+mod succession;
+mod terminal;
+mod token;
+mod usage;
+
+pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
+    let suites = [
+        root::tests(),
+        ceremony::tests(),
+        pkcs11::tests(),
+        root_crl::tests(),
+        foreign::tests(),
+        json::tests(),
+        stack::tests(),
+        subordinate::tests(),
+        requests::tests(),
+        succession::tests(),
+        project::tests(),
+        token::tests(),
+        terminal::tests(),
+        list::tests(),
+        broker::tests(),
+        usage::tests(),
+    ];
+    suites.into_iter().flatten().collect()
+}

@@ -1,0 +1,7 @@
+//! The functions: starts, events, metrics, calls to AWS and their faults.
+
+pub(crate) mod events;
+pub(crate) mod faults;
+pub(crate) mod metrics;
+pub(crate) mod round_trips;
+pub(crate) mod start;

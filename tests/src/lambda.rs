@@ -1,0 +1,4 @@
+//! The functions as Lambda starts them.
+
+pub mod function;
+pub mod runtime_api;

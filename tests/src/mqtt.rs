@@ -1,0 +1,5 @@
+//! MQTT clients.
+
+pub mod mosquitto_clients;
+pub mod raw_session;
+pub mod session;
