@@ -1,4 +1,4 @@
-/* A device with mbedTLS (2.28) and cJSON; HTTP and MQTT 3.1.1 as far as it needs them. */
+/* An example device that uses mbedTLS 2.28 and cJSON, with minimal HTTP and MQTT 3.1.1 clients. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <cjson/cJSON.h>
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_ANSWER = 32 * 1024, MAX_PATH = 512 };
+enum { MAX_RESPONSE = 32 * 1024, MAX_PATH = 512 };
 
 static const char *directory;
 
@@ -35,9 +35,9 @@ static void check(int result, const char *what) {
   fail("%s: %s", what, text);
 }
 
-static const char *variable(const char *name, const char *otherwise) {
+static const char *variable(const char *name, const char *fallback) {
   const char *value = getenv(name);
-  if (value == NULL) value = otherwise;
+  if (value == NULL) value = fallback;
   if (value == NULL) fail("%s is not set", name);
   return value;
 }
@@ -50,8 +50,8 @@ static void path_of(char path[MAX_PATH], const char *name, const char *suffix) {
   }
 }
 
-/* Writes a file for the device alone, whole or not at all: the power may go at any moment. */
-static void keep(const char *name, const char *text) {
+/* Writes a file for the device only, atomically because the power can fail at any time. */
+static void store(const char *name, const char *text) {
   char new[MAX_PATH], path[MAX_PATH];
   path_of(new, name, ".new");
   path_of(path, name, "");
@@ -63,13 +63,13 @@ static void keep(const char *name, const char *text) {
   }
 }
 
-static int is_kept(const char *name) {
+static int is_stored(const char *name) {
   char path[MAX_PATH];
   path_of(path, name, "");
   return access(path, R_OK) == 0;
 }
 
-/* --- A connection, with TLS or without ----------------------------------------------------------- */
+/* --- Connections, with or without TLS ------------------------------------------------------------ */
 
 struct connection {
   mbedtls_net_context socket;
@@ -83,7 +83,7 @@ struct connection {
 static mbedtls_entropy_context entropy;
 static mbedtls_ctr_drbg_context random_numbers;
 
-/* Opens a connection; `identity` shows what the device is. */
+/* Opens a connection: with TLS if `roots` is set, with the client certificate if `identity` is. */
 static void open_connection(struct connection *it, const char *host, const char *port,
                             const char *roots, int identity) {
   mbedtls_net_init(&it->socket);
@@ -102,7 +102,7 @@ static void open_connection(struct connection *it, const char *host, const char 
   mbedtls_ssl_conf_min_version(&it->settings, MBEDTLS_SSL_MAJOR_VERSION_3,
                                MBEDTLS_SSL_MINOR_VERSION_3);
   mbedtls_ssl_conf_rng(&it->settings, mbedtls_ctr_drbg_random, &random_numbers);
-  /* The default for clients, and the one line that must never become something else. */
+  /* The default for clients. Never change this line: anything else disables authentication. */
   mbedtls_ssl_conf_authmode(&it->settings, MBEDTLS_SSL_VERIFY_REQUIRED);
   check(mbedtls_x509_crt_parse_file(&it->roots, roots), roots);
   mbedtls_ssl_conf_ca_chain(&it->settings, &it->roots, NULL);
@@ -131,7 +131,7 @@ static void send_all(struct connection *it, const void *data, size_t length) {
   }
 }
 
-/* Receives up to `length` bytes; none at the end. */
+/* Receives up to `length` bytes. Returns 0 at the end of the stream. */
 static size_t receive(struct connection *it, unsigned char *data, size_t length) {
   int received = it->is_tls ? mbedtls_ssl_read(&it->tls, data, length)
                             : mbedtls_net_recv(&it->socket, data, length);
@@ -152,44 +152,47 @@ static void close_connection(struct connection *it) {
 
 /* --- The API ------------------------------------------------------------------------------------- */
 
-/* What the API answers to one request, as JSON; asks again when it says later. */
-static cJSON *ask(const char *method, const char *path, const char *header, const char *token,
-                  const char *form) {
+/* Sends a request and returns the JSON response. Retries while the API is unavailable. */
+static cJSON *request(const char *method, const char *path, const char *header, const char *token,
+                      const char *form) {
   const char *url = variable("BIRTHCERT_API_URL", NULL);
   int is_tls = strncmp(url, "https://", 8) == 0;
-  if (!is_tls && strncmp(url, "http://", 7) != 0) fail("BIRTHCERT_API_URL is no URL");
+  if (!is_tls && strncmp(url, "http://", 7) != 0) fail("BIRTHCERT_API_URL is not a valid URL");
   char host[256] = "", port[6] = "";
   if (sscanf(url + (is_tls ? 8 : 7), "%255[^:/]:%5[0-9]", host, port) < 2) {
     strcpy(port, is_tls ? "443" : "80");
   }
-  static char request[1024], answer[MAX_ANSWER];
-  /* So that the answer's end is the connection's. */
-  int length = snprintf(request, sizeof request,
+  static char text[1024], response[MAX_RESPONSE];
+  /* With "Connection: close", the end of the connection is the end of the response. */
+  int length = snprintf(text, sizeof text,
                         "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s%s\r\n"
                         "Content-Type: application/x-www-form-urlencoded\r\n"
                         "Content-Length: %zu\r\n\r\n%s",
                         method, path, host, header, token, strlen(form), form);
-  if (length < 0 || (size_t)length >= sizeof request) fail("the request is too long");
+  if (length < 0 || (size_t)length >= sizeof text) fail("the request is too long");
 
   for (unsigned wait = 2;; wait *= 2) {
     struct connection api;
     open_connection(&api, host, port,
                     is_tls ? variable("API_ROOTS", "/etc/ssl/certs/ca-certificates.crt") : NULL, 0);
-    send_all(&api, request, (size_t)length);
+    send_all(&api, text, (size_t)length);
     size_t total = 0, received;
-    while ((received = receive(&api, (unsigned char *)answer + total, MAX_ANSWER - 1 - total)) > 0) {
+    unsigned char *next = (unsigned char *)response;
+    while ((received = receive(&api, next + total, MAX_RESPONSE - 1 - total)) > 0) {
       total += received;
     }
     close_connection(&api);
-    answer[total] = '\0';
+    response[total] = '\0';
 
     int status = 0;
-    char *body = strstr(answer, "\r\n\r\n");
-    if (sscanf(answer, "HTTP/1.%*d %d", &status) != 1 || body == NULL) fail("%s: no answer", path);
+    char *body = strstr(response, "\r\n\r\n");
+    if (sscanf(response, "HTTP/1.%*d %d", &status) != 1 || body == NULL) {
+      fail("%s: the response is not valid HTTP", path);
+    }
     if (status == 200) {
       cJSON *json = cJSON_Parse(body + 4);
-      memset(answer, 0, sizeof answer); /* It may hold the private key. */
-      if (json == NULL) fail("%s: no JSON", path);
+      memset(response, 0, sizeof response); /* It may contain the private key. */
+      if (json == NULL) fail("%s: the response is not valid JSON", path);
       return json;
     }
     if (status != 503 || wait > 32) fail("%s: %d %s", path, status, body + 4);
@@ -199,16 +202,16 @@ static cJSON *ask(const char *method, const char *path, const char *header, cons
 
 static const char *member(const cJSON *json, const char *name) {
   const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, name);
-  if (!cJSON_IsString(value)) fail("no %s in the answer", name);
+  if (!cJSON_IsString(value)) fail("the response has no %s", name);
   return value->valuestring;
 }
 
 static cJSON *enrolled(void) {
-  if (!is_kept("device.json")) {
-    cJSON *device = ask("POST", "/enroll", "Thistle-Device-Enrollment-Token: ",
-                        variable("BIRTHCERT_ENROLLMENT_TOKEN", NULL), "label=C+example");
+  if (!is_stored("device.json")) {
+    cJSON *device = request("POST", "/enroll", "Thistle-Device-Enrollment-Token: ",
+                            variable("BIRTHCERT_ENROLLMENT_TOKEN", NULL), "label=C+example");
     char *text = cJSON_Print(device);
-    keep("device.json", text);
+    store("device.json", text);
     free(text);
     return device;
   }
@@ -224,13 +227,13 @@ static cJSON *enrolled(void) {
 }
 
 static void ensure_identity(const cJSON *device) {
-  /* Without root.pem, which is written last, it is asked for (again): the token is kept. */
-  if (is_kept("root.pem")) return;
+  /* root.pem is written last: without it, request the identity (again) with the stored token. */
+  if (is_stored("root.pem")) return;
   cJSON *identity =
-      ask("GET", "/identity", "Authorization: Bearer ", member(device, "device_token"), "");
-  keep("key.pem", member(identity, "device_private_key_pem"));
-  keep("chain.pem", member(identity, "certificate_chain_pem"));
-  keep("root.pem", member(identity, "ca_certificate_pem"));
+      request("GET", "/identity", "Authorization: Bearer ", member(device, "device_token"), "");
+  store("key.pem", member(identity, "device_private_key_pem"));
+  store("chain.pem", member(identity, "certificate_chain_pem"));
+  store("root.pem", member(identity, "ca_certificate_pem"));
   cJSON_Delete(identity);
 }
 
@@ -244,17 +247,17 @@ static size_t put_string(unsigned char *to, const char *text) {
   return length + 2;
 }
 
-/* Sends a packet of less than 128 bytes after its header of two, and expects four that begin so. */
+/* Sends a packet of less than 128 bytes after the two-byte header, and expects these four bytes. */
 static void exchange(struct connection *broker, unsigned char *packet, size_t length,
                      const unsigned char expected[4], const char *what) {
   packet[1] = (unsigned char)(length - 2);
   send_all(broker, packet, length);
-  unsigned char answer[4];
-  for (size_t total = 0, received; total < sizeof answer; total += received) {
-    received = receive(broker, answer + total, sizeof answer - total);
-    if (received == 0) fail("%s: the broker hung up", what);
+  unsigned char response[4];
+  for (size_t total = 0, received; total < sizeof response; total += received) {
+    received = receive(broker, response + total, sizeof response - total);
+    if (received == 0) fail("%s: the broker closed the connection", what);
   }
-  if (memcmp(answer, expected, sizeof answer) != 0) fail("%s: the broker refused", what);
+  if (memcmp(response, expected, sizeof response) != 0) fail("%s: refused by the broker", what);
 }
 
 static void publish(const char *device_id) {

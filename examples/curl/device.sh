@@ -1,38 +1,39 @@
 #!/usr/bin/env bash
-# A device made of curl, jq, openssl and mosquitto_pub. Its key is its own, and never leaves it.
+# An example device that uses curl, jq, openssl and mosquitto_pub.
+# It generates its own key, which never leaves the device.
 set -euo pipefail
-umask 077 # What is written here is the device's alone.
+umask 077 # Only the device can read its files.
 
 directory=${IDENTITY_DIRECTORY:-identity}
 mkdir -p "$directory"
 
-# Writes standard input to a file, whole or not at all: the power may go at any moment.
-keep() {
+# Writes standard input to a file, atomically because the power can fail at any time.
+store() {
   cat >"$directory/$1.new"
   sync "$directory/$1.new"
   mv "$directory/$1.new" "$directory/$1"
 }
 
-# curl waits as Retry-After says. Tokens come by standard input: arguments are everybody's to see.
+# curl obeys Retry-After. Tokens are passed on standard input because every user can see arguments.
 request() {
   curl --silent --show-error --fail-with-body --retry 5 --config - "$@"
 }
 
 if [ ! -e "$directory/device.json" ]; then
   echo "header = \"Thistle-Device-Enrollment-Token: $BIRTHCERT_ENROLLMENT_TOKEN\"" |
-    request --form "label=curl example" "$BIRTHCERT_API_URL/enroll" | keep device.json
+    request --form "label=curl example" "$BIRTHCERT_API_URL/enroll" | store device.json
 fi
 if [ ! -e "$directory/key.pem" ]; then
-  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | keep key.pem
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | store key.pem
 fi
-# Without root.pem, which is written last, the key is certified (again): key and token are kept.
+# root.pem is written last: without it, certify the stored key (again) with the stored token.
 if [ ! -e "$directory/root.pem" ]; then
-  # What a request says of its subject does not matter.
+  # The API ignores the subject of the CSR.
   identity=$(echo "header = \"Authorization: Bearer $(jq -r .device_token "$directory/device.json")\"" |
     request --header "Content-Type: application/pkcs10" "$BIRTHCERT_API_URL/identity" \
       --data-binary @<(openssl req -new -key "$directory/key.pem" -subj /CN=device))
-  jq -r .certificate_chain_pem <<<"$identity" | keep chain.pem
-  jq -r .ca_certificate_pem <<<"$identity" | keep root.pem
+  jq -r .certificate_chain_pem <<<"$identity" | store chain.pem
+  jq -r .ca_certificate_pem <<<"$identity" | store root.pem
 fi
 
 device=$(jq -r .device_id "$directory/device.json")

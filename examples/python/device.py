@@ -1,4 +1,7 @@
-"""A device with paho-mqtt and cryptography. Its key is its own, and never leaves it."""
+"""An example device that uses paho-mqtt and cryptography.
+
+It generates its own key, which never leaves the device.
+"""
 
 import json
 import os
@@ -17,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 DIRECTORY = Path(os.environ.get("IDENTITY_DIRECTORY", "identity"))
 
 
-def keep(name, text):
-    """Writes a file for the device alone, whole or not at all: the power may go at any moment."""
+def store(name, text):
+    """Writes a file for the device only, atomically because the power can fail at any time."""
     new = DIRECTORY / f"{name}.new"
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
@@ -28,14 +31,14 @@ def keep(name, text):
 
 
 def request(path, headers, body):
-    """What the API answers; asks again when it says later."""
+    """Sends a request and returns the response. Retries while the API is unavailable."""
     url = os.environ["BIRTHCERT_API_URL"] + path
     for attempt in range(5):
         try:
             with urllib.request.urlopen(
                 urllib.request.Request(url, body, headers), timeout=30
-            ) as answer:
-                return json.load(answer)
+            ) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             if error.code != 503 or attempt == 4:
                 raise SystemExit(f"{path}: {error.code} {error.read().decode()}") from None
@@ -48,7 +51,7 @@ def enrolled():
         token = os.environ["BIRTHCERT_ENROLLMENT_TOKEN"]
         headers = {"Thistle-Device-Enrollment-Token": token}
         form = urllib.parse.urlencode({"label": "Python example"}).encode()
-        keep("device.json", json.dumps(request("/enroll", headers, form)))
+        store("device.json", json.dumps(request("/enroll", headers, form)))
     return json.loads(file.read_text())
 
 
@@ -57,14 +60,14 @@ def private_key():
     if not file.exists():
         new = ec.generate_private_key(ec.SECP256R1())
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-        keep("key.pem", new.private_bytes(encoding, form, serialization.NoEncryption()).decode())
+        store("key.pem", new.private_bytes(encoding, form, serialization.NoEncryption()).decode())
     return serialization.load_pem_private_key(file.read_bytes(), None)
 
 
 def ensure_identity(device):
-    # Without root.pem, which is written last, the key is certified (again): key and token are kept.
+    # root.pem is written last: without it, certify the stored key (again) with the stored token.
     if not (DIRECTORY / "root.pem").exists():
-        # What a request says of its subject does not matter.
+        # The API ignores the subject of the CSR.
         csr = x509.CertificateSigningRequestBuilder(x509.Name([]))
         csr = csr.sign(private_key(), hashes.SHA256())
         headers = {
@@ -73,8 +76,8 @@ def ensure_identity(device):
         }
         body = csr.public_bytes(serialization.Encoding.DER)
         identity = request("/identity", headers, body)
-        keep("chain.pem", identity["certificate_chain_pem"])
-        keep("root.pem", identity["ca_certificate_pem"])
+        store("chain.pem", identity["certificate_chain_pem"])
+        store("root.pem", identity["ca_certificate_pem"])
 
 
 def publish(device):

@@ -1,4 +1,4 @@
-//! A device with ureq and rumqttc.
+//! An example device that uses ureq and rumqttc.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
@@ -13,14 +13,14 @@ use rumqttc::{Client, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transpo
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// What `POST /enroll` answers, as far as the device needs it.
+/// The fields of the `POST /enroll` response that the device needs.
 #[derive(Deserialize, Serialize)]
 struct Enrolled {
     device_id: String,
     device_token: String,
 }
 
-/// What `GET /identity` answers, as far as the device needs it.
+/// The fields of the `GET /identity` response that the device needs.
 #[derive(Deserialize)]
 struct Identity {
     device_private_key_pem: String,
@@ -29,9 +29,9 @@ struct Identity {
 }
 
 fn main() -> anyhow::Result<()> {
-    // Which cryptography rustls uses is its users' choice, once in a process.
-    let chosen = rustls::crypto::ring::default_provider().install_default();
-    chosen.ok().context("a provider was chosen before")?;
+    // rustls needs one cryptography provider per process.
+    let installed = rustls::crypto::ring::default_provider().install_default();
+    installed.ok().context("a cryptography provider is already installed")?;
     let directory = PathBuf::from(variable("IDENTITY_DIRECTORY", "identity"));
     fs::create_dir_all(&directory)?;
     let device = enrolled(&directory)?;
@@ -45,7 +45,7 @@ fn enrolled(directory: &Path) -> anyhow::Result<Enrolled> {
     let file = directory.join("device.json");
     if !file.exists() {
         let token = env::var("BIRTHCERT_ENROLLMENT_TOKEN").context("BIRTHCERT_ENROLLMENT_TOKEN")?;
-        let enrolled: Enrolled = ask(|api| {
+        let enrolled: Enrolled = send(|api| {
             ureq::post(format!("{api}/enroll"))
                 .header("Thistle-Device-Enrollment-Token", &token)
                 .config()
@@ -53,17 +53,17 @@ fn enrolled(directory: &Path) -> anyhow::Result<Enrolled> {
                 .build()
                 .send_form([("label", "Rust example")])
         })?;
-        keep(&file, &serde_json::to_string(&enrolled)?)?;
+        store(&file, &serde_json::to_string(&enrolled)?)?;
     }
     Ok(serde_json::from_reader(File::open(file)?)?)
 }
 
 fn ensure_identity(directory: &Path, device: &Enrolled) -> anyhow::Result<()> {
-    // Without root.pem, which is written last, the identity is asked for (again): the token is kept.
+    // root.pem is written last: without it, request the identity (again) with the stored token.
     if directory.join("root.pem").exists() {
         return Ok(());
     }
-    let identity: Identity = ask(|api| {
+    let identity: Identity = send(|api| {
         ureq::get(format!("{api}/identity"))
             .header("Authorization", format!("Bearer {}", device.device_token))
             .config()
@@ -71,26 +71,26 @@ fn ensure_identity(directory: &Path, device: &Enrolled) -> anyhow::Result<()> {
             .build()
             .call()
     })?;
-    keep(&directory.join("key.pem"), &identity.device_private_key_pem)?;
-    keep(&directory.join("chain.pem"), &identity.certificate_chain_pem)?;
-    Ok(keep(&directory.join("root.pem"), &identity.ca_certificate_pem)?)
+    store(&directory.join("key.pem"), &identity.device_private_key_pem)?;
+    store(&directory.join("chain.pem"), &identity.certificate_chain_pem)?;
+    Ok(store(&directory.join("root.pem"), &identity.ca_certificate_pem)?)
 }
 
-/// What the API answers; asks again when it says later.
-fn ask<T: DeserializeOwned>(
+/// Sends a request and returns the response. Retries while the API is unavailable.
+fn send<T: DeserializeOwned>(
     request: impl Fn(&str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> anyhow::Result<T> {
     let api = env::var("BIRTHCERT_API_URL").context("BIRTHCERT_API_URL")?;
     for attempt in 1..=5 {
-        let mut answer = request(&api)?;
-        let status = answer.status().as_u16();
+        let mut response = request(&api)?;
+        let status = response.status().as_u16();
         if status == 200 {
-            return Ok(answer.body_mut().read_json()?);
+            return Ok(response.body_mut().read_json()?);
         }
         let wait =
-            answer.headers().get("retry-after").and_then(|it| it.to_str().ok()?.parse().ok());
+            response.headers().get("retry-after").and_then(|it| it.to_str().ok()?.parse().ok());
         if status != 503 || attempt == 5 {
-            bail!("{status}: {}", answer.body_mut().read_to_string()?);
+            bail!("{status}: {}", response.body_mut().read_to_string()?);
         }
         sleep(Duration::from_secs(wait.unwrap_or(1 << attempt)));
     }
@@ -120,8 +120,8 @@ fn publish(directory: &Path, device: &Enrolled) -> anyhow::Result<()> {
     bail!("the broker did not acknowledge the message")
 }
 
-/// Writes a file for the device alone, whole or not at all: the power may go at any moment.
-fn keep(path: &Path, text: &str) -> io::Result<()> {
+/// Writes a file for the device only, atomically because the power can fail at any time.
+fn store(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
