@@ -55,8 +55,8 @@ bench: functions
 	cargo build -p birthcert-local
 	cargo run -p birthcert-tests --bin cold_start
 	cargo run -p birthcert-tests --bin warm
-	cargo build --profile beside -p birthcert-local
-	cargo run --profile beside -p birthcert-tests --bin lists
+	cargo build --profile emulator -p birthcert-local
+	cargo run --profile emulator -p birthcert-tests --bin lists
 
 clean:
 	cargo clean

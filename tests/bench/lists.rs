@@ -1,7 +1,7 @@
 //! Cost of a CRL by its length: time and memory to build one; and for the function `crl` as it
 //! ships, the time from a revocation to the bucket, and its memory. `make functions` and `cargo
-//! build --profile beside -p birthcert-local`, then
-//! `cargo run --profile beside -p birthcert-tests --bin lists`
+//! build --profile emulator -p birthcert-local`, then
+//! `cargo run --profile emulator -p birthcert-tests --bin lists`
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::collections::HashMap;
