@@ -22,14 +22,8 @@ sam-local:
 
 ## Every check: format, lints, the template, unit tests, end-to-end tests, how fast brokers enforce a
 ## revocation, and the functions as SAM builds them.
-test: check
-	infra/tools/template-checks
-	tests/tools/install
-	cargo build --workspace --all-targets
-	cargo test --workspace --lib
-	cargo test --workspace --test e2e
-	$${CARGO_TARGET_DIR:-target}/debug/revocation_latency
-	tests/run-sam
+test:
+	tests/run-all
 
 ## Format and lints.
 check:
