@@ -82,7 +82,7 @@ fn ca() -> anyhow::Result<(CaCertificate, SigningKey)> {
     let spki = spki::SubjectPublicKeyInfoOwned::from_der(spki.as_bytes())?;
     let identifier = profile::key_identifier(spki.owned_to_ref())?;
     let public = (*key.verifying_key()).into();
-    let itself = IssuedBy::itself(&subject, &public, &identifier);
+    let itself = IssuedBy::self_signed(&subject, &public, &identifier);
     let kind = Profile::Root { subject: subject.clone() };
     let now = Timestamp::now();
     let tbs = lint(profile::build(&kind, itself, spki, now, Timestamp::NEVER, rng)?)?;

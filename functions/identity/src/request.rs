@@ -2,7 +2,7 @@
 
 use lambda::{Error, Result};
 use lambda_http::Request;
-use pki::csr::{Csr, CsrError, VerifiedCsr, der_of_base64, der_of_pem};
+use pki::csr::{Csr, CsrError, VerifiedCsr, decode_base64, decode_pem};
 use serde::Deserialize;
 
 /// The most bytes a body may have: some three times what a request for RSA with 4096 bits has, in PEM.
@@ -32,7 +32,7 @@ pub(crate) fn csr(request: &Request) -> Result<VerifiedCsr> {
             let json = serde_json::from_slice::<Json>(body);
             let json =
                 json.map_err(|_| CsrError::Form("the body is not JSON with one field, csr_pem"));
-            der_of_pem(&json?.csr_pem)?
+            decode_pem(&json?.csr_pem)?
         }
         _ => return Err(Error::UnsupportedMediaType { instead: INSTEAD }),
     };
@@ -47,7 +47,7 @@ fn pkcs10(body: &[u8]) -> Result<Vec<u8>, CsrError> {
     match str::from_utf8(body).map(str::trim) {
         Err(_) => Err(CsrError::Form("the body is neither DER nor base64 nor PEM")),
         Ok("") => Err(CsrError::Form("the body is empty")),
-        Ok(text) if text.contains("-----BEGIN ") => der_of_pem(text),
-        Ok(text) => der_of_base64(text),
+        Ok(text) if text.contains("-----BEGIN ") => decode_pem(text),
+        Ok(text) => decode_base64(text),
     }
 }

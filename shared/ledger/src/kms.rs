@@ -16,7 +16,7 @@ use crate::{
 };
 use pki::{
     authority::Authority,
-    certificate::Unverified,
+    certificate::UnverifiedCertificate,
     crl::UnverifiedCrl,
     csr::UnsignedCsr,
     signing::{CaPublicKey, CaSignature, TbsDigest},
@@ -91,7 +91,7 @@ impl Signer {
     ///
     /// # Errors
     /// When KMS is throttled or away, or its answer is no ECDSA signature.
-    pub async fn sign(&self, recorded: Recorded) -> Result<Unverified> {
+    pub async fn sign(&self, recorded: Recorded) -> Result<UnverifiedCertificate> {
         let tbs = recorded.into_tbs();
         let signature = self.sign_digest(tbs.digest()).await?;
         Ok(tbs.with_signature(&signature)?)

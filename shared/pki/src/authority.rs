@@ -1,4 +1,4 @@
-//! CA certificates: the subordinate CAs that issue, and the chains above them up to the root.
+//! CA certificates: the subordinate CAs that issue, and their chains up to the root.
 
 mod ca_certificate;
 mod ca_key;

@@ -10,7 +10,7 @@ pub(crate) fn fill(target: &mut [u8], rng: &mut (impl CryptoRng + ?Sized)) {
     let mut filled = 0;
     while filled < target.len() {
         rng.fill_bytes(pool.as_mut());
-        // Six bits, and 62 and 63 thrown away: a remainder would favour the first characters.
+        // Six bits each, rejecting 62 and 63: a remainder would favour the first characters.
         for index in pool.iter().map(|byte| usize::from(byte & 63)).filter(|&index| index < 62) {
             if filled == target.len() {
                 break;
@@ -22,12 +22,12 @@ pub(crate) fn fill(target: &mut [u8], rng: &mut (impl CryptoRng + ?Sized)) {
 }
 
 /// Returns true if every octet is a base62 character.
-pub(crate) fn is_text(text: &[u8]) -> bool {
+pub(crate) fn is_base62(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_alphanumeric)
 }
 
-/// Encodes a 32-bit number, for which six characters suffice.
-pub(crate) fn of_u32(mut number: u32) -> [u8; 6] {
+/// Encodes a 32-bit number in six characters.
+pub(crate) fn encode_u32(mut number: u32) -> [u8; 6] {
     let mut text = [b'0'; 6];
     for place in text.iter_mut().rev() {
         *place = ALPHABET[(number % 62) as usize];
@@ -54,7 +54,7 @@ mod tests {
         }
         let used: BTreeSet<u8> = text.into_iter().collect();
         assert_eq!(used, ALPHABET.iter().copied().collect());
-        // 1000 expected of each, standard deviation 31: beyond 8 of them is no accident.
+        // 1000 of each are expected, with a standard deviation of 31: eight of them are no accident.
         assert!(counts.iter().filter(|&&n| n > 0).all(|n| (750..1250).contains(n)));
     }
 }

@@ -1,5 +1,4 @@
-//! Certificates after the signature: unverified at first, then [`Certificate`], which only exists
-//! once its signature was checked with its CA's key.
+//! Signed certificates. A [`Certificate`] exists only after its signature was verified with the CA's key.
 
 use der::pem::{self, LineEnding};
 
@@ -10,8 +9,8 @@ use crate::{
     signing::CaPublicKey,
 };
 
-/// A certificate with a signature that nobody checked yet.
-pub struct Unverified {
+/// A certificate whose signature is not yet verified.
+pub struct UnverifiedCertificate {
     pub(crate) der: Vec<u8>,
     pub(crate) tbs: Vec<u8>,
     pub(crate) serial_number: String,
@@ -19,7 +18,7 @@ pub struct Unverified {
     pub(crate) not_after: Timestamp,
 }
 
-/// A certificate that its CA signed: the signature was verified.
+/// A certificate whose signature was verified with the CA's key.
 #[derive(Clone)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -28,11 +27,12 @@ pub struct Certificate {
     not_after: Timestamp,
 }
 
-impl Unverified {
-    /// Checks that what was signed is what was linted, byte for byte, and that `ca_key` signed it.
+impl UnverifiedCertificate {
+    /// Verifies that the signed bytes are those that were linted, and that `ca_key` signed them.
     ///
     /// # Errors
-    /// [`Error::WrongSignature`] when not.
+    /// [`Error::WrongSignature`] if the bytes differ or the signature does not verify.
+    /// [`Error::Asn1`] if the certificate cannot be decoded.
     pub fn verify(self, ca_key: &CaPublicKey) -> Result<Certificate> {
         let signed = Signed::parse(&self.der)?;
         if signed.tbs != self.tbs || !signed.is_by(ca_key) {
@@ -44,33 +44,33 @@ impl Unverified {
 }
 
 impl Certificate {
-    /// Its DER.
+    /// Returns the DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// Its PEM, with a line feed at the end.
+    /// Encodes the certificate as PEM, with a line feed at the end.
     ///
     /// # Errors
-    /// Never in practice: what was decoded encodes.
+    /// Never in practice: PEM can encode any DER.
     pub fn pem(&self) -> der::Result<String> {
         Ok(pem::encode_string("CERTIFICATE", LineEnding::LF, &self.der)?)
     }
 
-    /// Lower-case hex.
+    /// Returns the serial number in lower-case hex.
     #[must_use]
     pub fn serial_number(&self) -> &str {
         &self.serial_number
     }
 
-    /// Begin of validity.
+    /// Returns `notBefore`.
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
         self.not_before
     }
 
-    /// End of validity.
+    /// Returns `notAfter`.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
         self.not_after

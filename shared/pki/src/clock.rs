@@ -1,4 +1,4 @@
-//! Time as the ledger and the certificates see it: whole seconds, UTC.
+//! Time in the ledger and in certificates: whole seconds, UTC.
 
 use std::{
     fmt,
@@ -10,56 +10,59 @@ use der::DateTime;
 use serde::{Deserialize, Serialize};
 use x509_cert::time::Time;
 
-/// Seconds since the Unix epoch.
+/// A time, in whole seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// 99991231235959Z, the "no well-defined expiration date" of RFC 5280, section 4.1.2.5.
+    /// 99991231235959Z, for certificates without a well-defined expiration date (RFC 5280, section
+    /// 4.1.2.5).
     pub const NEVER: Self = Self(253_402_300_799);
 
-    /// The system clock's time. A clock before 1970 reads as 1970, which no CA certificate covers.
+    /// Returns the time of the system clock. A clock before 1970 reads as 1970, before any CA
+    /// certificate is valid.
     #[must_use]
     pub fn now() -> Self {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
         Self(elapsed.unwrap_or(Duration::ZERO).as_secs())
     }
 
-    /// From seconds since the Unix epoch.
+    /// Creates a time from seconds since the Unix epoch.
     #[must_use]
     pub const fn from_unix(seconds: u64) -> Self {
         Self(seconds)
     }
 
-    /// Seconds since the Unix epoch.
+    /// Returns the seconds since the Unix epoch.
     #[must_use]
     pub const fn unix(self) -> u64 {
         self.0
     }
 
-    /// This time and `seconds` more.
+    /// Returns the time `seconds` later, saturating.
     #[must_use]
     pub const fn plus(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
 
-    /// This time less `seconds`.
+    /// Returns the time `seconds` earlier, not before 1970.
     #[must_use]
     pub const fn minus(self, seconds: u64) -> Self {
         Self(self.0.saturating_sub(seconds))
     }
 
-    /// Whole days from this time until `later`; none when that is past.
+    /// Returns the whole days from this time until `later`, or zero if that is earlier.
     #[must_use]
     pub const fn days_until(self, later: Self) -> u64 {
         later.0.saturating_sub(self.0) / 86_400
     }
 
-    /// The X.509 form: `UTCTime` through 2049, `GeneralizedTime` after (RFC 5280, section 4.1.2.5).
+    /// Returns the X.509 form: `UTCTime` through 2049, `GeneralizedTime` after (RFC 5280, section
+    /// 4.1.2.5).
     ///
     /// # Errors
-    /// Beyond the year 9999 there is no such form.
+    /// If the time is after the year 9999.
     pub fn x509(self) -> der::Result<Time> {
         Ok(DateTime::from_unix_duration(Duration::from_secs(self.0))?.into())
     }
@@ -71,7 +74,7 @@ impl From<Time> for Timestamp {
     }
 }
 
-/// RFC 3339 in UTC, as in `2056-11-13T10:00:00Z`.
+/// Writes RFC 3339 in UTC, as in `2056-11-13T10:00:00Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match DateTime::from_unix_duration(Duration::from_secs(self.0)) {
@@ -81,7 +84,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// RFC 3339 in UTC, to the second.
+/// Parses RFC 3339 in UTC, to the second.
 impl FromStr for Timestamp {
     type Err = der::Error;
 

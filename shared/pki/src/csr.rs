@@ -1,7 +1,7 @@
-//! PKCS#10 certification requests (RFC 2986).
+//! Certificate signing requests (PKCS#10, RFC 2986).
 //!
-//! From a request only the key is taken: what else it asks for is the profile's to decide. A
-//! [`VerifiedCsr`] exists only if whoever sent it holds the private key.
+//! Issuance takes only the key from a CSR; the profile decides everything else. A [`VerifiedCsr`] exists
+//! only if the holder of the private key signed it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use der::{Decode, Encode, asn1::BitString, pem};
@@ -22,42 +22,44 @@ use crate::{
 };
 
 const LABEL: &str = "CERTIFICATE REQUEST";
-/// Of old tools (RFC 7468, section 7).
+/// The label that old tools write (RFC 7468, section 7).
 const OLD_LABEL: &str = "NEW CERTIFICATE REQUEST";
 
-/// A certification request that was read, and no more: whose key it names is anybody's guess.
+/// A parsed CSR. Until its signature is verified, it proves nothing about the key.
 pub struct Csr<'a> {
     signed: Signed<'a>,
     public_key: SubjectPublicKeyInfoOwned,
     attributes: Attributes,
 }
 
-/// A certification request whose signature was verified.
+/// A CSR whose signature was verified.
 #[derive(Clone, Debug)]
 pub struct VerifiedCsr {
     public_key: PublicKey,
     attributes: Attributes,
 }
 
-/// What is wrong with a request, in words for the one who sent it.
+/// An error in a CSR.
+///
+/// `Display` is for the sender of the CSR: the API returns it as the `detail` of a problem document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsrError {
-    /// It is no request.
+    /// The CSR is malformed; the text says how.
     #[error("{0}")]
     Form(&'static str),
-    /// Its key is not to be certified.
+    /// The key is not accepted.
     #[error("{0}")]
     Key(#[from] KeyFault),
-    /// It is not signed with its own key.
-    #[error("the request is not signed with its own key: {0}")]
+    /// The CSR is not signed with the key that it contains (RFC 2986, section 4.2).
+    #[error("the CSR is not signed with its own key: {0}")]
     Signature(#[from] SignatureFault),
 }
 
-/// The DER in a request's PEM (RFC 7468, section 7), with lines of any length.
+/// Decodes the PEM of a CSR (RFC 7468, section 7), with lines of any length, to DER.
 ///
 /// # Errors
-/// When there is another number of blocks than one, another label, or no base64 in it.
-pub fn der_of_pem(text: &str) -> Result<Vec<u8>, CsrError> {
+/// If there is not exactly one block, its label is not that of a CSR, or its content is not base64.
+pub fn decode_pem(text: &str) -> Result<Vec<u8>, CsrError> {
     let form = |fault| Err(CsrError::Form(fault));
     for label in [LABEL, OLD_LABEL] {
         let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
@@ -65,44 +67,44 @@ pub fn der_of_pem(text: &str) -> Result<Vec<u8>, CsrError> {
             continue;
         };
         let Some((base64, after)) = rest.split_once(&end) else {
-            return form("the request is not PEM: it has no END line");
+            return form("the CSR is not PEM: it has no END line");
         };
         if !after.trim_ascii().is_empty() {
-            return form("there is more after the END line of the PEM");
+            return form("the CSR has more text after the END line");
         }
-        return der_of_base64(base64);
+        return decode_base64(base64);
     }
     if text.contains("-----BEGIN ") {
-        return form("the PEM is not of a CERTIFICATE REQUEST");
+        return form("the PEM label is not CERTIFICATE REQUEST");
     }
-    form("the request is not PEM")
+    form("the CSR is not PEM")
 }
 
-/// The DER in base64, with line ends or without.
+/// Decodes the base64 of a CSR, with or without line breaks, to DER.
 ///
 /// # Errors
-/// When it is no base64.
-pub fn der_of_base64(text: &str) -> Result<Vec<u8>, CsrError> {
+/// If the text is not base64.
+pub fn decode_base64(text: &str) -> Result<Vec<u8>, CsrError> {
     let bytes: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    STANDARD.decode(bytes).map_err(|_| CsrError::Form("the request is not base64"))
+    STANDARD.decode(bytes).map_err(|_| CsrError::Form("the CSR is not base64"))
 }
 
 impl<'a> Csr<'a> {
-    /// Reads a request in DER.
+    /// Parses a CSR in DER, without verifying it.
     ///
     /// # Errors
-    /// When it is none.
+    /// If `der` is not a CSR.
     pub fn from_der(der: &'a [u8]) -> Result<Self, CsrError> {
-        let malformed = |_| CsrError::Form("the request is not PKCS#10 in DER");
+        let malformed = |_| CsrError::Form("the CSR is not PKCS#10 in DER");
         let signed = Signed::parse(der).map_err(malformed)?;
         let CertReq { info, .. } = CertReq::from_der(der).map_err(malformed)?;
         Ok(Self { signed, public_key: info.public_key, attributes: info.attributes })
     }
 
-    /// Checks its key, and that it is signed with that key.
+    /// Checks the key, and that the CSR is signed with it.
     ///
     /// # Errors
-    /// When the key is of no kind that is certified, or weak; or when the signature is not the key's.
+    /// If the key is of an unsupported kind or weak, or the signature does not verify.
     pub fn verify(self) -> Result<VerifiedCsr, CsrError> {
         let public_key = PublicKey::try_from(self.public_key)?;
         self.signed.verify(&public_key)?;
@@ -111,51 +113,51 @@ impl<'a> Csr<'a> {
 }
 
 impl VerifiedCsr {
-    /// Reads a request for a key on P-256, as CAs, brokers and services have, and verifies that it is
-    /// signed with the key it asks to certify.
+    /// Parses and verifies a CSR in PEM whose key is on P-256, as those of CAs, brokers and services are.
     ///
     /// # Errors
-    /// What is wrong with it, in words for the one who sent it.
+    /// If the CSR is malformed, its signature does not verify, or its key is not on P-256.
     pub fn from_pem(text: &str) -> Result<Self, CsrError> {
-        let csr = Csr::from_der(&der_of_pem(text)?)?.verify()?;
+        let csr = Csr::from_der(&decode_pem(text)?)?.verify()?;
         match csr.public_key.kind() {
             KEY_KIND => Ok(csr),
-            _ => Err(CsrError::Form("the request's key is not on P-256")),
+            _ => Err(CsrError::Form("the CSR's key is not on P-256")),
         }
     }
 
-    /// The key to certify.
+    /// Returns the key to certify.
     #[must_use]
     pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
         self.public_key.spki()
     }
 
-    /// What kind of key it is.
+    /// Returns the kind of the key.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         self.public_key.kind()
     }
 
-    /// The DNS names and IP addresses that it asks for: a wish, until somebody has looked at it.
+    /// Returns the DNS names and IP addresses that the CSR requests. They are claims: an operator has to
+    /// approve them.
     ///
     /// # Errors
-    /// When it asks for names of another kind, or says so in a way that cannot be read.
+    /// If the CSR requests a name of another kind, or its extensions cannot be decoded.
     pub fn requested_hosts(&self) -> Result<Vec<Host>, &'static str> {
         requested::hosts(&self.attributes)
     }
 }
 
-/// A request of our own, for a key that KMS holds: to be signed over [`UnsignedCsr::digest`].
+/// A CSR for a key in KMS, to be signed over [`UnsignedCsr::digest`].
 pub struct UnsignedCsr {
     info: CertReqInfo,
     digest: TbsDigest,
 }
 
 impl UnsignedCsr {
-    /// Asks to certify `public_key` for `subject`.
+    /// Builds a CSR for `public_key` and `subject`.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// If the CSR cannot be encoded.
     pub fn new(subject: Name, public_key: SubjectPublicKeyInfoOwned) -> der::Result<Self> {
         let info = CertReqInfo {
             version: x509_cert::request::Version::V1,
@@ -167,16 +169,16 @@ impl UnsignedCsr {
         Ok(Self { info, digest })
     }
 
-    /// SHA-256 of what is to be signed.
+    /// Returns the SHA-256 digest to sign.
     #[must_use]
     pub fn digest(&self) -> &TbsDigest {
         &self.digest
     }
 
-    /// The whole request, in PEM.
+    /// Adds the signature and returns the CSR in PEM.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// If the CSR cannot be encoded.
     pub fn with_signature(self, signature: &CaSignature) -> der::Result<String> {
         let request = CertReq {
             info: self.info,
@@ -197,7 +199,7 @@ mod tests {
         };
     }
 
-    /// By openssl, with a subject and extensions of their own.
+    /// CSRs by OpenSSL, each with a subject and extensions.
     const GOOD: [(&str, KeyKind); 5] = [
         (request!("p256"), KeyKind::P256),
         (request!("p384"), KeyKind::P384),
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn verifies_each_kind_of_key() {
         for (pem, kind) in GOOD {
-            let csr = verified(&der_of_pem(pem).unwrap()).unwrap();
+            let csr = verified(&decode_pem(pem).unwrap()).unwrap();
             assert_eq!(csr.kind(), kind);
             assert_eq!(VerifiedCsr::from_pem(pem).is_ok(), kind == KeyKind::P256);
         }
@@ -227,16 +229,16 @@ mod tests {
             (request!("rfc9500-rsa-2048"), KeyFault::Known),
             (request!("small-order"), KeyFault::SmallOrder),
         ] {
-            let refused = verified(&der_of_pem(pem).unwrap()).unwrap_err();
+            let refused = verified(&decode_pem(pem).unwrap()).unwrap_err();
             assert_eq!(refused, CsrError::Key(fault));
         }
     }
 
-    /// No bit of it is free: every change makes another request, or none.
+    /// Every bit is covered by the encoding, the checks or the signature.
     #[test]
-    fn one_bit_changed_anywhere_is_found() {
+    fn a_bit_flipped_anywhere_is_caught() {
         for (pem, kind) in GOOD {
-            let der = der_of_pem(pem).unwrap();
+            let der = decode_pem(pem).unwrap();
             for place in 0..der.len() {
                 let mut changed = der.clone();
                 changed[place] ^= 1 << (place % 8);
@@ -246,9 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn cut_off_anywhere_it_is_no_request() {
+    fn a_truncated_csr_is_refused() {
         for (pem, kind) in GOOD {
-            let der = der_of_pem(pem).unwrap();
+            let der = decode_pem(pem).unwrap();
             for length in 0..der.len() {
                 let form = verified(&der[..length]).unwrap_err();
                 assert!(matches!(form, CsrError::Form(_)), "{kind}: {length} octets of DER");
@@ -256,21 +258,21 @@ mod tests {
             assert!(verified(&[&der[..], &[0]].concat()).is_err(), "{kind}: an octet more");
             let end = pem.trim_end().len();
             for length in 0..end {
-                let cut = der_of_pem(&pem[..length]).and_then(|der| verified(&der).map(drop));
+                let cut = decode_pem(&pem[..length]).and_then(|der| verified(&der).map(drop));
                 assert!(matches!(cut, Err(CsrError::Form(_))), "{kind}: {length} octets of PEM");
             }
             let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
             for length in 0..base64.len() {
-                let cut = der_of_base64(&base64[..length]).and_then(|der| verified(&der).map(drop));
+                let cut = decode_base64(&base64[..length]).and_then(|der| verified(&der).map(drop));
                 assert!(matches!(cut, Err(CsrError::Form(_))), "{kind}: {length} of base64");
             }
         }
     }
 
-    /// The signature of one request under the content of another.
+    /// Combines the signature of one CSR with the content of another.
     #[test]
-    fn each_signature_is_good_for_its_own_request_only() {
-        let requests = GOOD.map(|(pem, _)| der_of_pem(pem).unwrap());
+    fn a_signature_verifies_only_with_its_own_csr() {
+        let requests = GOOD.map(|(pem, _)| decode_pem(pem).unwrap());
         for (i, one) in requests.iter().enumerate() {
             for (j, other) in requests.iter().enumerate() {
                 let (one, other) = (Signed::parse(one).unwrap(), Signed::parse(other).unwrap());
@@ -282,9 +284,9 @@ mod tests {
     }
 
     #[test]
-    fn pem_comes_in_several_shapes() {
+    fn reads_pem_in_several_shapes() {
         let pem = GOOD[0].0;
-        let der = der_of_pem(pem).unwrap();
+        let der = decode_pem(pem).unwrap();
         let wide: String = pem.lines().skip(1).filter(|line| !line.starts_with('-')).collect();
         for shape in [
             pem.replace('\n', "\r\n"),
@@ -293,7 +295,7 @@ mod tests {
             format!("Certificate Request:\n    Data:\n{pem}\n\n"),
             format!("-----BEGIN {LABEL}-----\n{wide}\n-----END {LABEL}-----\n"),
         ] {
-            assert_eq!(der_of_pem(&shape).unwrap(), der, "{shape}");
+            assert_eq!(decode_pem(&shape).unwrap(), der, "{shape}");
         }
         for garbage in [
             format!("{pem}{pem}"),
@@ -306,7 +308,7 @@ mod tests {
             String::new(),
             "garbage".into(),
         ] {
-            assert!(matches!(der_of_pem(&garbage), Err(CsrError::Form(_))), "{garbage}");
+            assert!(matches!(decode_pem(&garbage), Err(CsrError::Form(_))), "{garbage}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The errors of this crate.
 //!
-//! `Display` is for the log: it may name causes, never secrets.
+//! `Display` is for logs: it may name causes, never secrets.
 
 use crate::{authority::fault::AuthorityFault, lint::rule::LintError};
 
-/// A result whose error is [`Error`] unless another is named.
+/// A result whose error defaults to [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error in building, checking or reading certificates and CRLs.
@@ -18,10 +18,10 @@ pub enum Error {
         /// The reason.
         fault: AuthorityFault,
     },
-    /// The to-be-signed certificate or CRL breaks a rule.
+    /// The to-be-signed certificate or CRL violates a rule.
     #[error("lint: {0}")]
     Lint(#[from] LintError),
-    /// The signature is not by the CA over what was to be signed.
+    /// The signature is not by the CA, or not over the bytes that were linted.
     #[error("the signature does not verify with the issuing CA's key")]
     WrongSignature,
     /// ASN.1 could not be encoded or decoded.

@@ -1,6 +1,6 @@
 //! Hexadecimal text.
 
-/// Returns lower-case hex, as in serial numbers, digests and hashes everywhere.
+/// Returns lower-case hex, the form of serial numbers, digests and fingerprints everywhere.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Public keys that may be certified, and the key pairs that are generated for devices.
+//! Public keys that may be certified, and key pairs generated for devices.
 
 mod ed25519;
 mod fault;
@@ -11,7 +11,7 @@ mod rsa;
 mod signature;
 
 pub use fault::KeyFault;
-pub use kinds::{KeyKind, KeyKinds, KeyKindsError};
+pub use kinds::{KeyKind, KeyKinds, NoKeyKinds};
 pub use pair::KeyPair;
 pub use public::PublicKey;
 pub use signature::SignatureFault;

@@ -1,18 +1,19 @@
-//! The X.509 half of birthcert: what is built, checked and read, without AWS, an async runtime or I/O.
+//! X.509 for birthcert: builds, checks and parses certificates and CRLs, without AWS, an async runtime or
+//! I/O.
 //!
-//! A certificate is built from a [`profile`] and checked by [`lint`](mod@lint), which returns the digest
-//! to sign. A signature makes it a [`certificate::Unverified`] certificate, and verification a
-//! [`certificate::Certificate`]. A CRL goes the same way in [`crl`].
+//! [`profile::build`] builds a to-be-signed certificate, and [`lint`](mod@lint) checks it and returns the
+//! digest to sign. Adding the signature gives a [`certificate::UnverifiedCertificate`], and verifying it a
+//! [`certificate::Certificate`]. CRLs take the same steps in [`crl`].
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`clock`], [`token`], [`names`] | time, enrollment and device tokens, ids, labels, host names, address ranges |
 //! | [`key`], [`csr`] | public keys that may be certified, key pairs, certificate signing requests |
-//! | [`profile`], [`lint`](mod@lint), [`certificate`] | the to-be-signed certificate, its checks, the signed certificate |
+//! | [`profile`], [`lint`](mod@lint), [`certificate`] | to-be-signed certificates, their checks, signed certificates |
 //! | [`authority`] | CA certificates, chains up to the root, CA records |
 //! | [`crl`] | certificate revocation lists |
 //!
-//! The clock and the random source are passed in as values.
+//! Callers pass in the time and the random source as values.
 
 pub mod authority;
 mod base62;

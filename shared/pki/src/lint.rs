@@ -1,7 +1,7 @@
-//! The check before the signature: a built certificate is read back from its bytes and held, field
-//! by field, against RFC 5280 and its profile.
+//! The check before signing: a built certificate is decoded and compared, field by field, with RFC 5280
+//! and its profile.
 //!
-//! Only what passes becomes a [`LintedTbs`], and nothing else can be signed.
+//! Only a certificate that passes becomes a [`LintedTbs`], and nothing else can be signed.
 
 pub(crate) mod rule;
 #[cfg(test)]
@@ -19,7 +19,7 @@ use x509_cert::{
 };
 
 use crate::{
-    certificate::Unverified,
+    certificate::UnverifiedCertificate,
     clock::Timestamp,
     hex,
     key::PublicKey,
@@ -30,7 +30,8 @@ use crate::{
 pub use rule::LintError;
 use rule::{broken, ensure};
 
-/// A certificate that was checked and may be signed, once: signing consumes it.
+/// A to-be-signed certificate that passed the lint and may be signed once: adding the signature consumes
+/// it.
 #[derive(Debug)]
 pub struct LintedTbs {
     der: Vec<u8>,
@@ -42,49 +43,49 @@ pub struct LintedTbs {
 }
 
 impl LintedTbs {
-    /// Its bytes.
+    /// Returns the DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// SHA-256 of its bytes: what is signed.
+    /// Returns the SHA-256 digest to sign.
     #[must_use]
     pub fn digest(&self) -> &TbsDigest {
         &self.digest
     }
 
-    /// Lower-case hex.
+    /// Returns the serial number in lower-case hex.
     #[must_use]
     pub fn serial_number(&self) -> &str {
         &self.serial_number
     }
 
-    /// SHA-256 of the subject public key info, in hex.
+    /// Returns the SHA-256 of the subject public key info in lower-case hex.
     #[must_use]
     pub fn key_fingerprint(&self) -> &str {
         &self.key_fingerprint
     }
 
-    /// Begin of validity.
+    /// Returns `notBefore`.
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
         self.not_before
     }
 
-    /// End of validity.
+    /// Returns `notAfter`.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// The certificate with what claims to be its signature.
+    /// Adds the signature, which is not verified here.
     ///
     /// # Errors
-    /// When it cannot be encoded.
-    pub fn with_signature(self, signature: &CaSignature) -> der::Result<Unverified> {
+    /// If the certificate cannot be encoded.
+    pub fn with_signature(self, signature: &CaSignature) -> der::Result<UnverifiedCertificate> {
         let der = signed::assemble(&self.der, signature)?;
-        Ok(Unverified {
+        Ok(UnverifiedCertificate {
             der,
             tbs: self.der,
             serial_number: self.serial_number,
@@ -97,25 +98,29 @@ impl LintedTbs {
 /// Checks a built certificate against its profile.
 ///
 /// # Errors
-/// The first rule it breaks.
+/// The first rule that the certificate violates.
 pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
     let Tbs { der, profile, issued_by } = tbs;
     let read = TbsCertificate::from_der(&der).ok();
-    let read = read.ok_or(broken("it decodes", "X.690"))?;
+    let read = read.ok_or(broken("the certificate decodes", "X.690"))?;
     ensure(
         read.to_der().is_ok_and(|again| again == der),
-        "its encoding is DER",
+        "the encoding is DER",
         "X.690, clause 10",
     )?;
 
-    ensure(read.version() == Version::V3, "version 3", "RFC 5280, 4.1.2.1")?;
+    ensure(read.version() == Version::V3, "the version is 3", "RFC 5280, 4.1.2.1")?;
     let serial = read.serial_number().as_bytes();
     ensure(
         serial.len() == 16 && serial[0] & 0xc0 == 0x40,
-        "a positive serial number of 16 octets",
+        "the serial number is positive and has 16 octets",
         "RFC 5280, 4.1.2.2",
     )?;
-    ensure(*read.signature() == signing::ALGORITHM, "ecdsa-with-SHA256", "RFC 5758, 3.2")?;
+    ensure(
+        *read.signature() == signing::ALGORITHM,
+        "the algorithm is ecdsa-with-SHA256",
+        "RFC 5758, 3.2",
+    )?;
     ensure(
         !read.issuer().is_empty() && read.issuer() == issued_by.subject,
         "the issuer is the CA's subject",
@@ -123,23 +128,23 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
     )?;
     ensure(
         read.issuer_unique_id().is_none() && read.subject_unique_id().is_none(),
-        "no unique identifiers",
+        "there are no unique identifiers",
         "RFC 5280, 4.1.2.8",
     )?;
 
     let not_before = Timestamp::from(read.validity().not_before);
     let not_after = Timestamp::from(read.validity().not_after);
-    ensure(not_before < not_after, "it is valid before it expires", "RFC 5280, 4.1.2.5")?;
+    ensure(not_before < not_after, "notBefore is earlier than notAfter", "RFC 5280, 4.1.2.5")?;
     ensure(
-        profile.longest_validity().is_none_or(|longest| {
+        profile.max_validity().is_none_or(|longest| {
             not_after <= not_before.plus(longest).plus(profile::BACKDATED_SECONDS)
         }),
-        "it is valid no longer than the profile allows",
+        "the validity is no longer than the profile allows",
         "certificate profile",
     )?;
     ensure(
         issued_by.not_before <= not_before && not_after <= issued_by.not_after,
-        "it is valid only while its CA is",
+        "the validity is within that of the CA",
         "certificate profile",
     )?;
     ensure(
@@ -150,16 +155,16 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
 
     let key = read.subject_public_key_info();
     let checked = PublicKey::try_from(key.clone()).ok();
-    let checked = checked.ok_or(broken("the key is sound", "RFC 5480, RFC 8410, RFC 8017"))?;
+    let checked = checked.ok_or(broken("the key is acceptable", "RFC 5480, RFC 8410, RFC 8017"))?;
     ensure(
         profile.key_kinds().contains(checked.kind()),
-        "the key is of a kind that the profile has",
+        "the profile allows the kind of the key",
         "certificate profile",
     )?;
     if profile.is_root() {
         ensure(
             CaPublicKey::try_from(key).is_ok_and(|key| key == *issued_by.key),
-            "a root certifies its own key",
+            "the root certifies its own key",
             "RFC 5280, 3.2",
         )?;
     }
@@ -183,17 +188,17 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
         expect(ExtendedKeyUsage::OID, false);
         ensure(
             holds(&read, |it: &ExtendedKeyUsage| it.0 == purposes),
-            "extKeyUsage has the profile's purposes and no other",
+            "extKeyUsage is the profile's",
             "RFC 5280, 4.2.1.12",
         )?;
     }
     let names = profile.alternative_names();
-    let names = names.map_err(|_| broken("the names encode", "RFC 5280, 4.2.1.6"))?;
+    let names = names.map_err(|_| broken("the alternative names encode", "RFC 5280, 4.2.1.6"))?;
     if let Some(names) = names {
         expect(SubjectAltName::OID, false);
         ensure(
             !names.0.is_empty() && holds(&read, |it: &SubjectAltName| *it == names),
-            "subjectAltName has the profile's names, one at least",
+            "subjectAltName is the profile's and not empty",
             "RFC 5280, 4.2.1.6",
         )?;
     }
@@ -220,7 +225,7 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
             ensure(
                 profile::distribution_points(url)
                     .is_ok_and(|points| holds(&read, |it: &CrlDistributionPoints| *it == points)),
-                "cRLDistributionPoints has the CA's one address",
+                "cRLDistributionPoints is the URL of the CA's CRL",
                 "RFC 5280, 4.2.1.13",
             )?;
         }
@@ -228,7 +233,7 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
     let found = read.extensions().map(|all| all.iter().map(|e| (e.extn_id, e.critical)).collect());
     ensure(
         found == Some(expected),
-        "the profile's extensions, each once, each as critical as it should be, and no other",
+        "the extensions are those of the profile, in number, order and criticality",
         "RFC 5280, 4.2",
     )?;
 
@@ -242,8 +247,8 @@ pub fn lint(tbs: Tbs<'_>) -> Result<LintedTbs, LintError> {
     })
 }
 
-/// Whether `check` likes the extension, whose own encoding must be DER too: the decoder would take a
-/// bit string with needless zero bits.
+/// Returns true if the extension is present, its encoding is DER and it passes `check`. The decoder alone
+/// would accept a bit string with needless trailing zero bits.
 fn holds<'a, E>(tbs: &'a TbsCertificate, check: impl FnOnce(&E) -> bool) -> bool
 where
     E: Decode<'a> + Encode + AssociatedOid,

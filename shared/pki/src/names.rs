@@ -1,4 +1,4 @@
-//! Identifiers and names that devices, projects, services and networks have.
+//! Identifiers and names of devices, projects, services and networks.
 
 mod address;
 mod distinguished;

@@ -1,6 +1,6 @@
-//! Certificate profiles, and the to-be-signed certificate built from one.
+//! Certificate profiles, and the to-be-signed certificates built from them.
 //!
-//! [`build`] makes the to-be-signed certificate. [`lint`](crate::lint::lint) then reads it back and
+//! [`build`] encodes the to-be-signed certificate. [`lint`](crate::lint::lint) then decodes it and
 //! compares it with the same profile before it may be signed.
 
 mod build;
@@ -14,6 +14,6 @@ pub(crate) use build::distribution_points;
 pub use build::{BACKDATED_SECONDS, Tbs, build, key_identifier};
 pub use contents::{Device, Profile};
 pub use issued_by::IssuedBy;
-pub use registration::{InvalidCode, RegistrationCode};
-pub use service::{LONGEST_VALIDITY_DAYS, Role, Service, ServiceError};
+pub use registration::{InvalidRegistrationCode, RegistrationCode};
+pub use service::{InvalidService, MAX_VALIDITY_DAYS, Role, Service};
 pub use usage::Usage;

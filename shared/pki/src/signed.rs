@@ -1,5 +1,5 @@
-//! The shape that certificates, certification requests and CRLs share: X.509's `SIGNED{}`, what is
-//! signed, by which algorithm, and the signature.
+//! The structure that certificates, CSRs and CRLs share: the signed part, the signature algorithm and the
+//! signature (`SIGNED{}` of X.509).
 
 use der::{
     Decode, Encode, Reader, Sequence, SliceReader,
@@ -12,8 +12,8 @@ use crate::{
     signing::{ALGORITHM, CaPublicKey, CaSignature},
 };
 
-/// A signed structure, with the signed part as the very bytes that were received: a signature is
-/// over those, not over what another encoder would make of them.
+/// A signed structure. It keeps the received bytes of the signed part, because the signature covers
+/// those and not a re-encoding.
 pub(crate) struct Signed<'a> {
     pub(crate) tbs: &'a [u8],
     pub(crate) algorithm: AlgorithmIdentifierRef<'a>,
@@ -34,26 +34,26 @@ impl<'a> Signed<'a> {
         Ok(signed)
     }
 
-    /// Whether it is signed by this algorithm, which the signed part of a certificate or a CRL names
-    /// again (RFC 5280, sections 4.1.1.2 and 5.1.1.2).
+    /// Returns true if the signature algorithm is `algorithm`. The signed part of a certificate or a CRL
+    /// repeats it, and both must be the same (RFC 5280, sections 4.1.1.2 and 5.1.1.2).
     pub(crate) fn is_algorithm(&self, algorithm: &AlgorithmIdentifierRef<'_>) -> bool {
         self.algorithm == *algorithm
     }
 
-    /// Checks that the signature is by `key`, with any algorithm that fits it.
+    /// Verifies the signature with `key` and any supported algorithm that matches it.
     pub(crate) fn verify(&self, key: &PublicKey) -> Result<(), SignatureFault> {
         let signature = self.signature.as_bytes().ok_or(SignatureFault::Wrong)?;
         key.verify(self.algorithm, self.tbs, signature)
     }
 
-    /// Returns true if the signature is by `key`, a CA's that issues, over the signed part.
+    /// Returns true if the signature is by the issuing CA's `key` over the signed part.
     pub(crate) fn is_by(&self, key: &CaPublicKey) -> bool {
         let signature = self.signature.as_bytes();
         signature.is_some_and(|signature| key.signed(self.tbs, &self.algorithm, signature))
     }
 }
 
-/// The signed structure of `tbs`, byte for byte, and a signature over it.
+/// Assembles `tbs`, byte for byte, and a signature over it into a signed structure.
 pub(crate) fn assemble(tbs: &[u8], signature: &CaSignature) -> der::Result<Vec<u8>> {
     #[derive(Sequence)]
     struct Parts<'a> {
@@ -71,7 +71,7 @@ pub(crate) fn assemble(tbs: &[u8], signature: &CaSignature) -> der::Result<Vec<u
 
 #[cfg(test)]
 impl Signed<'_> {
-    /// Algorithm and signature.
+    /// Returns the bytes that follow the signed part: algorithm and signature.
     pub(crate) fn after_tbs(&self) -> Vec<u8> {
         [self.algorithm.to_der().unwrap(), self.signature.to_der().unwrap()].concat()
     }

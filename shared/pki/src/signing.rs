@@ -1,7 +1,7 @@
-//! The signature algorithm of the CAs that issue: ECDSA on P-256 with SHA-256 (RFC 5758, section 3.2).
+//! The signature algorithm of issuing CAs: ECDSA on P-256 with SHA-256 (RFC 5758, section 3.2).
 //!
-//! Key type, digest, algorithm identifier and verification are here and nowhere else, so that a second
-//! algorithm is a change of this module. Keys of other CAs and of devices are in [`key`](crate::key).
+//! Key type, digest, algorithm identifier and verification are defined here and nowhere else, so that
+//! adding an algorithm changes only this module. [`key`](crate::key) has the keys of devices.
 
 use const_oid::db::rfc5912::{ECDSA_WITH_SHA_256, SECP_256_R_1};
 use der::{asn1::ObjectIdentifier, referenced::OwnedToRef};
@@ -19,17 +19,17 @@ use spki::{
 
 use crate::key::KeyKind;
 
-/// The kind of key that issuing CAs, brokers and services have.
+/// The kind of key of issuing CAs, brokers and services.
 pub const KEY_KIND: KeyKind = KeyKind::P256;
 
-/// The curve, as PKCS#11 names it too (CKA_EC_PARAMS).
+/// The curve, which PKCS#11 identifies by the same object identifier (`CKA_EC_PARAMS`).
 pub const CURVE: ObjectIdentifier = SECP_256_R_1;
 
 /// The algorithm identifier, whose parameters are absent (RFC 5758, section 3.2).
 pub(crate) const ALGORITHM: AlgorithmIdentifierOwned =
     AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA_256, parameters: None };
 
-/// The digest of a to-be-signed structure: what the ledger records and the signer signs.
+/// The SHA-256 digest of a to-be-signed structure, which the ledger records and the signer signs.
 pub type TbsDigest = [u8; 32];
 
 /// Computes the digest of a to-be-signed structure.
@@ -38,22 +38,22 @@ pub fn digest(tbs: &[u8]) -> TbsDigest {
     Sha256::digest(tbs).into()
 }
 
-/// The public key of a CA that issues.
+/// The public key of an issuing CA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaPublicKey(VerifyingKey);
 
-/// A subject public key info that is not that of an issuing CA.
+/// The error for a key that an issuing CA cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its key is not on P-256")]
-pub struct OtherKeyType;
+pub struct NotP256;
 
-/// A signature by a CA that issues, not yet verified.
+/// A signature by an issuing CA, not yet verified.
 #[derive(Clone, Debug)]
 pub struct CaSignature(DerSignature);
 
-/// Octets that are not an ECDSA signature on P-256 in DER.
+/// The error for octets that are not an ECDSA signature on P-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an ECDSA signature on P-256 in DER")]
+#[error("not a valid ECDSA signature on P-256")]
 pub struct MalformedSignature;
 
 impl CaPublicKey {
@@ -61,8 +61,8 @@ impl CaPublicKey {
     ///
     /// # Errors
     /// If the octets are not a point on the curve.
-    pub fn from_point(octets: &[u8]) -> Result<Self, OtherKeyType> {
-        VerifyingKey::from_sec1_bytes(octets).map(Self).map_err(|_| OtherKeyType)
+    pub fn from_point(octets: &[u8]) -> Result<Self, NotP256> {
+        VerifyingKey::from_sec1_bytes(octets).map(Self).map_err(|_| NotP256)
     }
 
     /// Returns a stand-in for a key that a dry run may not generate: the generator of the curve, whose
@@ -70,8 +70,8 @@ impl CaPublicKey {
     ///
     /// # Errors
     /// Never in practice: the generator is a valid key.
-    pub fn placeholder() -> Result<Self, OtherKeyType> {
-        VerifyingKey::from_affine(AffinePoint::GENERATOR).map(Self).map_err(|_| OtherKeyType)
+    pub fn placeholder() -> Result<Self, NotP256> {
+        VerifyingKey::from_affine(AffinePoint::GENERATOR).map(Self).map_err(|_| NotP256)
     }
 
     /// Encodes the key as a subject public key info.
@@ -84,7 +84,7 @@ impl CaPublicKey {
         Ok(SubjectPublicKeyInfoOwned::from_der(document.as_bytes())?)
     }
 
-    /// Returns true if `signature`, of the algorithm `algorithm`, is by this key over `tbs`.
+    /// Returns true if `signature`, made with `algorithm`, is by this key over `tbs`.
     pub(crate) fn signed(
         &self,
         tbs: &[u8],
@@ -99,10 +99,10 @@ impl CaPublicKey {
 }
 
 impl TryFrom<&SubjectPublicKeyInfoOwned> for CaPublicKey {
-    type Error = OtherKeyType;
+    type Error = NotP256;
 
-    fn try_from(spki: &SubjectPublicKeyInfoOwned) -> Result<Self, OtherKeyType> {
-        VerifyingKey::try_from(spki.owned_to_ref()).map(Self).map_err(|_| OtherKeyType)
+    fn try_from(spki: &SubjectPublicKeyInfoOwned) -> Result<Self, NotP256> {
+        VerifyingKey::try_from(spki.owned_to_ref()).map(Self).map_err(|_| NotP256)
     }
 }
 
@@ -112,7 +112,7 @@ impl From<VerifyingKey> for CaPublicKey {
     }
 }
 
-/// The certificate builder asks a signer for algorithm and key only: KMS makes the signature.
+/// The certificate builder needs only the algorithm and the key of a signer. KMS makes the signature.
 impl Keypair for CaPublicKey {
     type VerifyingKey = VerifyingKey;
 
@@ -138,7 +138,7 @@ impl CaSignature {
         Ok(Self(signature.to_der()))
     }
 
-    /// Returns the signature as it stands in a certificate (RFC 3279, section 2.2.3).
+    /// Returns the signature as it appears in a certificate, in DER (RFC 3279, section 2.2.3).
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

@@ -1,15 +1,16 @@
 //! Enrollment tokens and device tokens.
 //!
-//! A token is a prefix, the ids that find its item, a 256-bit secret and a checksum, all in base62:
+//! A token is a prefix followed by the ids that locate its item, a 256-bit secret and a checksum, all in
+//! base62:
 //!
 //! ```text
 //! dt_ <project: 22> <device: 22> <secret: 43> <CRC-32: 6>
 //! et_ <project: 22> <token id: 22> <secret: 43> <CRC-32: 6>
 //! ```
 //!
-//! The ids make authentication one keyed write, without an index; they are believed only when that
-//! write's condition on the secret's hash holds. The checksum lets a typo, or a scanner that looks
-//! for leaked secrets, be decided offline. Only the secret's SHA-256 is ever stored.
+//! The ids make authentication one keyed write, without an index. They count only if that write's
+//! condition on the secret's hash holds. The checksum detects a typing error, and lets a scanner for
+//! leaked secrets decide, offline. Only the secret's SHA-256 is ever stored.
 
 use std::marker::PhantomData;
 
@@ -28,15 +29,15 @@ use crate::{
 const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 
-/// What a [`Token`] opens.
+/// The purpose of a [`Token`].
 pub trait Purpose {
-    /// What its text form begins with, underscore included.
+    /// The prefix of the text form, including the underscore.
     const PREFIX: &'static str;
-    /// Whose id it carries beside the project's.
+    /// The kind of the id that follows the project's id.
     type Subject: IdKind;
 }
 
-/// Enrolls devices into a project: `et_…`.
+/// Enrolls devices in a project: `et_…`.
 pub enum Enrollment {}
 /// Authenticates one device: `dt_…`.
 pub enum Device {}
@@ -50,12 +51,12 @@ impl Purpose for Device {
     type Subject = DeviceKind;
 }
 
-/// The token that a factory puts on devices.
+/// A token that a factory puts on devices, to enroll them.
 pub type EnrollmentToken = Token<Enrollment>;
-/// The token that one device got when it enrolled.
+/// A token that one device received when it enrolled.
 pub type DeviceToken = Token<Device>;
 
-/// A bearer token. It has neither `Debug` nor `Display` nor `Clone`, and is wiped from memory.
+/// A bearer token. It implements none of `Debug`, `Display` and `Clone`, and its secret is wiped on drop.
 pub struct Token<P: Purpose> {
     project: ProjectId,
     subject: Id<P::Subject>,
@@ -66,17 +67,17 @@ pub struct Token<P: Purpose> {
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Secret([u8; SECRET_LENGTH]);
 
-/// The text is no token: wrong prefix, length, alphabet or checksum. It does not say which, so that
-/// no part of a secret gets into an error.
+/// The error for a text with the wrong prefix, length, alphabet or checksum. It does not say which, so
+/// that no part of a secret gets into an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a token, or mistyped: its checksum does not match")]
+#[error("not a valid token: its format or its checksum is wrong")]
 pub struct MalformedToken;
 
 impl<P: Purpose> Token<P> {
-    /// Characters of the text form.
+    /// The length of the text form, in characters.
     const LENGTH: usize = P::PREFIX.len() + 2 * ID_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH;
 
-    /// A new token with a new secret.
+    /// Generates a token with a new secret.
     pub fn generate(
         project: ProjectId,
         subject: Id<P::Subject>,
@@ -87,22 +88,22 @@ impl<P: Purpose> Token<P> {
         Self { project, subject, secret, purpose: PhantomData }
     }
 
-    /// Reads a token's text form.
+    /// Parses the text form of a token.
     ///
     /// # Errors
-    /// When it is not one, or was mistyped.
+    /// If the prefix, length, alphabet or checksum is wrong.
     pub fn parse(text: &str) -> Result<Self, MalformedToken> {
         let text = text.as_bytes();
         if text.len() != Self::LENGTH || !text.starts_with(P::PREFIX.as_bytes()) {
             return Err(MalformedToken);
         }
         let (checked, checksum) = text.split_at(Self::LENGTH - CHECKSUM_LENGTH);
-        if base62::of_u32(crc32fast::hash(checked)) != checksum {
+        if base62::encode_u32(crc32fast::hash(checked)) != checksum {
             return Err(MalformedToken);
         }
         let (ids, secret) = checked[P::PREFIX.len()..].split_at(2 * ID_LENGTH);
         let (project, subject) = ids.split_at(ID_LENGTH);
-        if !base62::is_text(secret) {
+        if !base62::is_base62(secret) {
             return Err(MalformedToken);
         }
         Ok(Self {
@@ -113,25 +114,25 @@ impl<P: Purpose> Token<P> {
         })
     }
 
-    /// The project it claims to belong to.
+    /// Returns the project that the token claims to belong to.
     #[must_use]
     pub fn project(&self) -> ProjectId {
         self.project
     }
 
-    /// The id it claims to authenticate.
+    /// Returns the id that the token claims to authenticate.
     #[must_use]
     pub fn subject(&self) -> Id<P::Subject> {
         self.subject
     }
 
-    /// What is stored in its place.
+    /// Returns the hash that is stored instead of the token.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         SecretHash(hex(&Sha256::digest(self.secret.0)))
     }
 
-    /// The text form, for the one who is to hold it.
+    /// Returns the text form, including the secret.
     #[must_use]
     pub fn expose(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(Self::LENGTH));
@@ -139,13 +140,14 @@ impl<P: Purpose> Token<P> {
         text.push_str(self.project.random_part());
         text.push_str(self.subject.random_part());
         text.extend(self.secret.0.iter().copied().map(char::from));
-        let checksum = base62::of_u32(crc32fast::hash(text.as_bytes()));
+        let checksum = base62::encode_u32(crc32fast::hash(text.as_bytes()));
         text.extend(checksum.into_iter().map(char::from));
         text
     }
 }
 
-/// SHA-256 of a token's secret, in hex. It needs no salt: the secret is 256 random bits.
+/// SHA-256 of a token's secret, in hex. No salt is needed: the secret is 256 random bits. Comparison
+/// takes constant time.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretHash(String);
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn any_one_character_changed_is_noticed() {
+    fn a_changed_character_is_caught() {
         let text = device_token().expose();
         for place in 0..text.len() {
             let mut other = text.clone();
@@ -206,14 +208,14 @@ mod tests {
         assert!(DeviceToken::parse(&text[..95]).is_err());
         assert!(DeviceToken::parse(&format!("{}0", *text)).is_err());
         assert!(DeviceToken::parse("").is_err());
-        // A right checksum does not make a secret of other characters one.
+        // A valid checksum does not excuse a character outside the alphabet.
         let body = format!("{}-", &text[..89]);
-        let checksum = base62::of_u32(crc32fast::hash(body.as_bytes()));
+        let checksum = base62::encode_u32(crc32fast::hash(body.as_bytes()));
         assert!(DeviceToken::parse(&(body + str::from_utf8(&checksum).unwrap())).is_err());
     }
 
     #[test]
-    fn a_token_with_another_id_has_its_own_secret_still() {
+    fn the_secret_stays_the_same_under_another_id() {
         let (one, two) = (device_token(), device_token());
         let mixed = DeviceToken {
             project: one.project,

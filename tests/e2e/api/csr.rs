@@ -161,7 +161,7 @@ async fn other_keys_are_refused(emulators: &Emulators, backend: Backend) -> anyh
     let env = Env::start(emulators, backend).await?;
     let device = env.api.enrolled(&env.token).await?;
     let folder = env.scratch.path();
-    let (kind, encoding) = ("another kind", "not encoded");
+    let (kind, encoding) = ("kind is not supported", "not encoded");
     let mut requests = Vec::new();
     for (key, options, word) in [
         ("-algorithm EC -pkeyopt ec_paramgen_curve:P-224", "", kind),
@@ -192,7 +192,7 @@ async fn other_keys_are_refused(emulators: &Emulators, backend: Backend) -> anyh
     for (file, word) in [
         ("rsa-8192", "2048 to 4096 bits"),
         ("roca", "CVE-2017-15361"),
-        ("rfc9500-rsa-2048", "an example of an RFC"),
+        ("rfc9500-rsa-2048", "an example from an RFC"),
         ("small-order", "small order"),
     ] {
         requests.push((fixture(file)?, word));
@@ -242,9 +242,9 @@ async fn broken_requests_are_refused(
     let mixed = der::Encode::to_der(&mixed)?;
 
     let pkcs10: Vec<(Vec<u8>, &str)> = vec![
-        (flipped(last), "not by the key"),
-        (flipped(signed_part), "not by the key"),
-        (mixed, "not by the key"),
+        (flipped(last), "does not verify"),
+        (flipped(signed_part), "does not verify"),
+        (mixed, "does not verify"),
         (sha1.into(), "signature algorithm"),
         (salted.into(), "signature algorithm"),
         (good[..last].to_vec(), "not PKCS#10 in DER"),
@@ -255,11 +255,11 @@ async fn broken_requests_are_refused(
         (b"hello, world".to_vec(), "not base64"),
         (b"\xff\xfe".to_vec(), "neither DER nor base64 nor PEM"),
         (STANDARD.encode("not a request").into(), "not PKCS#10 in DER"),
-        (pem.replace("REQUEST", "REQUESTS").into(), "not of a CERTIFICATE REQUEST"),
+        (pem.replace("REQUEST", "REQUESTS").into(), "label is not CERTIFICATE REQUEST"),
         (format!("{pem}garbage").into(), "after the END line"),
         (format!("{pem}{pem}").into(), "after the END line"),
         (pem.replace("-----END", "-----FIN").into(), "no END line"),
-        (env.root_pem.clone().into(), "not of a CERTIFICATE REQUEST"),
+        (env.root_pem.clone().into(), "label is not CERTIFICATE REQUEST"),
     ];
     let json = [
         ("{}", "one field, csr_pem"),

@@ -241,7 +241,7 @@ async fn a_faulty_input_is_named_and_leaves_nothing() -> anyhow::Result<()> {
         ),
         ("csr: server.csr", "csr: device.csr", "two subordinates have the same key"),
         ("csr: server.csr", "csr: absent.csr", "cannot read absent.csr"),
-        ("csr: server.csr", "csr: ceremony.yaml", "ceremony.yaml: the request is not PEM"),
+        ("csr: server.csr", "csr: ceremony.yaml", "ceremony.yaml: the CSR is not PEM"),
         (
             "certificate: server.pem",
             "certificate: device.pem",

@@ -186,13 +186,15 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     for kind in [sha1, long_salt] {
         let root = CorporateCa::root("Root", kind, CA).await?;
         let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
-        refuse(&root.pem()?, "", &device, "the root is signed in a way that is not supported")
+        refuse(&root.pem()?, "", &device, "the root has an unsupported signature algorithm")
             .await?;
     }
     let weak =
         KeyType { key: &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], ..RSA_2048 };
     let edwards = KeyType { key: &["-algorithm", "ED25519"], signature: &[] };
-    for (kind, words) in [(weak, "2048 to 4096 bits"), (edwards, "a kind that is not supported")] {
+    for (kind, words) in
+        [(weak, "2048 to 4096 bits"), (edwards, "kind of its key is not supported")]
+    {
         let root = CorporateCa::root("Root", kind, CA).await?;
         let device = root.certify(&csr, YEARS, SUBORDINATE).await?;
         refuse(&root.pem()?, "", &device, words).await?;
@@ -201,12 +203,12 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
     // Extensions of the subordinate itself.
     let root = CorporateCa::root("Root", RSA_2048, CA).await?;
     for (from, to, words) in [
-        ("CA:TRUE, pathlen:0", "CA:FALSE", "not a CA's"),
-        ("critical, CA:TRUE", "CA:TRUE", "not a CA's"),
+        ("CA:TRUE, pathlen:0", "CA:FALSE", "not a CA certificate"),
+        ("critical, CA:TRUE", "CA:TRUE", "not a CA certificate"),
         ("keyCertSign, cRLSign", "keyCertSign", "keyUsage lacks"),
         ("keyCertSign, cRLSign", "digitalSignature", "keyUsage lacks"),
-        ("clientAuth", "clientAuth, serverAuth", "its extKeyUsage is another"),
-        ("extendedKeyUsage = clientAuth\n", "", "its extKeyUsage is another"),
+        ("clientAuth", "clientAuth, serverAuth", "its extKeyUsage is not that of a device CA"),
+        ("extendedKeyUsage = clientAuth\n", "", "its extKeyUsage is not that of a device CA"),
         ("subjectKeyIdentifier = hash", "subjectKeyIdentifier = none", "no subjectKeyIdentifier"),
         ("extendedKeyUsage", "1.2.3.4 = critical, DER:0500\nextendedKeyUsage", "1.2.3.4"),
         (
@@ -233,7 +235,7 @@ async fn what_no_verifier_would_follow_is_refused() -> anyhow::Result<()> {
         (purposes, "has purposes that its issuer's lacks"),
         (names, "nameConstraints"),
         (policies, "2.5.29.36"),
-        (leaf, "not a CA's"),
+        (leaf, "not a CA certificate"),
     ] {
         let between = root.below("Between", P384, YEARS, &extensions).await?;
         let device = between.certify(&csr, YEARS - 1, SUBORDINATE).await?;
@@ -284,7 +286,7 @@ async fn an_invalid_chain_is_refused() -> anyhow::Result<()> {
     fs::write(operator.path("device.pem"), device)?;
     let activate = format!("{ACTIVATE} --chain chain.pem --yes");
     for (chain, words) in [
-        (String::new(), "neither the root nor in it"),
+        (String::new(), "neither the root nor in the bundle"),
         (two.pem()?, "CN=Two,O=Corporation was issued by CN=One,O=Corporation"),
         (one.pem()?, "was issued by CN=Two,O=Corporation"),
         (format!("{}{}", one.pem()?, other.pem()?), "was issued by CN=Two"),
@@ -292,8 +294,11 @@ async fn an_invalid_chain_is_refused() -> anyhow::Result<()> {
             format!("{}{}{}", one.pem()?, two.pem()?, other.pem()?),
             "is not between the CA and its root",
         ),
-        (format!("{}{csr}", two.pem()?), "certificate 2 in it: PEM of a CERTIFICATE REQUEST"),
-        (two.pem()?.replace("END", "FIN"), "certificate 1 in it: not PEM"),
+        (
+            format!("{}{csr}", two.pem()?),
+            "certificate 2 in the bundle: the PEM label is CERTIFICATE REQUEST",
+        ),
+        (two.pem()?.replace("END", "FIN"), "certificate 1 in the bundle: not PEM"),
     ] {
         fs::write(operator.path("chain.pem"), chain)?;
         operator.refused(&activate, 1, &["chain.pem: ", words]).await?;

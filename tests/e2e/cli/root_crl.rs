@@ -141,7 +141,7 @@ async fn an_invalid_crl_request_is_refused() -> anyhow::Result<()> {
         (with("--revoke two.pem --revoke two.pem"), 4, "two.pem is already revoked"),
         (with("--revoke stranger.pem"), 1, "stranger.pem was not issued by this root"),
         (with("--revoke root/root.pem"), 1, "a root cannot revoke itself"),
-        (with("--revoke one.csr"), 1, "PEM of a CERTIFICATE REQUEST"),
+        (with("--revoke one.csr"), 1, "the PEM label is CERTIFICATE REQUEST"),
         (with("--revoke absent.pem"), 1, "cannot read absent.pem"),
         (with("--number 1"), 1, "higher than the last one, 1"),
         (with("--number 0"), 1, "higher than the last one, 1"),

@@ -276,14 +276,14 @@ async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
     let not_a_root = activate("good.pem", "good.pem");
     operator.refused(&not_a_root, 1, &["the root is not self-signed"]).await?;
     let not_a_subordinate = activate("good.csr", "root/root.pem");
-    operator.refused(&not_a_subordinate, 1, &["PEM of a CERTIFICATE REQUEST"]).await?;
+    operator.refused(&not_a_subordinate, 1, &["the PEM label is CERTIFICATE REQUEST"]).await?;
     let root_itself = activate("root/root.pem", "root/root.pem");
-    operator.refused(&root_itself, 1, &["it has its root's name"]).await?;
+    operator.refused(&root_itself, 1, &["its subject is that of its root"]).await?;
 
     // Valid except for its usage: once active, it would block the right one for good.
     operator.done(&certify("server", "good.csr", "root", "for-servers.pem")).await?;
     let wrong_usage = activate("for-servers.pem", "root/root.pem");
-    operator.refused(&wrong_usage, 1, &["its extKeyUsage is another"]).await?;
+    operator.refused(&wrong_usage, 1, &["its extKeyUsage is not that of a device CA"]).await?;
     let crl = format!("{} --crl-url crl.example.com", activate("good.pem", "root/root.pem"));
     operator.refused(&crl, 2, &["--crl-url"]).await?;
 

@@ -55,7 +55,10 @@ async fn cas_that_could_not_issue_are_refused(
         ),
         (certified("device-2", Usage::Device, now.minus(2 * DAY), DAY).await?, "expired at"),
         (certified("device-2", Usage::Device, now.plus(DAY), YEAR).await?, "is not valid before"),
-        (certified("device-2", Usage::Server, now, YEAR).await?, "its extKeyUsage is another"),
+        (
+            certified("device-2", Usage::Server, now, YEAR).await?,
+            "its extKeyUsage is not that of a device CA",
+        ),
         (certified("device-2", Usage::Device, now, YEAR).await?, "its root is not that of device"),
         (
             AuthorityRecord { root_pem: old_root.certificate().pem().to_owned(), ..good.clone() },
@@ -125,7 +128,9 @@ async fn invalid_successors_are_refused(
     let files = hand_in(&operator, &first)?;
     for name in ["Device", "devices", "device-", "other"] {
         let prepare = format!("ca prepare {files} --name {name}");
-        operator.refused(&prepare, 2, &["a CA's name is device, server or service"]).await?;
+        operator
+            .refused(&prepare, 2, &["not a valid CA name: use device, server or service"])
+            .await?;
     }
     let prepare = format!("ca prepare {files} --name server-2");
     operator.refused(&prepare, 2, &["not a valid name of a CA for --usage device"]).await?;

@@ -47,7 +47,7 @@ impl Ca {
         let subject = distinguished(name, None).unwrap();
         let identifier = profile::key_identifier(spki(&key).owned_to_ref()).unwrap();
         let public = (*key.verifying_key()).into();
-        let itself = IssuedBy::itself(&subject, &public, &identifier);
+        let itself = IssuedBy::self_signed(&subject, &public, &identifier);
         let profile = Profile::Root { subject: subject.clone() };
         let certificate = certify(&profile, itself, spki(&key), &key).0;
         Self { certificate: CaCertificate::from_pem(&certificate).unwrap(), key }

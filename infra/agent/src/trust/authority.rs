@@ -74,7 +74,7 @@ pub(crate) fn check_newer(
     let number = new.number();
     match new.freshness(now) {
         Freshness::Fresh => Ok(()),
-        Freshness::NotYet => bail!("CRL {number} is not valid before {}", new.this_update()),
-        Freshness::Stale => bail!("CRL {number} expired at {}", new.next_update()),
+        Freshness::NotYetValid => bail!("CRL {number} is not valid before {}", new.this_update()),
+        Freshness::Expired => bail!("CRL {number} expired at {}", new.next_update()),
     }
 }

@@ -146,7 +146,7 @@ impl Candidate {
         if let Err(error) = &outcome {
             let is_of_other_ca = matches!(
                 error.downcast_ref::<CrlError>(),
-                Some(CrlError::WrongSignature | CrlError::OtherIssuer | CrlError::OtherKey)
+                Some(CrlError::WrongSignature | CrlError::WrongIssuer | CrlError::WrongKey)
             );
             if is_of_other_ca && !self.is_root() {
                 // The index may name another CA's certificate now, or have done so before.

@@ -30,7 +30,7 @@ impl Chain {
     pub(crate) fn verify(&self, roots: &[ChainCertificate]) -> anyhow::Result<()> {
         let ca = &self.certificate;
         let verify = |root: &ChainCertificate| {
-            let mut above = chain::between(ca, root, &self.text)?;
+            let mut above = chain::intermediates(ca, root, &self.text)?;
             above.push(root.clone());
             chain::verify(ca, &above)
         };

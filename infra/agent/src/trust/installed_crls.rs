@@ -8,7 +8,7 @@ use der::{Encode as _, pem};
 use pki::{
     authority::CaCertificate,
     clock::Timestamp,
-    crl::{VALIDITY_SECONDS, VerifiedCrl, claimed_end, claimed_issuer},
+    crl::{VALIDITY_SECONDS, VerifiedCrl, claimed_issuer, claimed_next_update},
 };
 use x509_cert::name::Name;
 
@@ -61,7 +61,7 @@ impl InstalledCrls {
 
     /// Returns true if a CRL is left under which a broker may still accept clients.
     pub(crate) fn has_valid(&self, now: Timestamp) -> bool {
-        let is_valid = |der: &Vec<u8>| claimed_end(der).is_ok_and(|end| end >= now);
+        let is_valid = |der: &Vec<u8>| claimed_next_update(der).is_ok_and(|end| end >= now);
         now <= self.until && self.crls.iter().any(is_valid)
     }
 

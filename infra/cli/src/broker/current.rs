@@ -8,7 +8,7 @@ use pki::{
     clock::Timestamp,
     hex,
     names::Host,
-    profile::{LONGEST_VALIDITY_DAYS, Role, Service},
+    profile::{MAX_VALIDITY_DAYS, Role, Service},
 };
 use x509_cert::{
     Certificate,
@@ -40,7 +40,7 @@ impl CurrentCertificate {
     /// Returns the validity for which the certificate was issued.
     pub(super) fn validity_days(&self) -> u32 {
         let days = self.not_before.days_until(self.not_after);
-        u32::try_from(days).unwrap_or(u32::MAX).clamp(1, LONGEST_VALIDITY_DAYS)
+        u32::try_from(days).unwrap_or(u32::MAX).clamp(1, MAX_VALIDITY_DAYS)
     }
 }
 

@@ -12,7 +12,7 @@ use pki::{
     csr::VerifiedCsr,
     key::KeyPair,
     names::Host,
-    profile::{LONGEST_VALIDITY_DAYS, Role, Service},
+    profile::{MAX_VALIDITY_DAYS, Role, Service},
 };
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
@@ -81,8 +81,8 @@ struct IssueOptions {
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
     /// Days until the certificate expires.
-    #[arg(long, default_value_t = LONGEST_VALIDITY_DAYS)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(LONGEST_VALIDITY_DAYS)))]
+    #[arg(long, default_value_t = MAX_VALIDITY_DAYS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_VALIDITY_DAYS)))]
     days: u32,
     /// Directory for the key, the chain and root.pem. Existing files are never overwritten.
     #[arg(long, value_name = "DIR")]

@@ -200,7 +200,7 @@ fn plan(
     let subject = distinguished(new.common_name, new.organization)?;
     let (key, _) = task.key()?.for_draft()?;
     let identifier = profile::key_identifier(key.spki()?.owned_to_ref())?;
-    let issued_by = IssuedBy::itself(&subject, &key, &identifier).until(new.not_after);
+    let issued_by = IssuedBy::self_signed(&subject, &key, &identifier).until(new.not_after);
     for task in left {
         let draft = task.draft(issued_by, now)?.without_issuer_key();
         plan = plan.step(task.step()).remarks(task.terms.remark()).certificate(draft);

@@ -47,7 +47,7 @@ impl ChainFiles {
         let certificate = certificate.map_err(|fault| named("the certificate", fault))?;
         let root =
             ChainCertificate::from_pem(&root_pem).map_err(|fault| named("the root", fault))?;
-        let between = chain::between(&certificate, &root, &read(path)?);
+        let between = chain::intermediates(&certificate, &root, &read(path)?);
         let between = between.map_err(|fault| named(&path.display().to_string(), fault))?;
         let pem: String = between.iter().map(ChainCertificate::pem).collect();
         Ok(((!pem.is_empty()).then_some(pem), root_pem))

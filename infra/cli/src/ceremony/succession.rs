@@ -92,9 +92,9 @@ impl RecordedAuthorities {
         authority.check(usage, now, now)?;
         for other in self.0.iter().filter(|it| it.record.name != *authority.name()) {
             let other_one = Authority::try_from(other.record.clone())?;
-            authority.check_apart_from(&other_one)?;
+            authority.check_distinct_from(&other_one)?;
             if other.status == AuthorityStatus::Active && other_one.name().usage() == usage {
-                authority.check_anchored_as(&other_one)?;
+                authority.check_same_root_as(&other_one)?;
             }
         }
         Signer::new(kms.clone(), authority.key_arn()).check(&authority).await?;

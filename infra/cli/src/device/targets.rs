@@ -128,6 +128,6 @@ mod tests {
         let text = format!("# stolen\n{}\r\n\n  {} # the other\n{}\n", ids[0], ids[1], ids[0]);
         assert_eq!(parse(&text).unwrap(), ids);
         let error = parse(&format!("{}\ndev_x\n", ids[0])).unwrap_err();
-        assert!(format!("{error:#}").starts_with("line 2: not an id"), "{error:#}");
+        assert!(format!("{error:#}").starts_with("line 2: not a valid id"), "{error:#}");
     }
 }

@@ -70,7 +70,7 @@ impl<'a> NewRoot<'a> {
         let public_key = key.spki()?;
         let key_identifier = profile::key_identifier(public_key.owned_to_ref())?;
         let profile = Profile::Root { subject: subject.clone() };
-        let itself = IssuedBy::itself(&subject, key, &key_identifier);
+        let itself = IssuedBy::self_signed(&subject, key, &key_identifier);
         let rng = &mut UnwrapErr(SysRng);
         Ok(lint(profile::build(&profile, itself, public_key, now, self.not_after, rng)?)?)
     }

@@ -15,7 +15,7 @@ use pkcs8::{
     pkcs5::{pbes2::Parameters, scrypt},
 };
 use pki::{
-    certificate::Unverified,
+    certificate::UnverifiedCertificate,
     lint::LintedTbs,
     signing::{CaPublicKey, CaSignature, TbsDigest},
 };
@@ -117,7 +117,7 @@ impl RootKey {
     ///
     /// # Errors
     /// If the token fails.
-    pub(crate) fn sign(&self, tbs: LintedTbs) -> anyhow::Result<Unverified> {
+    pub(crate) fn sign(&self, tbs: LintedTbs) -> anyhow::Result<UnverifiedCertificate> {
         let signature = self.sign_digest(tbs.digest())?;
         Ok(tbs.with_signature(&signature)?)
     }

@@ -1,4 +1,4 @@
-//! The certificate of a CA that issues.
+//! The certificates of issuing CAs.
 
 use std::ops::Deref;
 
@@ -10,7 +10,7 @@ use crate::{
     signing::CaPublicKey,
 };
 
-/// The certificate of a CA whose key can be ours: on P-256.
+/// The certificate of a CA that can issue here, because its key is on P-256.
 #[derive(Clone, Debug)]
 pub struct CaCertificate {
     certificate: ChainCertificate,
@@ -18,24 +18,25 @@ pub struct CaCertificate {
 }
 
 impl CaCertificate {
-    /// Reads a CA's certificate.
+    /// Parses a CA certificate in PEM.
     ///
     /// # Errors
-    /// What keeps it from being one, in words for the operator.
+    /// A message for the operator, if the text is not a CA certificate, the certificate has features that
+    /// are not supported, or its key is not on P-256.
     pub fn from_pem(text: &str) -> Result<Self, String> {
         let certificate = ChainCertificate::from_pem(text)?;
         let key = CaPublicKey::try_from(certificate.public_key());
         Ok(Self { key: key.map_err(|error| error.to_string())?, certificate })
     }
 
-    /// Its public key.
+    /// Returns the public key.
     #[must_use]
     pub fn key(&self) -> &CaPublicKey {
         &self.key
     }
 
-    /// Returns what this CA contributes to the certificates that it issues; its CRL will be found at
-    /// `crl_url`.
+    /// Returns the fields that this CA contributes to the certificates that it issues. Their CRL is
+    /// published at `crl_url`.
     #[must_use]
     pub fn as_issuer<'a>(&'a self, crl_url: Option<&'a str>) -> IssuedBy<'a> {
         IssuedBy {
@@ -48,7 +49,7 @@ impl CaCertificate {
         }
     }
 
-    /// Whether its purposes are those of a CA for `usage`, and no others.
+    /// Returns true if the extended key usage is exactly that of a CA for `usage`, in any order.
     #[must_use]
     pub fn is_for(&self, usage: Usage) -> bool {
         let purposes = self.constraints.key_purposes();
@@ -64,7 +65,7 @@ impl Deref for CaCertificate {
     }
 }
 
-/// An imported CA may have its purposes in any order.
+/// Compares as sets: an imported CA may list its purposes in any order.
 fn is_same_set(purposes: &[ObjectIdentifier], wanted: &[ObjectIdentifier]) -> bool {
     purposes.len() == wanted.len() && wanted.iter().all(|purpose| purposes.contains(purpose))
 }

@@ -1,5 +1,5 @@
-//! The keys of CAs above ours, and their signatures: the kinds that requests may have too, and P-521,
-//! which some corporate roots have.
+//! The keys of root and intermediate CAs, and verification of their signatures. They may be RSA keys or on
+//! P-256, P-384 or P-521, which some corporate roots use.
 
 use const_oid::{
     ObjectIdentifier,
@@ -16,10 +16,10 @@ use crate::{
     signed::Signed,
 };
 
-/// The shortest digest that the crate takes for the curve, in octets.
+/// The shortest digest that the crate `p521` accepts, in octets.
 const SHORTEST_DIGEST: usize = 33;
 
-/// The key of a CA.
+/// The public key of a CA.
 #[derive(Clone, Debug)]
 pub(super) enum CaKey {
     Common(PublicKey),
@@ -27,8 +27,10 @@ pub(super) enum CaKey {
 }
 
 impl CaKey {
+    /// Reads a subject public key info.
+    ///
     /// # Errors
-    /// When it is too weak for a CA, or of a kind whose signatures many verifiers do not know.
+    /// If the key is weak, or of a kind whose signatures many verifiers do not support.
     pub(super) fn new(key: &SubjectPublicKeyInfoOwned) -> Result<Self, String> {
         let algorithm = &key.algorithm;
         let curve = algorithm.parameters.as_ref().map(|it| it.decode_as::<ObjectIdentifier>());
@@ -39,7 +41,7 @@ impl CaKey {
         }
         match PublicKey::try_from(key.clone()) {
             Ok(key) if key.kind() == KeyKind::Ed25519 => {
-                Err("its key is of a kind that is not supported for CAs: Ed25519".into())
+                Err("the kind of its key is not supported for CAs: Ed25519".into())
             }
             Ok(key) => Ok(Self::Common(key)),
             Err(fault) => Err(format!("its key cannot be used: {fault}")),
@@ -60,8 +62,8 @@ impl CaKey {
     }
 }
 
-/// RFC 5758, section 3.2: the parameters are absent. A digest that is shorter than the curve is the same
-/// number with zeros before it (FIPS 186-5, section 6.4.2).
+/// Hashes the signed part. The parameters must be absent (RFC 5758, section 3.2). A digest shorter than
+/// the curve is padded with leading zeros, which leaves its value unchanged (FIPS 186-5, section 6.4.2).
 fn digest(signed: &Signed<'_>) -> Result<Vec<u8>, SignatureFault> {
     let mut digest = match signed.algorithm.oid {
         _ if signed.algorithm.parameters.is_some() => return Err(SignatureFault::Algorithm),

@@ -1,15 +1,15 @@
-//! What is above a subordinate: a root, ours or somebody else's, and whatever is between.
+//! The chain of a subordinate CA: its intermediates and its root, which may be somebody else's.
 
 use super::chain_certificate::ChainCertificate;
 use crate::key::SignatureFault;
 
-/// Verifies `certificate` by the CAs above it, nearest first, of which the last is the root: names,
-/// signatures, and what each asks of those below it (RFC 5280, section 6.1).
+/// Verifies the chain from `certificate` through the CAs `above` it, nearest first, to the root, which is
+/// the last: names, signatures and constraints (RFC 5280, section 6.1). Validity is not checked.
 ///
 /// # Errors
-/// What a verifier would refuse, in words for the operator.
+/// A message for the operator, if a verifier would refuse the chain.
 pub fn verify(certificate: &ChainCertificate, above: &[ChainCertificate]) -> Result<(), String> {
-    let Some(root) = above.last() else { return Err("it has no root".into()) };
+    let Some(root) = above.last() else { return Err("its chain has no root".into()) };
     root.verify(root).map_err(|fault| match fault {
         SignatureFault::Wrong => "the root is not self-signed".to_owned(),
         SignatureFault::Algorithm => unsupported("the root"),
@@ -17,8 +17,8 @@ pub fn verify(certificate: &ChainCertificate, above: &[ChainCertificate]) -> Res
     let mut below = certificate;
     for (cas_between, issuer) in above.iter().enumerate() {
         let role = if cas_between + 1 == above.len() { "root" } else { "issuer" };
-        // Not by its name: to print one takes a table of all attributes that there are, 190 KB in every
-        // function that ships.
+        // A number instead of the subject: formatting a name links a table of all attributes, 190 KB in
+        // every Lambda function.
         check_link(certificate, below, issuer, role, cas_between).map_err(|fault| {
             if cas_between == 0 { fault } else { format!("CA {cas_between} above it: {fault}") }
         })?;
@@ -39,10 +39,10 @@ fn check_link(
         SignatureFault::Algorithm => unsupported("it"),
     })?;
     if below.subject() == issuer.subject() {
-        return Err(format!("it has its {role}'s name"));
+        return Err(format!("its subject is that of its {role}"));
     }
     let (asked, wanted) = (&issuer.constraints, &certificate.constraints);
-    // RFC 5280, section 4.2.1.9: the CAs that may follow this one, not counting a leaf.
+    // RFC 5280, section 4.2.1.9: the limit counts the CAs below this one, without the leaf.
     if let Some(length) = asked.path_len()
         && usize::from(length) <= cas_between
     {
@@ -51,12 +51,12 @@ fn check_link(
             "its {role} allows fewer CAs below itself than {cas}: pathLenConstraint is {length}"
         ));
     }
-    // Section 4.2.1.1. Verifiers find the issuer by it, and OpenSSL refuses another.
+    // Section 4.2.1.1. Verifiers find the issuer by this identifier, and OpenSSL refuses a mismatch.
     let names = below.constraints.issuer_key_identifier();
     if names.is_some_and(|id| id != issuer.key_identifier()) {
         return Err(format!("its authorityKeyIdentifier is not its {role}'s subjectKeyIdentifier"));
     }
-    // Section 4.2.1.12 is about the certificate itself; verifiers hold it to be about those below.
+    // Section 4.2.1.12 limits only the certificate itself, but verifiers apply it to those below.
     if !asked.allow_purposes_of(wanted) {
         return Err(format!("its extKeyUsage has purposes that its {role}'s lacks"));
     }
@@ -65,20 +65,19 @@ fn check_link(
 
 fn unsupported(what: &str) -> String {
     format!(
-        "{what} is signed in a way that is not supported: it should be RSA (PKCS#1 v1.5, or PSS with \
-         a salt as long as the hash) or ECDSA on P-256, P-384 or P-521, with SHA-256, SHA-384 or \
-         SHA-512"
+        "{what} has an unsupported signature algorithm: use RSA (PKCS#1 v1.5, or PSS with a salt as \
+         long as the hash) or ECDSA on P-256, P-384 or P-521, with SHA-256, SHA-384 or SHA-512"
     )
 }
 
-/// The certificates in a text that may have other things around them.
+/// Parses the certificates in a text, ignoring anything around them.
 pub(super) fn read_bundle(text: &str) -> impl Iterator<Item = Result<ChainCertificate, String>> {
     const BEGIN: &str = "-----BEGIN ";
     let texts = text.match_indices(BEGIN).map(move |(begin, _)| {
         let rest = &text[begin..];
         let end = rest[BEGIN.len()..].find(BEGIN).map_or(rest.len(), |next| next + BEGIN.len());
         let rest = &rest[..end];
-        // What follows the last line of one certificate, such as "subject=…", is nobody's.
+        // Text after the END line, such as "subject=…", belongs to no certificate.
         let last = rest.rfind("-----END ").unwrap_or(0);
         let line = rest[last..].find('\n').map_or(rest.len(), |length| last + length + 1);
         &rest[..line]
@@ -86,19 +85,21 @@ pub(super) fn read_bundle(text: &str) -> impl Iterator<Item = Result<ChainCertif
     texts.map(ChainCertificate::from_pem)
 }
 
-/// Finds the way from a subordinate to its root through a bundle of certificates in any order: those
-/// between the two, nearest first, in PEM. The bundle may hold the two as well.
+/// Finds the intermediate CAs between a subordinate CA and its root in a PEM bundle, which may have any
+/// order and may contain the two as well. Returns them nearest first.
 ///
 /// # Errors
-/// When something in it is no CA's certificate or not on the way, or there is no way.
-pub fn between(
+/// A message for the operator, if the bundle contains anything but CA certificates of the chain, or lacks
+/// one of them.
+pub fn intermediates(
     certificate: &ChainCertificate,
     root: &ChainCertificate,
     bundle: &str,
 ) -> Result<Vec<ChainCertificate>, String> {
     let mut pool = Vec::new();
     for (place, read) in read_bundle(bundle).enumerate() {
-        let read = read.map_err(|fault| format!("certificate {} in it: {fault}", place + 1))?;
+        let read =
+            read.map_err(|fault| format!("certificate {} in the bundle: {fault}", place + 1))?;
         if read.der() != certificate.der() && read.der() != root.der() {
             pool.push(read);
         }
@@ -111,7 +112,7 @@ pub fn between(
         }
         let Some(next) = pool.iter().position(|it| below.is_issued_by(it)) else {
             return Err(format!(
-                "{} was issued by {}, which is neither the root nor in it",
+                "{} was issued by {}, which is neither the root nor in the bundle",
                 below.subject(),
                 below.issuer()
             ));

@@ -1,4 +1,4 @@
-//! The certificate of a CA with a key of any kind.
+//! CA certificates with a key of any supported kind.
 
 use der::{Decode, pem};
 use spki::SubjectPublicKeyInfoOwned;
@@ -11,7 +11,7 @@ use x509_cert::{
 use super::{ca_key::CaKey, constraints::Constraints};
 use crate::{clock::Timestamp, key::SignatureFault, signed::Signed};
 
-/// A CA's certificate that can be above one of ours: read and checked once.
+/// A parsed CA certificate, of a root, an intermediate or a subordinate CA.
 #[derive(Clone, Debug)]
 pub struct ChainCertificate {
     der: Vec<u8>,
@@ -27,22 +27,23 @@ pub struct ChainCertificate {
 }
 
 impl ChainCertificate {
-    /// Reads a CA's certificate.
+    /// Parses a CA certificate in PEM.
     ///
     /// # Errors
-    /// What keeps it from being one, in words for the operator.
+    /// A message for the operator, if the text is not a CA certificate, or the certificate has a key or an
+    /// extension that is not supported.
     pub fn from_pem(text: &str) -> Result<Self, String> {
         let (label, der) = pem::decode_vec(text.as_bytes()).map_err(|e| format!("not PEM: {e}"))?;
         if label != "CERTIFICATE" {
-            return Err(format!("PEM of a {label}, not of a CERTIFICATE"));
+            return Err(format!("the PEM label is {label}, not CERTIFICATE"));
         }
         let read = Certificate::from_der(&der).map_err(|e| format!("not a certificate: {e}"))?;
         let tbs = read.tbs_certificate();
-        let unreadable = |e: der::Error| format!("an extension is unreadable: {e}");
+        let unreadable = |e: der::Error| format!("an extension cannot be decoded: {e}");
 
         let constraints = tbs.get_extension::<BasicConstraints>().map_err(unreadable)?;
         if !constraints.is_some_and(|(critical, it)| critical && it.ca) {
-            return Err("not a CA's: basicConstraints say so".into());
+            return Err("not a CA certificate: it needs critical basicConstraints with cA".into());
         }
         let usage = tbs.get_extension::<KeyUsage>().map_err(unreadable)?;
         if !usage.is_some_and(|(_, it)| it.key_cert_sign() && it.crl_sign()) {
@@ -50,16 +51,16 @@ impl ChainCertificate {
         }
         // RFC 5280, section 4.1.1.2.
         if read.signature_algorithm() != tbs.signature() {
-            return Err("it names two signature algorithms".into());
+            return Err("its two signature algorithms differ".into());
         }
         let key_identifier = tbs.get_extension::<SubjectKeyIdentifier>().map_err(unreadable)?;
         let key_identifier = key_identifier.ok_or("it has no subjectKeyIdentifier")?.1;
 
         Ok(Self {
-            // Anew, because what an operator's file has around it or for line ends would get into
+            // Encoded again, so that extra text and line endings of the operator's file do not get into
             // every device's chain.
             pem: pem::encode_string("CERTIFICATE", pem::LineEnding::LF, &der)
-                .map_err(|e| format!("not to be written as PEM: {e}"))?,
+                .map_err(|e| format!("cannot be encoded as PEM: {e}"))?,
             subject: tbs.subject().clone(),
             issuer: tbs.issuer().clone(),
             key: CaKey::new(tbs.subject_public_key_info())?,
@@ -72,60 +73,61 @@ impl ChainCertificate {
         })
     }
 
-    /// Its DER.
+    /// Returns the DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// Its PEM.
+    /// Returns the PEM, with a line feed at the end.
     #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// Its name.
+    /// Returns the subject.
     #[must_use]
     pub fn subject(&self) -> &Name {
         &self.subject
     }
 
-    /// Its public key.
+    /// Returns the public key.
     #[must_use]
     pub fn public_key(&self) -> &SubjectPublicKeyInfoOwned {
         &self.public_key
     }
 
-    /// Its subject key identifier.
+    /// Returns the subject key identifier.
     #[must_use]
     pub fn key_identifier(&self) -> &[u8] {
         &self.key_identifier
     }
 
-    /// Begin of its validity.
+    /// Returns `notBefore`.
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
         self.not_before
     }
 
-    /// End of its validity.
+    /// Returns `notAfter`.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// The name of who issued it.
+    /// Returns the issuer's name.
     #[must_use]
     pub fn issuer(&self) -> &Name {
         &self.issuer
     }
 
-    /// Whether `issuer` issued it: name and signature.
+    /// Returns true if `issuer` issued this certificate, by name and signature.
     #[must_use]
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
         self.verify(issuer).is_ok()
     }
 
+    /// Verifies the name and the signature of the issuer.
     pub(super) fn verify(&self, issuer: &Self) -> Result<(), SignatureFault> {
         if self.issuer != issuer.subject {
             return Err(SignatureFault::Wrong);

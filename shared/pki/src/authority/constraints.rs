@@ -1,7 +1,7 @@
-//! What a CA's certificate asks of those below it, besides a name, a key and a time.
+//! Constraints that a CA certificate places on the certificates below it.
 //!
-//! A broker holds a device's chain against all of RFC 5280, section 6.1. What would fail there has to
-//! fail where the CA is set up, not on every device.
+//! A broker validates a device's chain as RFC 5280, section 6.1, requires. A chain that would fail there
+//! must fail when the CA is set up, not on every device.
 
 use const_oid::{
     AssociatedOid,
@@ -13,8 +13,8 @@ use x509_cert::{
     ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage},
 };
 
-/// The extensions that may be critical: those that are understood here, and certificate policies, of
-/// which the certificates below claim none.
+/// The extensions that may be critical: those that are processed here, and certificate policies, which the
+/// certificates below do not claim.
 const UNDERSTOOD: [ObjectIdentifier; 4] =
     [BasicConstraints::OID, KeyUsage::OID, ExtendedKeyUsage::OID, ID_CE_CERTIFICATE_POLICIES];
 
@@ -26,12 +26,12 @@ pub(super) struct Constraints {
 }
 
 impl Constraints {
-    /// Reads those of a CA's certificate.
+    /// Reads the constraints of a CA certificate.
     ///
     /// # Errors
-    /// When it has some that nothing here holds to (RFC 5280, section 4.2).
+    /// If the certificate has constraints that are not supported (RFC 5280, section 4.2).
     pub(super) fn read(tbs: &TbsCertificate) -> Result<Self, String> {
-        let unreadable = |e: der::Error| format!("an extension is unreadable: {e}");
+        let unreadable = |e: der::Error| format!("an extension cannot be decoded: {e}");
         for extension in tbs.extensions().into_iter().flatten() {
             let oid = extension.extn_id;
             if oid == ID_CE_NAME_CONSTRAINTS {
@@ -53,22 +53,22 @@ impl Constraints {
         })
     }
 
-    /// Its extended key usage, if it has one.
+    /// Returns the extended key usage, if present.
     pub(super) fn key_purposes(&self) -> Option<&[ObjectIdentifier]> {
         self.key_purposes.as_deref()
     }
 
-    /// How many CAs may follow below, if that is limited.
+    /// Returns the number of CAs that may follow below, if limited.
     pub(super) fn path_len(&self) -> Option<u8> {
         self.path_len
     }
 
-    /// Its issuer's key identifier, if it names one.
+    /// Returns the key identifier of the issuer, if present.
     pub(super) fn issuer_key_identifier(&self) -> Option<&[u8]> {
         self.issuer_key_identifier.as_deref()
     }
 
-    /// Whether one above another leaves it its purposes.
+    /// Returns true if these constraints allow all the purposes of a certificate below.
     pub(super) fn allow_purposes_of(&self, below: &Self) -> bool {
         let allows = |purpose: &ObjectIdentifier| {
             self.key_purposes
@@ -108,10 +108,10 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
-    /// That nothing below may have a name in example.com.
+    /// Excludes names in example.com.
     const NAME_CONSTRAINTS: &str = "3011a10f300d820b6578616d706c652e636f6d";
 
-    /// A certificate as somebody else's CA makes it.
+    /// A profile of a CA that somebody else operates.
     struct Foreign {
         subject: Name,
         issuer: Name,
@@ -173,7 +173,7 @@ mod tests {
         })
     }
 
-    /// What comes of a root and a subordinate with these extensions, and these names.
+    /// Checks a chain of a root and a subordinate CA with these extensions and names.
     fn verdict(root: Vec<Extension>, subordinate: Vec<Extension>, names: [&str; 2]) -> String {
         let rng = &mut UnwrapErr(SysRng);
         let root_key = SigningKey::generate_from_rng(rng);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_verifier_would_accept_is_not_set_up() {
+    fn a_chain_that_verifiers_refuse_is_not_set_up() {
         const NAMES: [&str; 2] = ["Root", "Sub"];
         let (one, two) = (b"root's key".as_slice(), b"sub's key".as_slice());
         let with = |base: &[Extension], more: &[Extension]| [base, more].concat();
@@ -244,6 +244,6 @@ mod tests {
             assert!(verdict.contains(expected), "{verdict}, not {expected}");
         }
         let verdict = verdict(root, sub, ["Root", "Root"]);
-        assert!(verdict.contains("its root's name"), "{verdict}");
+        assert!(verdict.contains("its subject is that of its root"), "{verdict}");
     }
 }

@@ -1,31 +1,31 @@
-//! Reasons for which a CA cannot issue.
+//! Reasons why a CA cannot issue.
 
 use crate::clock::Timestamp;
 
-/// Why a CA cannot issue.
+/// The reason why a CA cannot issue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityFault {
-    /// Its record holds something else than a usable chain; the text says what.
+    /// The record of the CA does not contain a usable chain; the text says why.
     #[error("unusable: {0}")]
     Unusable(String),
-    /// What it would issue would outlive it.
-    #[error("valid until {ca_not_after}, too short for a certificate until {leaf_not_after}")]
+    /// The certificate would expire after its CA.
+    #[error("it expires at {ca_not_after}, before the requested end of validity, {leaf_not_after}")]
     TooShort {
-        /// End of the CA's validity.
+        /// The end of the CA's validity.
         ca_not_after: Timestamp,
-        /// End of the validity asked for.
+        /// The requested end of validity.
         leaf_not_after: Timestamp,
     },
-    /// Its certificate, or its root's, is not valid yet.
+    /// A certificate of the chain is not valid yet.
     #[error("its certificate is not valid before {ca_not_before}")]
     NotYetValid {
-        /// Begin of the CA's validity.
+        /// The start of validity of the whole chain.
         ca_not_before: Timestamp,
     },
-    /// Its certificate, or its root's, is not valid any more.
+    /// A certificate of the chain has expired.
     #[error("its certificate expired at {ca_not_after}")]
     Expired {
-        /// End of the CA's validity.
+        /// The end of validity of the whole chain.
         ca_not_after: Timestamp,
     },
 }

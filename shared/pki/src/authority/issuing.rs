@@ -1,4 +1,4 @@
-//! A subordinate CA that can issue.
+//! Subordinate CAs that can issue.
 
 use super::{
     ca_certificate::CaCertificate, chain, chain_certificate::ChainCertificate,
@@ -10,12 +10,12 @@ use crate::{
     profile::{IssuedBy, Usage},
 };
 
-/// A subordinate CA that can issue: its chain was verified up to the root.
+/// A subordinate CA whose chain was verified up to the root.
 #[derive(Clone, Debug)]
 pub struct Authority {
     record: AuthorityRecord,
     pub(super) certificate: CaCertificate,
-    /// Nearest first; the last is the root.
+    /// Ordered nearest first; the last is the root.
     pub(super) above: Vec<ChainCertificate>,
     chain_pem: String,
     not_before: Timestamp,
@@ -23,71 +23,72 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The record it was made of.
+    /// Returns the record of the CA.
     #[must_use]
     pub fn record(&self) -> &AuthorityRecord {
         &self.record
     }
 
-    /// Its name, such as `device`.
+    /// Returns the name, such as `device`.
     #[must_use]
     pub fn name(&self) -> &AuthorityName {
         &self.record.name
     }
 
-    /// ARN of its key in KMS.
+    /// Returns the ARN of the key in KMS.
     #[must_use]
     pub fn key_arn(&self) -> &str {
         &self.record.key_arn
     }
 
-    /// Its certificate.
+    /// Returns the certificate.
     #[must_use]
     pub fn certificate(&self) -> &CaCertificate {
         &self.certificate
     }
 
-    /// The CAs above it, nearest first; the last is the root.
+    /// Returns the CAs above this one, nearest first. The last is the root.
     #[must_use]
     pub fn above(&self) -> &[ChainCertificate] {
         &self.above
     }
 
-    /// Its root's certificate, in PEM.
+    /// Returns the root certificate in PEM.
     #[must_use]
     pub fn root_pem(&self) -> &str {
         self.above.last().map_or("", ChainCertificate::pem)
     }
 
-    /// Its certificate and those between it and its root, nearest first, in PEM: what comes after a
-    /// leaf. The root is not among them: who trusts it has it.
+    /// Returns the certificate and the intermediates, nearest first, in PEM: the chain that follows a leaf.
+    /// The root is left out, because a verifier that trusts the root has it.
     #[must_use]
     pub fn chain_pem(&self) -> &str {
         &self.chain_pem
     }
 
-    /// When it ends, or the first of those above it.
+    /// Returns the earliest `notAfter` of the CA and the CAs above it.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// What of it gets into the certificates it issues.
+    /// Returns the fields that this CA contributes to the certificates that it issues.
     #[must_use]
     pub fn issued_by(&self) -> IssuedBy<'_> {
         self.certificate.as_issuer(self.record.crl_url.as_deref())
     }
 
-    /// An error about this CA.
+    /// Creates an error about this CA.
     #[must_use]
     pub fn fault(&self, fault: AuthorityFault) -> Error {
         Error::Authority { name: self.record.name.to_string(), fault }
     }
 
-    /// Whether it may issue for `usage`, at `now`, until `leaf_not_after`.
+    /// Checks that the CA can issue a certificate of `usage` at `now` that is valid until
+    /// `leaf_not_after`.
     ///
     /// # Errors
-    /// When it is for another usage, not valid now, or would expire before what it issues.
+    /// If the CA is for another usage, is not valid at `now`, or expires before `leaf_not_after`.
     pub fn check(&self, usage: Usage, now: Timestamp, leaf_not_after: Timestamp) -> Result<()> {
         let (ca_not_before, ca_not_after) = (self.not_before, self.not_after);
         if now < ca_not_before {
@@ -102,7 +103,8 @@ impl Authority {
         if self.certificate.is_for(usage) {
             Ok(())
         } else {
-            Err(self.fault(AuthorityFault::Unusable("its extKeyUsage is another".into())))
+            let fault = format!("its extKeyUsage is not that of a {usage} CA");
+            Err(self.fault(AuthorityFault::Unusable(fault)))
         }
     }
 }
@@ -118,7 +120,7 @@ impl TryFrom<AuthorityRecord> for Authority {
         let certificate = CaCertificate::from_pem(&record.certificate_pem).map_err(unusable)?;
         let mut above = Vec::new();
         for read in chain::read_bundle(record.intermediates_pem.as_deref().unwrap_or_default()) {
-            above.push(read.map_err(|fault| unusable(format!("a CA between: {fault}")))?);
+            above.push(read.map_err(|fault| unusable(format!("an intermediate CA: {fault}")))?);
         }
         let chain_pem = above.iter().fold(certificate.pem().to_owned(), |all, it| all + it.pem());
         let root = ChainCertificate::from_pem(&record.root_pem);
@@ -166,7 +168,7 @@ mod tests {
         let spki = SubjectPublicKeyInfoOwned::from_der(spki.as_bytes()).unwrap();
         let profile = Profile::Root { subject: subject.clone() };
         let public = (*key.verifying_key()).into();
-        let itself = IssuedBy::itself(&subject, &public, b"key");
+        let itself = IssuedBy::self_signed(&subject, &public, b"key");
         let now = Timestamp::from_unix(1_800_000_000);
         let tbs = lint(build(&profile, itself, spki, now, Timestamp::NEVER, rng).unwrap()).unwrap();
         let signature: Signature = key.sign_prehash(tbs.digest()).unwrap();
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_has_around_a_certificate_gets_no_further() {
+    fn text_around_a_certificate_is_dropped() {
         let pem = root();
         let certificate = CaCertificate::from_pem(&pem).unwrap();
         assert_eq!(certificate.pem(), pem);

@@ -1,4 +1,4 @@
-//! What a CA is called: in the API's paths, on the ledger and by its operators.
+//! Names of CAs, in published paths, in the ledger and on the command line.
 
 use std::{fmt, str::FromStr};
 
@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::profile::Usage;
 
-/// The number of characters in a name, at most: enough, and short in every path.
+/// The most characters of a name, so that paths stay short.
 const LONGEST: usize = 64;
 
-/// A CA's name: what it issues, as in `device`, and for a later generation a suffix, as in `device-2`.
+/// The name of a CA: its usage, such as `device`, with a suffix for a later generation, such as `device-2`.
 ///
-/// It is for good: the ledger says by it who signed a certificate, and a CRL is found under it.
+/// A name never changes: the ledger records it as the issuer of certificates, and the CRL's path contains
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct AuthorityName {
@@ -19,23 +20,23 @@ pub struct AuthorityName {
     usage: Usage,
 }
 
-/// A text that names no CA.
+/// The error for a text that is not the name of a CA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a CA's name is device, server or service, or one of them with a suffix, as in device-2: up to \
-     64 of a to z, 0 to 9 and hyphens"
+    "not a valid CA name: use device, server or service, optionally with a suffix as in \
+     device-2 (at most 64 of a to z, 0 to 9 and hyphens)"
 )]
 pub struct InvalidAuthorityName;
 
 impl AuthorityName {
-    /// The name of the first CA of a usage.
+    /// Returns the name of the first CA of a usage.
     #[must_use]
     pub fn first(usage: Usage) -> Self {
         Self { text: usage.as_str().to_owned(), usage }
     }
 
-    /// The name of the next generation where these are taken: the first one's, or the number above
-    /// all.
+    /// Returns the name of the next generation, given the names that are taken: the name of the first CA,
+    /// or the number after the highest one.
     #[must_use]
     pub fn next<'a>(usage: Usage, taken: impl IntoIterator<Item = &'a Self>) -> Self {
         let generations = taken.into_iter().filter(|name| name.usage() == usage);
@@ -45,19 +46,19 @@ impl AuthorityName {
         }
     }
 
-    /// What it issues.
+    /// Returns the usage.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// As it is written.
+    /// Returns the text form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Its number, where it has one; any other is the first.
+    /// Returns the number in the suffix, or one if there is none.
     fn generation(&self) -> u32 {
         self.text.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
     }
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_one_is_above_all() {
+    fn the_next_name_has_the_next_number() {
         let next = |taken: &[&str]| {
             let taken: Vec<_> = taken.iter().copied().map(name).collect();
             AuthorityName::next(Usage::Device, &taken).to_string()

@@ -1,4 +1,4 @@
-//! A CA as an operator set it up, and where it is in its life.
+//! Records of CAs as operators set them up, and their status.
 
 use std::fmt;
 
@@ -7,44 +7,44 @@ use serde::{Deserialize, Serialize};
 use super::name::AuthorityName;
 use crate::clock::Timestamp;
 
-/// A subordinate CA as it is stored: what an operator set up and reviewed. It never changes; whether
-/// it issues is said elsewhere ([`AuthorityStatus`]).
+/// The stored record of a subordinate CA, which an operator reviewed. It never changes; the
+/// [`AuthorityStatus`] is stored separately.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorityRecord {
-    /// Its name in the API's paths and on the ledger, such as `device` or `device-2`.
+    /// The name in published paths and in the ledger, such as `device` or `device-2`.
     pub name: AuthorityName,
-    /// ARN of its key in KMS.
+    /// The ARN of the key in KMS.
     pub key_arn: String,
-    /// Its certificate.
+    /// The certificate, in PEM.
     pub certificate_pem: String,
-    /// Those of the CAs between it and its root, nearest first, one after the other.
+    /// The certificates of the intermediate CAs, nearest first, in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intermediates_pem: Option<String>,
-    /// Its root's, which signed it or the last of those between.
+    /// The certificate of the root, in PEM.
     pub root_pem: String,
-    /// Where its CRL is found, for as long as its certificates live.
+    /// The URL of the CRL, which must work as long as the certificates are valid.
     pub crl_url: Option<String>,
-    /// When it was set up.
+    /// The time when the CA was set up.
     pub created_at: Timestamp,
 }
 
 impl AuthorityRecord {
-    /// Whether `other` describes the very same CA, whenever it was set up.
+    /// Returns true if `other` describes the same CA, whenever it was set up.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         *self == Self { created_at: self.created_at, ..other.clone() }
     }
 }
 
-/// Where a CA is in its life.
+/// The status of a CA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AuthorityStatus {
-    /// Recorded, and published to verifiers; it does not issue yet.
+    /// The CA is recorded and published to verifiers, but does not issue yet.
     Prepared,
-    /// It issues: one does of each usage.
+    /// The CA issues. One CA of each usage is active.
     Active,
-    /// It issues no more. Its certificates stay good, and its CRL is kept up until it expires.
+    /// The CA no longer issues. Its certificates stay valid, and its CRL is published until the CA expires.
     Retired,
 }
 

@@ -1,4 +1,4 @@
-//! The roots that a deployment knows, whatever its table says.
+//! The roots that the configuration of a deployment pins.
 
 use std::str::FromStr;
 
@@ -10,30 +10,32 @@ use super::{
 };
 use crate::error::Result;
 
-/// SHA-256 fingerprints of root certificates, over their DER. None at all admits every root, which is so
-/// until the ceremony.
+/// SHA-256 fingerprints of root certificates, over their DER. An empty set admits every root; a deployment
+/// has one until its root ceremony.
 ///
-/// Devices are told which root to trust by the record of their CA. Who may write the table, but has no
-/// key, could put another root above the CA's key there; these are not in the table.
+/// The record of a CA tells devices which root to trust. Without these fingerprints, an attacker who can
+/// write the table, but has no key, could put another root above the key of the CA.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roots(Vec<[u8; 32]>);
 
-/// A text that is no list of fingerprints.
+/// The error for a text that is not a list of fingerprints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no SHA-256 of a root's certificate: 64 hexadecimal digits, with or without colons")]
+#[error(
+    "is not a list of SHA-256 fingerprints: use 64 hex digits each, with or without colons, or none"
+)]
 pub struct InvalidFingerprint;
 
 impl Roots {
-    /// This one and no other.
+    /// Pins one root.
     #[must_use]
     pub fn only(root: &ChainCertificate) -> Self {
         Self(vec![fingerprint(root)])
     }
 
-    /// The CA of this record, if its chain holds and ends at one of these.
+    /// Returns the CA of a record if its chain verifies and ends at one of these roots.
     ///
     /// # Errors
-    /// What keeps it from being used.
+    /// [`Error::Authority`](crate::Error::Authority) with the reason why the CA cannot be used.
     pub fn admit(&self, record: AuthorityRecord) -> Result<Authority> {
         let authority = Authority::try_from(record)?;
         let root = authority.above().last().map(fingerprint);
@@ -49,7 +51,8 @@ fn fingerprint(root: &ChainCertificate) -> [u8; 32] {
     Sha256::digest(root.der()).into()
 }
 
-/// Separated by commas, each as `openssl x509 -fingerprint -sha256` prints it or without colons; or `none`.
+/// Parses fingerprints separated by commas, each as `openssl x509 -fingerprint -sha256` prints it or
+/// without colons; or `none`.
 impl FromStr for Roots {
     type Err = InvalidFingerprint;
 
@@ -90,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_does() {
+    fn other_texts_are_refused() {
         let short = "0".repeat(63);
         assert_eq!("none".parse(), Ok(Roots::default()));
         let texts =

@@ -1,4 +1,4 @@
-//! Writes what is to be signed: in one pass, into one buffer that has its size from the start.
+//! Encodes the to-be-signed CRL in one pass, into a buffer that is allocated once.
 
 use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_CRL_NUMBER, ID_CE_ISSUING_DISTRIBUTION_POINT,
@@ -25,38 +25,38 @@ use x509_cert::{
 use super::{denied::DENIED_DEVICES, entry::Entry};
 use crate::{authority::CaCertificate, clock::Timestamp, error::Result, signing};
 
-/// What a list says.
+/// The contents of a CRL.
 #[derive(Clone, Copy, Debug)]
 pub struct Contents<'a> {
-    /// Its number, higher than that of any list of this CA before (RFC 5280, section 5.2.3).
+    /// The CRL number, higher than that of any earlier CRL of this CA (RFC 5280, section 5.2.3).
     pub number: u64,
-    /// From when on it is valid.
+    /// The start of validity.
     pub this_update: Timestamp,
-    /// When it is superseded by the next one at the latest.
+    /// The end of validity: the latest time for the next CRL.
     pub next_update: Timestamp,
-    /// The revoked certificates, by serial number, each once.
+    /// The revoked certificates, ordered by serial number, without duplicates.
     pub revoked: &'a [Entry],
-    /// The [`super::denied_digest`] of the list of denied devices that goes with it.
+    /// The [`denied_digest`](super::denied_digest) of the list of denied devices that the CRL covers.
     pub denied_devices: Option<[u8; 32]>,
-    /// Its own address, for those who compare it with the one in certificates (RFC 5280, section
-    /// 5.2.5). The extension is critical, so that it is in a list of its own for them.
+    /// The URL of the CRL, for verifiers that compare it with the one in certificates (RFC 5280, section
+    /// 5.2.5). That extension is critical, so the CRL for those verifiers is a separate document.
     pub distribution_point: Option<&'a str>,
 }
 
-/// A built list that nobody checked yet. Only [`super::lint`] takes it.
+/// A built CRL, not yet checked. Only [`lint`](super::lint) accepts it.
 pub struct TbsCrl<'a> {
     pub(super) der: Vec<u8>,
     pub(super) ca: &'a CaCertificate,
     pub(super) contents: Contents<'a>,
 }
 
-/// Builds the to-be-signed list of `ca`.
+/// Builds the to-be-signed CRL of `ca`.
 ///
 /// # Errors
-/// When a date is beyond the year 9999, the address is not ASCII, or the list has more octets than
-/// DER can count here, some 80 million certificates.
+/// If a date is after the year 9999, the URL is not ASCII, or the CRL is too long to encode (more than
+/// some 80 million certificates).
 pub fn build<'a>(ca: &'a CaCertificate, contents: Contents<'a>) -> Result<TbsCrl<'a>> {
-    let list = TbsCertList {
+    let tbs = TbsCertList {
         version: Version::V2,
         signature: signing::ALGORITHM,
         issuer: ca.subject(),
@@ -65,13 +65,13 @@ pub fn build<'a>(ca: &'a CaCertificate, contents: Contents<'a>) -> Result<TbsCrl
         revoked: (!contents.revoked.is_empty()).then_some(Revoked(contents.revoked)),
         extensions: extensions(ca, &contents)?,
     };
-    let mut der = Vec::with_capacity(list.encoded_len()?.try_into()?);
-    list.encode(&mut der)?;
+    let mut der = Vec::with_capacity(tbs.encoded_len()?.try_into()?);
+    tbs.encode(&mut der)?;
     Ok(TbsCrl { der, ca, contents })
 }
 
-/// RFC 5280, section 5.1.2. Written by hand, because the crate's own has every entry in memory as
-/// several allocations.
+/// The `TBSCertList` of RFC 5280, section 5.1.2. The type of `x509_cert` needs several allocations for
+/// each entry.
 #[derive(EncodeValue)]
 struct TbsCertList<'a> {
     version: Version,
@@ -79,7 +79,7 @@ struct TbsCertList<'a> {
     issuer: &'a Name,
     this_update: Time,
     next_update: Time,
-    /// Absent when there are none (RFC 5280, section 5.1.2.6).
+    /// Absent if no certificate is revoked (RFC 5280, section 5.1.2.6).
     revoked: Option<Revoked<'a>>,
     #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
     extensions: Vec<Extension>,
@@ -105,13 +105,13 @@ impl EncodeValue for Revoked<'_> {
     }
 }
 
-/// In the order in which they stand in the list.
+/// Returns the extensions in the order of the CRL.
 pub(super) fn extensions(
     ca: &CaCertificate,
     contents: &Contents<'_>,
 ) -> der::Result<Vec<Extension>> {
-    // RFC 5280, section 5.2.1: the key that signs. The crate's builder copies the CA's own authority
-    // key identifier, which below a root is another key's.
+    // RFC 5280, section 5.2.1: the key that signs. The builder of `x509_cert` copies the CA's own
+    // authority key identifier, which in a subordinate CA is that of the root's key.
     let authority = AuthorityKeyIdentifier {
         key_identifier: Some(OctetString::new(ca.key_identifier())?),
         ..AuthorityKeyIdentifier::default()

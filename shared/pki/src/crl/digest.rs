@@ -1,14 +1,15 @@
-//! The digest by which a publisher sees whether there is anything new to publish.
+//! The digest that tells a publisher if the contents of a CRL have changed.
 
 use der::Encode;
 use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
 
-/// SHA-256 of what a list says, whatever its number and dates: whether there is anything new.
+/// Returns the SHA-256 of the contents of a CRL, without its number and dates. An equal digest means that
+/// there is nothing new to publish.
 ///
 /// # Errors
-/// When a date is beyond the year 9999.
+/// If a date is after the year 9999.
 pub fn content_digest(
     revoked: &[Entry],
     denied_devices: Option<&[u8; 32]>,
@@ -19,7 +20,7 @@ pub fn content_digest(
         entry.encode_to_vec(&mut octets)?;
         hash.update(&octets);
     }
-    // No entry begins with it.
+    // No entry begins with a zero octet, so this separates the entries from the digest.
     hash.update([0]);
     hash.update(denied_devices.map_or(&[][..], |digest| digest));
     Ok(hash.finalize().into())

@@ -1,4 +1,4 @@
-//! What a list says of one certificate.
+//! Entries of CRLs, and serial numbers.
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 
@@ -8,18 +8,19 @@ use x509_cert::ext::pkix::CrlReason;
 use super::reason::RevocationReason;
 use crate::{clock::Timestamp, hex};
 
-/// The extension reasonCode (RFC 5280, section 5.3.1) in its sequence, up to the code, its one octet.
+/// The DER of the extension reasonCode (RFC 5280, section 5.3.1) in its sequence, without the last octet,
+/// which is the code.
 const REASON_CODE: [u8; 13] =
     [0x30, 0x0c, 0x30, 0x0a, 0x06, 0x03, 0x55, 0x1d, 0x15, 0x04, 0x03, 0x0a, 0x01];
 
-/// A revoked certificate: of a fixed size, because there may be a million of them.
+/// A revoked certificate. Its size is fixed, because there may be a million of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its serial number.
+    /// The serial number.
     pub serial: Serial,
-    /// From when on it is revoked.
+    /// The time of revocation.
     pub revoked_at: Timestamp,
-    /// Why; [`CrlReason::Unspecified`] is not written (RFC 5280, section 5.3.1).
+    /// The reason. [`CrlReason::Unspecified`] is not encoded (RFC 5280, section 5.3.1).
     pub reason: CrlReason,
 }
 
@@ -63,23 +64,26 @@ impl From<RevocationReason> for CrlReason {
     }
 }
 
-/// A serial number: the content octets of its INTEGER. In the order of the numbers.
+/// A serial number, as the content octets of its INTEGER. Ordered by the number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Serial {
     length: u8,
     octets: [u8; Self::MAX],
 }
 
-/// A text that is no serial number.
+/// The error for a text that is not a serial number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no serial number: hex of at most 20 octets, more than zero (RFC 5280, section 4.1.2.2)")]
-pub struct BadSerial;
+#[error(
+    "not a valid serial number: it must be at most 20 octets in hex and greater than zero \
+     (RFC 5280, section 4.1.2.2)"
+)]
+pub struct InvalidSerial;
 
 impl Serial {
-    /// RFC 5280, section 4.1.2.2.
+    /// The most octets of a serial number (RFC 5280, section 4.1.2.2).
     const MAX: usize = 20;
 
-    /// From the content octets of a DER INTEGER.
+    /// Reads the content octets of a DER INTEGER.
     pub(super) fn from_content(content: &[u8]) -> der::Result<Self> {
         let is_minimal = match content {
             [] => false,
@@ -113,7 +117,7 @@ impl EncodeValue for Serial {
     }
 }
 
-/// Positive numbers have the shortest content there is, so that a longer one is larger.
+/// DER encodes a positive number in as few octets as possible, so a longer one is larger.
 impl Ord for Serial {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.length, self.octets).cmp(&(other.length, other.octets))
@@ -126,7 +130,7 @@ impl PartialOrd for Serial {
     }
 }
 
-/// Lower-case hex as on the ledger, without the octet that only says that the number is positive.
+/// Writes lower-case hex as in the ledger, without the leading zero that marks the number as positive.
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&hex(match self.content() {
@@ -143,22 +147,22 @@ impl fmt::Debug for Serial {
 }
 
 impl FromStr for Serial {
-    type Err = BadSerial;
+    type Err = InvalidSerial;
 
-    fn from_str(text: &str) -> Result<Self, BadSerial> {
+    fn from_str(text: &str) -> Result<Self, InvalidSerial> {
         let is_hex = text.bytes().all(|digit| digit.is_ascii_hexdigit());
         if text.is_empty() || !text.len().is_multiple_of(2) || !is_hex {
-            return Err(BadSerial);
+            return Err(InvalidSerial);
         }
         let mut content = vec![0];
         for pair in text.as_bytes().chunks(2) {
-            let pair = std::str::from_utf8(pair).map_err(|_| BadSerial)?;
-            content.push(u8::from_str_radix(pair, 16).map_err(|_| BadSerial)?);
+            let pair = std::str::from_utf8(pair).map_err(|_| InvalidSerial)?;
+            content.push(u8::from_str_radix(pair, 16).map_err(|_| InvalidSerial)?);
         }
-        // The leading zero stays where the number would be negative without it.
+        // Without its leading zero, the number could be negative.
         let zeros = content.iter().take_while(|octet| **octet == 0).count();
-        let is_high = content.get(zeros).ok_or(BadSerial)? & 0x80 != 0;
-        Self::from_content(&content[zeros - usize::from(is_high)..]).map_err(|_| BadSerial)
+        let is_high = content.get(zeros).ok_or(InvalidSerial)? & 0x80 != 0;
+        Self::from_content(&content[zeros - usize::from(is_high)..]).map_err(|_| InvalidSerial)
     }
 }
 
@@ -185,7 +189,7 @@ mod tests {
         }
         assert_eq!("000f".parse::<Serial>().unwrap().to_string(), "0f");
         for bad in ["", "0", "00", "+1", "0x", "zz", "é", &"7f".repeat(21), &"ff".repeat(20)] {
-            assert_eq!(bad.parse::<Serial>(), Err(BadSerial), "{bad}");
+            assert_eq!(bad.parse::<Serial>(), Err(InvalidSerial), "{bad}");
         }
         for bad in [&[][..], &[0, 1], &[0xff, 0x80], &[1; 21]] {
             assert!(Serial::from_content(bad).is_err(), "{bad:?}");
@@ -199,7 +203,7 @@ mod tests {
         assert!(serials.is_sorted());
     }
 
-    /// The size of a list is the facts' 35 octets a certificate, and 14 with a reason.
+    /// Each certificate takes 35 octets of a CRL, and 14 more with a reason.
     #[test]
     fn an_entry_is_short() {
         let serial = "4000000000000000000000000000000a".parse().unwrap();

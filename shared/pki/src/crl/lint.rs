@@ -1,5 +1,5 @@
-//! The check before the signature: a built list is read back from its bytes and held against what was
-//! asked for. Only what passes becomes a [`LintedCrl`], and nothing else can be signed.
+//! The check before signing: a built CRL is decoded and compared with the requested contents. Only a CRL
+//! that passes becomes a [`LintedCrl`], and nothing else can be signed.
 
 use der::Encode;
 use x509_cert::certificate::Version;
@@ -17,39 +17,39 @@ use crate::{
     signing::{self, CaSignature, TbsDigest},
 };
 
-/// A list that was checked and may be signed, once: signing consumes it.
+/// A CRL that passed the lint and may be signed once: adding the signature consumes it.
 pub struct LintedCrl {
     der: Vec<u8>,
     digest: TbsDigest,
 }
 
-/// A list with a signature that nobody checked yet.
+/// A CRL whose signature is not yet verified.
 pub struct UnverifiedCrl {
     der: Vec<u8>,
     digest: TbsDigest,
 }
 
 impl LintedCrl {
-    /// SHA-256 of its bytes: what is signed.
+    /// Returns the SHA-256 digest to sign.
     #[must_use]
     pub fn digest(&self) -> &TbsDigest {
         &self.digest
     }
 
-    /// The list with what claims to be its signature.
+    /// Adds the signature, which is not verified here.
     ///
     /// # Errors
-    /// When it cannot be encoded.
+    /// If the CRL cannot be encoded.
     pub fn with_signature(self, signature: &CaSignature) -> der::Result<UnverifiedCrl> {
         Ok(UnverifiedCrl { der: signed::assemble(&self.der, signature)?, digest: self.digest })
     }
 }
 
 impl UnverifiedCrl {
-    /// Checks it as everybody does who fetches it, and that it is what was linted.
+    /// Verifies the CRL as the agent does, and that the signed bytes are those that were linted.
     ///
     /// # Errors
-    /// [`Error::WrongSignature`] when not.
+    /// [`Error::WrongSignature`] if the CRL does not verify or the bytes differ.
     pub fn verify(self, ca: &CaCertificate) -> Result<VerifiedCrl> {
         let verified = VerifiedCrl::from_der(self.der, ca).map_err(|_| Error::WrongSignature)?;
         if *verified.tbs_digest() != self.digest {
@@ -59,17 +59,17 @@ impl UnverifiedCrl {
     }
 }
 
-/// Checks a built list against what it should say.
+/// Checks a built CRL against its requested contents.
 ///
 /// # Errors
-/// The first rule it breaks.
+/// The first rule that the CRL violates.
 pub fn lint(tbs: TbsCrl<'_>) -> Result<LintedCrl, LintError> {
     let TbsCrl { der, ca, contents } = tbs;
-    let read = Parsed::from_tbs(&der).map_err(|_| broken("it decodes", "X.690"))?;
-    ensure(read.version == Some(Version::V2), "version 2", "RFC 5280, 5.1.2.1")?;
+    let read = Parsed::from_tbs(&der).map_err(|_| broken("the CRL decodes", "X.690"))?;
+    ensure(read.version == Some(Version::V2), "the version is 2", "RFC 5280, 5.1.2.1")?;
     ensure(
         read.algorithm.oid == signing::ALGORITHM.oid && read.algorithm.parameters.is_none(),
-        "ecdsa-with-SHA256",
+        "the algorithm is ecdsa-with-SHA256",
         "RFC 5758, 3.2",
     )?;
     ensure(
@@ -81,24 +81,20 @@ pub fn lint(tbs: TbsCrl<'_>) -> Result<LintedCrl, LintError> {
         read.this_update == contents.this_update
             && read.next_update == Some(contents.next_update)
             && contents.this_update < contents.next_update,
-        "it is valid when it should be, and before it expires",
+        "thisUpdate and nextUpdate are as requested and in order",
         "RFC 5280, 5.1.2.4 and 5.1.2.5",
     )?;
     ensure(
         contents.revoked.is_sorted_by(|one, next| one.serial < next.serial),
-        "each certificate is listed once",
+        "the entries are in order and without duplicates",
         "RFC 5280, 5.1.2.6",
     )?;
     ensure(
         read.entries.eq(contents.revoked.iter().copied().map(Ok)),
-        "the revoked certificates, and no other",
+        "the entries are as requested",
         "RFC 5280, 5.1.2.6",
     )?;
-    let wanted = extensions(ca, &contents).map_err(|_| broken("its extensions encode", "X.690"))?;
-    ensure(
-        read.extensions == wanted,
-        "authority key identifier, number and what else was asked for, and no other extension",
-        "RFC 5280, 5.2",
-    )?;
+    let wanted = extensions(ca, &contents).map_err(|_| broken("the extensions encode", "X.690"))?;
+    ensure(read.extensions == wanted, "the extensions are as requested", "RFC 5280, 5.2")?;
     Ok(LintedCrl { digest: signing::digest(&der), der })
 }

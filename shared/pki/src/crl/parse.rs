@@ -1,4 +1,4 @@
-//! Reads a list, without a copy and without holding what it says of each certificate.
+//! Parses CRLs without copying them or holding their entries.
 
 use const_oid::db::rfc5280::ID_CE_CRL_REASONS;
 use der::{
@@ -15,11 +15,11 @@ use x509_cert::{
 use super::entry::{Entry, Serial};
 use crate::clock::Timestamp;
 
-/// The to-be-signed list, taken apart. Whether it may be believed is not its matter.
+/// A parsed to-be-signed CRL. Parsing does not verify anything.
 pub(super) struct Parsed<'a> {
     pub(super) version: Option<Version>,
     pub(super) algorithm: AlgorithmIdentifierRef<'a>,
-    /// In DER.
+    /// The name, in DER.
     pub(super) issuer: &'a [u8],
     pub(super) this_update: Timestamp,
     pub(super) next_update: Option<Timestamp>,
@@ -28,7 +28,7 @@ pub(super) struct Parsed<'a> {
 }
 
 impl<'a> Parsed<'a> {
-    /// Of a TBSCertList (RFC 5280, section 5.1.2).
+    /// Parses a TBSCertList (RFC 5280, section 5.1.2).
     pub(super) fn from_tbs(tbs: &'a [u8]) -> der::Result<Self> {
         let mut outer = SliceReader::new(tbs)?;
         let parsed = outer.sequence(|tbs| {
@@ -53,7 +53,7 @@ impl<'a> Parsed<'a> {
         Ok(parsed)
     }
 
-    /// The value of an extension, if it is there.
+    /// Returns the value of an extension, if it is present.
     pub(super) fn extension(&self, oid: der::asn1::ObjectIdentifier) -> Option<&[u8]> {
         let found = self.extensions.iter().find(|extension| extension.extn_id == oid);
         found.map(|extension| extension.extn_value.as_bytes())
@@ -66,18 +66,19 @@ fn next_is<'a>(reader: &impl Reader<'a>, wanted: impl FnOnce(Tag) -> bool) -> bo
     !reader.is_finished() && Tag::peek(reader).is_ok_and(wanted)
 }
 
-/// In the one form that RFC 5280 has for each time (sections 5.1.2.4 to 5.1.2.6).
+/// Converts a time, and refuses any encoding but the one that RFC 5280 prescribes (sections 5.1.2.4 to
+/// 5.1.2.6).
 fn timestamp(time: Time) -> der::Result<Timestamp> {
     let timestamp = Timestamp::from(time);
     if timestamp.x509()? == time { Ok(timestamp) } else { Err(ErrorKind::DateTime.into()) }
 }
 
-/// The revoked certificates of a list, read one by one.
+/// The entries of a CRL, parsed one by one.
 #[derive(Clone)]
 pub(super) struct Entries<'a>(Option<SliceReader<'a>>);
 
 impl<'a> Entries<'a> {
-    /// An empty sequence is none: the field is left out then (RFC 5280, section 5.1.2.6).
+    /// Refuses an empty sequence: without entries, the field must be absent (RFC 5280, section 5.1.2.6).
     fn of(entries: &'a [u8]) -> der::Result<Self> {
         if entries.is_empty() {
             return Err(Tag::Sequence.length_error().into());
@@ -113,8 +114,8 @@ fn entry<'a>(reader: &mut SliceReader<'a>) -> der::Result<Entry> {
                 ID_CE_CRL_REASONS => {
                     reason = CrlReason::from_der(extension.extn_value.as_bytes())?;
                 }
-                // Of these, certificateIssuer makes it another CA's certificate (RFC 5280, section
-                // 5.3.3).
+                // One of these is certificateIssuer: the entry is for another CA's certificate (RFC
+                // 5280, section 5.3.3).
                 oid if extension.critical => return Err(ErrorKind::OidUnknown { oid }.into()),
                 _ => {}
             }

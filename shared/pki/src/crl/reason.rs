@@ -1,40 +1,40 @@
-//! Why a certificate is revoked.
+//! Reasons for revocation.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A reason of RFC 5280, section 5.3.1, under its name there. Those of CAs and attribute authorities
-/// are left out, and `removeFromCRL`, which only delta CRLs have.
+/// A reason for revocation, named as in RFC 5280, section 5.3.1. The reasons for CAs and attribute
+/// authorities are left out, and so is `removeFromCRL`, which occurs only in delta CRLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RevocationReason {
-    /// None that is told.
+    /// No reason is given.
     Unspecified,
-    /// Its private key is, or may be, somebody else's too.
+    /// The private key is known or suspected to be compromised.
     KeyCompromise,
-    /// Its owner has changed.
+    /// The name or other information in the subject has changed.
     AffiliationChanged,
-    /// A newer one took its place.
+    /// A newer certificate replaces this one.
     Superseded,
-    /// It is out of use.
+    /// The certificate is no longer needed.
     CessationOfOperation,
-    /// It is suspended; the one reason that can be taken back.
+    /// The certificate is suspended. Only this reason can be undone.
     CertificateHold,
-    /// Its holder is not entitled to it any more.
+    /// The holder is no longer entitled to the certificate.
     PrivilegeWithdrawn,
 }
 
-/// A text that is no reason.
+/// The error for a text that does not name a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no reason of RFC 5280: unspecified, keyCompromise, affiliationChanged, superseded, \
-     cessationOfOperation, certificateHold or privilegeWithdrawn"
+    "not a valid reason: use unspecified, keyCompromise, affiliationChanged, superseded, \
+     cessationOfOperation, certificateHold or privilegeWithdrawn (RFC 5280, section 5.3.1)"
 )]
 pub struct UnknownReason;
 
 impl RevocationReason {
-    /// Every one.
+    /// All reasons.
     pub const ALL: [Self; 7] = [
         Self::Unspecified,
         Self::KeyCompromise,
@@ -45,7 +45,7 @@ impl RevocationReason {
         Self::PrivilegeWithdrawn,
     ];
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
-//! For how long a CRL is valid.
+//! The validity of CRLs.
 
-/// How long a list is good unless a newer one comes, in seconds: 7 days. As long as that a publisher
-/// may be out of order before brokers refuse everyone.
+/// The validity of a CRL in seconds: 7 days. A publisher may fail for this long before brokers refuse every
+/// device.
 pub const VALIDITY_SECONDS: u64 = 7 * 24 * 60 * 60;
 
-/// A list says that it is so many seconds older than it is: brokers refuse *everyone* by a list that
-/// is not valid yet, and it reaches them within seconds, which is less than some clocks are off.
+/// The age of a new CRL by its `thisUpdate`, in seconds: 5 minutes. Brokers refuse *every device* if a CRL
+/// is not yet valid. A CRL reaches them within seconds, and some clocks are slow by more.
 pub const BACKDATED_SECONDS: u64 = 5 * 60;

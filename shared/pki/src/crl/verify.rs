@@ -1,4 +1,4 @@
-//! A list as everybody should read it who acts on it.
+//! Parses and verifies CRLs before anything acts on them.
 
 use const_oid::db::rfc5280::{
     ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_CRL_NUMBER, ID_CE_DELTA_CRL_INDICATOR,
@@ -22,73 +22,73 @@ use crate::{
     signing::{self, TbsDigest},
 };
 
-/// Why a list is not to be acted on.
+/// The reason why a CRL must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrlError {
-    /// It is no list, or it is cut off or damaged.
+    /// The input is not a CRL, is truncated or is damaged.
     #[error("not a CRL: {0}")]
     Damaged(#[from] der::Error),
-    /// The CA's key did not sign it.
+    /// The signature does not verify with the CA's key.
     #[error("the CRL's signature is not the CA's")]
     WrongSignature,
-    /// It names another CA as its issuer.
-    #[error("the CRL is of another CA")]
-    OtherIssuer,
-    /// It names another key than the CA's, or none.
+    /// The issuer is not the CA.
+    #[error("the CRL's issuer is not the CA")]
+    WrongIssuer,
+    /// The authority key identifier is absent or not the CA's.
     #[error("the CRL's authority key identifier is not the CA's")]
-    OtherKey,
-    /// It is not of version 2.
-    #[error("the CRL is not of version 2")]
+    WrongKey,
+    /// The version is not 2.
+    #[error("the CRL's version is not 2")]
     Version,
-    /// It has no number, or one that is beyond 64 bits.
-    #[error("the CRL has no number below 2^64")]
+    /// The CRL number is absent or exceeds 64 bits.
+    #[error("the CRL has no CRL number below 2^64")]
     Number,
-    /// It does not say until when it is good.
+    /// The CRL has no `nextUpdate`.
     #[error("the CRL has no nextUpdate")]
-    NoEnd,
-    /// It lists changes alone, some certificates alone, or those of other CAs.
-    #[error("the CRL is a delta, partial or indirect")]
+    NoNextUpdate,
+    /// The CRL is a delta CRL, covers only some certificates, or covers those of other CAs.
+    #[error("the CRL is a delta, partial or indirect CRL")]
     NotFull,
-    /// The digest of denied devices is none.
+    /// The digest of the list of denied devices is damaged.
     #[error("the CRL's digest of denied devices is damaged")]
     DeniedDevices,
-    /// It has an extension twice.
+    /// An extension occurs twice.
     #[error("the CRL has the extension {0} twice")]
-    Twice(ObjectIdentifier),
-    /// It says of itself that who does not know this extension must not use it.
+    DuplicateExtension(ObjectIdentifier),
+    /// A critical extension is unknown (RFC 5280, section 5.2).
     #[error("the CRL has the unknown critical extension {0}")]
     UnknownCritical(ObjectIdentifier),
 }
 
-/// Whether a list may be acted on at some time.
+/// The state of a CRL at a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// It may.
+    /// The CRL is valid.
     Fresh,
-    /// It is not valid yet: the clock is slow, here or there.
-    NotYet,
-    /// It expired: there should be a newer one.
-    Stale,
+    /// The CRL is not valid yet, because the local clock is slow or the CA's is fast.
+    NotYetValid,
+    /// The CRL has expired.
+    Expired,
 }
 
-/// Until when a list says that it is good, whoever signed it.
+/// Returns the `nextUpdate` of a CRL without verifying the CRL.
 ///
 /// # Errors
-/// It is no list, or does not say so.
-pub fn claimed_end(der: &[u8]) -> Result<Timestamp, CrlError> {
+/// If the input is not a CRL or has no `nextUpdate`.
+pub fn claimed_next_update(der: &[u8]) -> Result<Timestamp, CrlError> {
     let read = Parsed::from_tbs(Signed::parse(der)?.tbs)?;
-    read.next_update.ok_or(CrlError::NoEnd)
+    read.next_update.ok_or(CrlError::NoNextUpdate)
 }
 
-/// Whose a list says that it is, whoever signed it: a name, in DER.
+/// Returns the issuer's name in DER without verifying the CRL.
 ///
 /// # Errors
-/// It is no list.
+/// If the input is not a CRL.
 pub fn claimed_issuer(der: &[u8]) -> Result<Vec<u8>, CrlError> {
     Ok(Parsed::from_tbs(Signed::parse(der)?.tbs)?.issuer.to_vec())
 }
 
-/// A full list that its CA signed, with all that must be known of it understood.
+/// A full CRL that its CA signed, and whose critical extensions are all understood.
 #[derive(Clone)]
 pub struct VerifiedCrl {
     der: Vec<u8>,
@@ -101,18 +101,18 @@ pub struct VerifiedCrl {
 }
 
 impl VerifiedCrl {
-    /// Reads the list of `ca` from its DER: signature, issuer and key, version, number, dates, every
-    /// entry, and that no extension says what is not understood here.
+    /// Parses and verifies a CRL of `ca` in DER: signature, issuer, key identifier, version, number,
+    /// dates, extensions and every entry (RFC 5280, section 5).
     ///
-    /// Whether it is fresh is [`VerifiedCrl::freshness`], and whether its number is one that may
-    /// follow the last is the caller's to say.
+    /// The caller has to check [`VerifiedCrl::freshness`], and that the number is not lower than that of
+    /// the CRL in use.
     ///
     /// # Errors
-    /// Why it is not to be acted on.
+    /// The reason why the CRL must not be used.
     pub fn from_der(der: impl Into<Vec<u8>>, ca: &CaCertificate) -> Result<Self, CrlError> {
         let der = der.into();
         let signed = Signed::parse(&der)?;
-        // First the signature: the rest is then at least what the CA wrote.
+        // The signature comes first, so that the rest parses only what the CA signed.
         if !signed.is_by(ca.key()) {
             return Err(CrlError::WrongSignature);
         }
@@ -121,7 +121,7 @@ impl VerifiedCrl {
             return Err(CrlError::WrongSignature);
         }
         if read.issuer != ca.subject().to_der()? {
-            return Err(CrlError::OtherIssuer);
+            return Err(CrlError::WrongIssuer);
         }
         if read.version != Some(Version::V2) {
             return Err(CrlError::Version);
@@ -140,17 +140,17 @@ impl VerifiedCrl {
             tbs_digest: signing::digest(signed.tbs),
             number,
             this_update: read.this_update,
-            next_update: read.next_update.ok_or(CrlError::NoEnd)?,
+            next_update: read.next_update.ok_or(CrlError::NoNextUpdate)?,
             denied_devices,
             length,
             der,
         })
     }
 
-    /// As [`VerifiedCrl::from_der`], from PEM.
+    /// Parses and verifies a CRL in PEM, as [`VerifiedCrl::from_der`] does.
     ///
     /// # Errors
-    /// As there.
+    /// If the text is not the PEM of a CRL, or as for [`VerifiedCrl::from_der`].
     pub fn from_pem(text: &str, ca: &CaCertificate) -> Result<Self, CrlError> {
         let (label, der) = pem::decode_vec(text.as_bytes()).map_err(der::Error::from)?;
         if label != LABEL {
@@ -159,76 +159,78 @@ impl VerifiedCrl {
         Self::from_der(der, ca)
     }
 
-    /// Its DER.
+    /// Returns the DER.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// Its DER, for good.
+    /// Consumes the CRL and returns the DER.
     #[must_use]
     pub fn into_der(self) -> Vec<u8> {
         self.der
     }
 
-    /// Its PEM.
+    /// Encodes the CRL as PEM.
     ///
     /// # Errors
-    /// As [`to_pem`].
+    /// As for [`to_pem`].
     pub fn pem(&self) -> der::Result<String> {
         to_pem(&self.der)
     }
 
-    /// Its number, which never falls.
+    /// Returns the CRL number, which only increases (RFC 5280, section 5.2.3).
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// From when on it is valid.
+    /// Returns `thisUpdate`, the start of validity.
     #[must_use]
     pub fn this_update(&self) -> Timestamp {
         self.this_update
     }
 
-    /// Until when it is valid.
+    /// Returns `nextUpdate`, the end of validity.
     #[must_use]
     pub fn next_update(&self) -> Timestamp {
         self.next_update
     }
 
-    /// The [`super::denied_digest`] of the list of denied devices that goes with it, if one does.
+    /// Returns the [`denied_digest`](super::denied_digest) of the list of denied devices, if the CRL has
+    /// one.
     #[must_use]
     pub fn denied_devices(&self) -> Option<&[u8; 32]> {
         self.denied_devices.as_ref()
     }
 
-    /// How many certificates it revokes.
+    /// Returns the number of revoked certificates.
     #[must_use]
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// Whether it revokes none.
+    /// Returns true if no certificate is revoked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// What it revokes, one by one: a list of any length takes no memory besides its own.
+    /// Iterates over the revoked certificates, parsing each on demand: memory use does not grow with the
+    /// CRL.
     pub fn revoked(&self) -> impl Iterator<Item = Entry> + '_ {
-        // It was read once, to the end, when this was made.
+        // Cannot fail: `from_der` parsed every entry.
         let signed = Signed::parse(&self.der).ok();
         let read = signed.and_then(|signed| Parsed::from_tbs(signed.tbs).ok());
         read.into_iter().flat_map(|read| read.entries).filter_map(Result::ok)
     }
 
-    /// Whether it may be acted on at `now`.
+    /// Returns the state of the CRL at `now`.
     #[must_use]
     pub fn freshness(&self, now: Timestamp) -> Freshness {
         match now {
-            now if now < self.this_update => Freshness::NotYet,
-            now if now > self.next_update => Freshness::Stale,
+            now if now < self.this_update => Freshness::NotYetValid,
+            now if now > self.next_update => Freshness::Expired,
             _ => Freshness::Fresh,
         }
     }
@@ -240,20 +242,20 @@ impl VerifiedCrl {
 
 const LABEL: &str = "X509 CRL";
 
-/// A list in PEM, from its DER: for who has no room for both.
+/// Encodes a CRL in DER as PEM, for callers that cannot hold a [`VerifiedCrl`] as well.
 ///
 /// # Errors
-/// Never in practice: what was decoded encodes.
+/// Never in practice: PEM can encode any DER.
 pub fn to_pem(der: &[u8]) -> der::Result<String> {
     Ok(pem::encode_string(LABEL, LineEnding::LF, der)?)
 }
 
-/// RFC 5280, section 5.2: a list with a critical extension that is not understood must not be used.
+/// Refuses duplicate and unknown critical extensions (RFC 5280, section 5.2), and CRLs that are not full.
 fn check_extensions(read: &Parsed<'_>) -> Result<(), CrlError> {
     for (place, extension) in read.extensions.iter().enumerate() {
         let oid = extension.extn_id;
         if read.extensions[..place].iter().any(|before| before.extn_id == oid) {
-            return Err(CrlError::Twice(oid));
+            return Err(CrlError::DuplicateExtension(oid));
         }
         match oid {
             ID_CE_DELTA_CRL_INDICATOR => return Err(CrlError::NotFull),
@@ -276,13 +278,13 @@ fn check_extensions(read: &Parsed<'_>) -> Result<(), CrlError> {
     Ok(())
 }
 
-/// RFC 5280, section 5.2.1.
+/// Compares the authority key identifier with the CA's key identifier (RFC 5280, section 5.2.1).
 fn check_key(read: &Parsed<'_>, ca: &CaCertificate) -> Result<(), CrlError> {
-    let authority = read.extension(ID_CE_AUTHORITY_KEY_IDENTIFIER).ok_or(CrlError::OtherKey)?;
+    let authority = read.extension(ID_CE_AUTHORITY_KEY_IDENTIFIER).ok_or(CrlError::WrongKey)?;
     let authority = AuthorityKeyIdentifier::from_der(authority)?;
     match authority.key_identifier {
         Some(identifier) if identifier.as_bytes() == ca.key_identifier() => Ok(()),
-        _ => Err(CrlError::OtherKey),
+        _ => Err(CrlError::WrongKey),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The names that a certification request asks for.
+//! The names that a CSR requests.
 
 use const_oid::{AssociatedOid, db::rfc5912::ID_EXTENSION_REQ};
 use der::{Decode, Encode};
@@ -6,9 +6,9 @@ use x509_cert::{attr::Attributes, ext::pkix::SubjectAltName, request::ExtensionR
 
 use crate::names::Host;
 
-/// The alternative names in the attribute `extensionRequest` (RFC 2985, section 5.4.2).
+/// Returns the alternative names in the attribute `extensionRequest` (RFC 2985, section 5.4.2).
 pub(crate) fn hosts(attributes: &Attributes) -> Result<Vec<Host>, &'static str> {
-    const UNREADABLE: &str = "the extensions that the request asks for cannot be read";
+    const UNREADABLE: &str = "the extensions that the CSR requests cannot be decoded";
     let mut hosts = Vec::new();
     let requests = attributes.iter().filter(|attribute| attribute.oid == ID_EXTENSION_REQ);
     for value in requests.flat_map(|attribute| attribute.values.iter()) {
@@ -19,7 +19,7 @@ pub(crate) fn hosts(attributes: &Attributes) -> Result<Vec<Host>, &'static str> 
             for name in &names.map_err(|_| UNREADABLE)?.0 {
                 let host = Host::try_from(name);
                 hosts.push(host.map_err(
-                    |_| "the request asks for a name that is neither a DNS name nor an IP address",
+                    |_| "the CSR requests a name that is neither a DNS name nor an IP address",
                 )?);
             }
         }

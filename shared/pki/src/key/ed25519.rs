@@ -1,9 +1,9 @@
-//! Ed25519 keys (RFC 8032, RFC 8410) that are none.
+//! Checks of Ed25519 public keys (RFC 8032, RFC 8410).
 
 use super::fault::KeyFault;
 
-/// The y coordinates of the points whose order divides the cofactor 8, little-endian; the sign bit of x
-/// does not matter. Of the encodings that RFC 8032 allows these are all: Chalkias, Garillot, Nikolaenko,
+/// The y coordinates of the points whose order divides the cofactor 8, little-endian, with the sign bit
+/// of x cleared. These are all the encodings that RFC 8032 allows: Chalkias, Garillot, Nikolaenko,
 /// "Taming the many EdDSAs" (2020), table 1.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     // 0, of order 4.
@@ -43,8 +43,8 @@ const PRIME: [u8; 32] = {
     p
 };
 
-/// Refuses what is not 32 octets, a coordinate that is not reduced (RFC 8032, section 5.1.3), and points
-/// of small order. That it is a point at all shows when a signature is verified with it.
+/// Refuses keys that are not 32 octets, coordinates that are not reduced (RFC 8032, section 5.1.3) and
+/// points of small order. Verifying a CSR's signature later proves that the key is a point.
 pub(super) fn check(bits: &[u8]) -> Result<(), KeyFault> {
     let mut y: [u8; 32] = bits.try_into().map_err(|_| KeyFault::Encoding)?;
     y[31] &= 0x7f;
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// The other two names of 0 and 1, and the largest that are and are not reduced.
+    /// Covers the unreduced encodings of 0 and 1, and the largest reduced and unreduced values.
     #[test]
     fn one_point_has_one_encoding() {
         let mut y = PRIME;

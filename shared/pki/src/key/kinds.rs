@@ -19,10 +19,10 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// All that there are.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::P256, Self::P384, Self::Ed25519, Self::Rsa];
 
-    /// Its name, in policies and on the command line.
+    /// Returns the name used in project policies and on the command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,63 +40,63 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// A text that names no kind of key.
+/// The error for a text that does not name a kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the kinds of keys are p256, p384, ed25519 and rsa")]
-pub struct UnknownKind;
+#[error("not a valid kind of key: use p256, p384, ed25519 or rsa")]
+pub struct UnknownKeyKind;
 
 impl FromStr for KeyKind {
-    type Err = UnknownKind;
+    type Err = UnknownKeyKind;
 
-    fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownKind)
+    fn from_str(text: &str) -> Result<Self, UnknownKeyKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownKeyKind)
     }
 }
 
-/// Some kinds of keys, one at least.
+/// A non-empty set of key kinds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeSet<KeyKind>")]
 pub struct KeyKinds(BTreeSet<KeyKind>);
 
-/// No kind at all.
+/// The error for an empty set of key kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at least one kind of key has to be allowed")]
-pub struct KeyKindsError;
+#[error("no kind of key is allowed: allow at least one")]
+pub struct NoKeyKinds;
 
 impl KeyKinds {
-    /// Every kind.
+    /// Returns the set of every kind.
     #[must_use]
     pub fn all() -> Self {
         Self(KeyKind::ALL.into())
     }
 
-    /// One kind.
+    /// Returns the set of one kind.
     #[must_use]
     pub fn only(kind: KeyKind) -> Self {
         Self([kind].into())
     }
 
-    /// Whether `kind` is one of them.
+    /// Returns true if `kind` is in the set.
     #[must_use]
     pub fn contains(&self, kind: KeyKind) -> bool {
         self.0.contains(&kind)
     }
 
-    /// Each of them.
+    /// Returns the kinds, in the order of [`KeyKind::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = KeyKind> {
         self.0.iter().copied()
     }
 }
 
 impl TryFrom<BTreeSet<KeyKind>> for KeyKinds {
-    type Error = KeyKindsError;
+    type Error = NoKeyKinds;
 
-    fn try_from(kinds: BTreeSet<KeyKind>) -> Result<Self, KeyKindsError> {
-        if kinds.is_empty() { Err(KeyKindsError) } else { Ok(Self(kinds)) }
+    fn try_from(kinds: BTreeSet<KeyKind>) -> Result<Self, NoKeyKinds> {
+        if kinds.is_empty() { Err(NoKeyKinds) } else { Ok(Self(kinds)) }
     }
 }
 
-/// Such as `p256, rsa`.
+/// Writes the names separated by commas, as in `p256, rsa`.
 impl fmt::Display for KeyKinds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.iter().map(KeyKind::as_str).collect();
@@ -109,12 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_are_those_of_the_stored_form() {
+    fn names_equal_the_stored_form() {
         for kind in KeyKind::ALL {
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("{:?}", kind.as_str()));
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
-        assert_eq!("P256".parse::<KeyKind>(), Err(UnknownKind));
+        assert_eq!("P256".parse::<KeyKind>(), Err(UnknownKeyKind));
         let stored = r#"["p256","p384","ed25519","rsa"]"#;
         assert_eq!(serde_json::from_str::<KeyKinds>(stored).unwrap(), KeyKinds::all());
         assert!(serde_json::from_str::<KeyKinds>("[]").is_err());

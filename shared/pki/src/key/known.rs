@@ -1,7 +1,7 @@
-//! Keys whose private half anybody can read in an RFC.
+//! Public keys whose private half is printed in an RFC.
 
-/// SHA-256 of the subject public key info, in hex, and where the private key is printed. Examples are
-/// copied into firmware; these are the ones of the kinds that are certified here.
+/// SHA-256 of the subject public key info in hex, and where the private key is printed. Firmware
+/// copies examples; this table has those of the kinds that may be certified.
 const KEYS: [(&str, &str); 13] = [
     (
         "8fb6bad671cfe698393c453357da61b56d757ab8c0f3fb9c87f2849e63131878",
@@ -33,6 +33,7 @@ const KEYS: [(&str, &str); 13] = [
     ("51b944cdfa544d4c3273aa6bf350625a7dd53bbb6a71723274f538b19a207760", "RFC 7517, A.1"),
 ];
 
+/// Returns true if the key with this fingerprint is an example from an RFC.
 pub(super) fn is_known(fingerprint: &str) -> bool {
     KEYS.iter().any(|(known, _)| *known == fingerprint)
 }

@@ -1,7 +1,7 @@
-//! Key pairs made for devices that cannot make their own.
+//! Key pairs generated for devices that cannot generate their own.
 //!
-//! The private key lives in one response and nowhere else. Everything here that holds it is wiped
-//! when dropped.
+//! The private key exists in one response and nowhere else. Every buffer here that holds it is wiped
+//! on drop.
 
 use der::{Decode, Encode, asn1::OctetStringRef, pem::LineEnding};
 use p256::{
@@ -15,31 +15,31 @@ use sec1::EcPrivateKey;
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoOwned};
 use zeroize::Zeroizing;
 
-/// A P-256 key pair. It has neither `Debug` nor `Clone`.
+/// A P-256 key pair. It implements neither `Debug` nor `Clone`, so that it is not logged or copied.
 pub struct KeyPair(SigningKey);
 
 impl KeyPair {
-    /// A new one.
+    /// Generates a key pair.
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         Self(SigningKey::generate_from_rng(rng))
     }
 
-    /// The public half.
+    /// Returns the public key.
     ///
     /// # Errors
-    /// Never in practice: a key on the curve encodes.
+    /// Never in practice: a valid key encodes.
     pub fn public_key(&self) -> der::Result<SubjectPublicKeyInfoOwned> {
         let der = self.0.verifying_key().to_public_key_der().map_err(|_| der::ErrorKind::Failed)?;
         SubjectPublicKeyInfoOwned::from_der(der.as_bytes())
     }
 
-    /// PKCS#8 (RFC 5958) in PEM, with the public key in it (RFC 5915).
+    /// Encodes the private key as PKCS#8 (RFC 5958) in PEM, including the public key (RFC 5915).
     ///
     /// # Errors
-    /// Never in practice: a key on the curve encodes.
+    /// Never in practice: a valid key encodes.
     pub fn private_key_pem(&self) -> der::Result<Zeroizing<String>> {
-        // p256's own encoder would compute the public key once more, a fifth of what a whole
-        // certificate costs; here it is at hand.
+        // p256's own encoder would compute the public key again, which takes a fifth of the time of a
+        // whole certificate.
         let scalar = Zeroizing::new(self.0.to_bytes());
         let point = self.0.verifying_key().to_sec1_point(false);
         let key = EcPrivateKey {

@@ -1,7 +1,7 @@
-//! Public keys that may be certified: of a known kind, in their one encoding, and not known to be weak.
+//! Public keys that may be certified: of a supported kind, in one encoding, and not known to be weak.
 //!
-//! A [`PublicKey`] exists only for a key that passed. One key has one encoding and so one fingerprint,
-//! which is what the store holds keys apart by.
+//! A [`PublicKey`] exists only for a key that passed the checks. Each key has one encoding and thus one
+//! fingerprint, by which the ledger identifies it.
 
 use const_oid::db::{
     rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1, SECP_384_R_1},
@@ -31,7 +31,7 @@ pub(super) enum Verifying {
 }
 
 impl PublicKey {
-    /// What kind of key it is.
+    /// Returns the kind of the key.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         match self.verifying {
@@ -42,13 +42,14 @@ impl PublicKey {
         }
     }
 
-    /// As it stands in a certificate.
+    /// Returns the subject public key info, as it appears in a certificate.
     #[must_use]
     pub fn spki(&self) -> &SubjectPublicKeyInfoOwned {
         &self.spki
     }
 
-    /// SHA-256 of its DER, in hex: how the ledger names keys.
+    /// Returns the SHA-256 of the subject public key info in DER, in lower-case hex. The ledger
+    /// identifies keys by it.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -101,7 +102,7 @@ impl TryFrom<SubjectPublicKeyInfoOwned> for PublicKey {
     }
 }
 
-/// The point, if it is an uncompressed one of a curve whose coordinates have `octets` (SEC 1, section
+/// Returns the point if it is uncompressed and each coordinate has `octets` octets (SEC 1, section
 /// 2.3.3).
 fn uncompressed(bits: &[u8], octets: usize) -> Result<&[u8], KeyFault> {
     match bits {
@@ -167,7 +168,7 @@ mod tests {
         PublicKey::try_from(spki).unwrap_err()
     }
 
-    /// From the private halves as they are printed; RSA is in the tests of requests.
+    /// Uses the private keys as they are printed. The tests of CSRs cover RSA.
     #[test]
     fn refuses_the_examples_of_rfcs() {
         for spki in [
@@ -208,7 +209,7 @@ mod tests {
         assert_eq!(fault(spki(ID_EC_PUBLIC_KEY, null.clone(), point)), KeyFault::Encoding);
         assert_eq!(fault(spki(ID_ED_25519, null, &[7; 32])), KeyFault::Encoding);
         assert_eq!(fault(spki(RSA_ENCRYPTION, None, &[7; 32])), KeyFault::Encoding);
-        // Seven bits less.
+        // Seven unused bits.
         let mut spki = ec(SECP_256_R_1, point);
         spki.subject_public_key = BitString::new(7, [point, &[0][..]].concat()).unwrap();
         assert_eq!(fault(spki), KeyFault::Encoding);

@@ -1,21 +1,21 @@
-//! RSA keys (RFC 8017) and how they may be weak: the rules of the CA/Browser Forum's Baseline Requirements,
-//! sections 6.1.1.3 and 6.1.6, and a little less room.
+//! Checks of RSA public keys (RFC 8017), slightly stricter than the CA/Browser Forum's Baseline
+//! Requirements, sections 6.1.1.3 and 6.1.6.
 
 use der::{Decode, Sequence, asn1::UintRef};
 
 use super::{fault::KeyFault, roca};
 
-/// RFC 8017, appendix A.1.1.
+/// The `RSAPublicKey` of RFC 8017, appendix A.1.1.
 #[derive(Sequence)]
 struct RsaPublicKey<'a> {
     modulus: UintRef<'a>,
     public_exponent: UintRef<'a>,
 }
 
-/// 65537. Another would be a second public key to the same primes, under another fingerprint.
+/// 65537. Another exponent would give the same primes a second public key with another fingerprint.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
-/// The modulus must have no factor up to here (Baseline Requirements, section 6.1.6).
+/// The largest number that is tried as a factor of the modulus (Baseline Requirements, section 6.1.6).
 const SMALL: u32 = 752;
 
 pub(super) fn check(bits: &[u8]) -> Result<(), KeyFault> {
@@ -28,7 +28,7 @@ pub(super) fn check(bits: &[u8]) -> Result<(), KeyFault> {
     if key.public_exponent.as_bytes() != EXPONENT {
         return Err(KeyFault::RsaExponent);
     }
-    // Not only by primes: what a number divides, its factors do.
+    // Dividing by composite numbers is redundant but needs no table of primes.
     if (2..=SMALL).any(|number| remainder(modulus, number) == 0) {
         return Err(KeyFault::RsaFactor);
     }
@@ -45,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    /// Odd, and without a factor up to 752.
+    /// Returns an odd modulus without a factor up to 752.
     fn modulus(octets: usize) -> Vec<u8> {
         let mut modulus = vec![0xa5; octets];
         while (2..=SMALL).any(|number| remainder(&modulus, number) == 0) {
@@ -88,7 +88,7 @@ mod tests {
     fn a_factor_up_to_752_is_found() {
         for factor in [2u32, 3, 5, 127, 743, 751] {
             let mut modulus = vec![0xa5; 256];
-            // Down to the next multiple.
+            // Subtracts the remainder, to get a multiple of the factor.
             let mut rest = remainder(&modulus, factor);
             for octet in modulus.iter_mut().rev() {
                 let (low, borrowed) = octet.overflowing_sub(rest as u8);

@@ -1,4 +1,4 @@
-//! Signatures by the keys that devices may have.
+//! Verification of signatures by public keys that may be certified.
 
 use const_oid::db::{
     rfc5912::{
@@ -19,22 +19,24 @@ use spki::AlgorithmIdentifierRef;
 
 use super::public::{PublicKey, Verifying};
 
-/// Why a signature does not count.
+/// The reason why a signature is refused.
+///
+/// `Display` is part of the `detail` of a problem document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureFault {
-    /// Not one of the key's, or one with a broken hash.
+    /// The algorithm does not match the key, or uses a broken hash.
     #[error(
-        "the signature algorithm does not fit the key, or is none of ECDSA, Ed25519 and RSA \
-         (PKCS#1 v1.5 or PSS) with SHA-256, SHA-384 or SHA-512"
+        "the signature algorithm does not match the key or is not supported; use Ed25519, or ECDSA or \
+         RSA (PKCS#1 v1.5 or PSS) with SHA-256, SHA-384 or SHA-512"
     )]
     Algorithm,
-    /// It was not made by the key, or not over this.
-    #[error("the signature is not by the key, over what is signed")]
+    /// The signature is by another key, or over other data.
+    #[error("the signature does not verify")]
     Wrong,
 }
 
 impl PublicKey {
-    /// Verifies a signature of `message` by this key.
+    /// Verifies a signature over `message` by this key.
     pub(crate) fn verify(
         &self,
         algorithm: AlgorithmIdentifierRef<'_>,
@@ -108,8 +110,8 @@ fn rsa(
     })
 }
 
-/// The DER of `RSASSA-PSS-params` (RFC 4055, section 3.1) for the hash with the number `hash` in NIST's
-/// arc: MGF1 with the same hash, and a salt as long as the hash, which are the only ones verified here.
+/// Returns the DER of `RSASSA-PSS-params` (RFC 4055, section 3.1) with the hash number `hash` in NIST's
+/// arc, MGF1 with the same hash, and a salt as long as the hash. No other parameters are supported.
 fn pss(hash: u8, salt: u8) -> Vec<u8> {
     let hash =
         [&[0x30, 13, 6, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02][..], &[hash, 5, 0]]

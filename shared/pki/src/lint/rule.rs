@@ -1,23 +1,23 @@
-//! Rules of the checks before a signature, and the error for a broken one.
+//! Rules of the lint, and the error for a violated one.
 
-/// A rule that a built certificate breaks.
+/// A rule that a built certificate or CRL violates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{rule} ({source_text})")]
+#[error("violated rule: {rule} ({clause})")]
 pub struct LintError {
-    /// The rule, as it should be.
+    /// The rule that must hold.
     pub rule: &'static str,
-    /// Where it stands.
-    pub source_text: &'static str,
+    /// The document and section of the rule.
+    pub clause: &'static str,
 }
 
 pub(crate) fn ensure(
     holds: bool,
     rule: &'static str,
-    source_text: &'static str,
+    clause: &'static str,
 ) -> Result<(), LintError> {
-    if holds { Ok(()) } else { Err(broken(rule, source_text)) }
+    if holds { Ok(()) } else { Err(broken(rule, clause)) }
 }
 
-pub(crate) fn broken(rule: &'static str, source_text: &'static str) -> LintError {
-    LintError { rule, source_text }
+pub(crate) fn broken(rule: &'static str, clause: &'static str) -> LintError {
+    LintError { rule, clause }
 }

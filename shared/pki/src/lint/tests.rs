@@ -4,7 +4,7 @@ use x509_cert::name::Name;
 
 use super::*;
 use crate::{
-    csr::{Csr, der_of_pem},
+    csr::{Csr, decode_pem},
     key::{KeyKind, KeyKinds, KeyPair},
     names::{DeviceId, Host, distinguished},
     profile::{Device, IssuedBy, Profile, Role, Service, Usage, build},
@@ -43,9 +43,9 @@ impl Ca {
     }
 }
 
-/// As late as it may be, or some years.
+/// Returns the latest end that the profile allows, or some years.
 fn end(profile: &Profile) -> Timestamp {
-    profile.longest_validity().map_or(LATER, |longest| NOW.plus(longest))
+    profile.max_validity().map_or(LATER, |longest| NOW.plus(longest))
 }
 
 fn device() -> Profile {
@@ -65,7 +65,7 @@ fn service(role: Role) -> Profile {
     Profile::Service(Service::new(role, name.clone(), vec![name]).unwrap())
 }
 
-/// One of each; only the two devices are of one kind.
+/// Returns one profile of each kind, and two of devices.
 fn profiles() -> Vec<Profile> {
     let usages = [Usage::Device, Usage::Server, Usage::Service];
     let roles = [Role::Server, Role::Client, Role::Peer];
@@ -108,7 +108,7 @@ fn a_bit_flipped_anywhere_but_in_free_fields_is_caught() {
         let read = TbsCertificate::from_der(&changed);
         let passed = lint(Tbs { der: changed, profile: &profile, issued_by: ca.issued_by() });
         if passed.is_ok() {
-            // Another serial number or other dates within the CA's are as good as these.
+            // The serial number, and dates within the CA's validity, are free.
             let read = read.unwrap();
             assert!(
                 read.serial_number() != original.serial_number()
@@ -119,7 +119,7 @@ fn a_bit_flipped_anywhere_but_in_free_fields_is_caught() {
     }
 }
 
-/// What one profile builds is never good for another.
+/// A certificate built from one profile never passes as one of another.
 #[test]
 fn refuses_one_profile_for_another() {
     let ca = Ca::new();
@@ -147,7 +147,7 @@ fn a_device_has_the_organization_of_its_profile_and_no_other() {
 }
 
 #[test]
-fn a_key_is_of_a_kind_that_its_profile_has() {
+fn a_key_of_a_kind_that_its_profile_lacks_is_refused() {
     let (ca, rng) = (Ca::new(), &mut UnwrapErr(SysRng));
     let keys = [
         include_str!("../../../../tests/fixtures/csr/p256.pem"),
@@ -156,7 +156,7 @@ fn a_key_is_of_a_kind_that_its_profile_has() {
         include_str!("../../../../tests/fixtures/csr/rsa.pem"),
     ];
     for (pem, kind) in keys.into_iter().zip(KeyKind::ALL) {
-        let csr = Csr::from_der(&der_of_pem(pem).unwrap()).unwrap().verify().unwrap();
+        let csr = Csr::from_der(&decode_pem(pem).unwrap()).unwrap().verify().unwrap();
         let Profile::Device(device) = device() else { unreachable!() };
         let mut profiles = vec![(service(Role::Server), KeyKinds::only(KeyKind::P256))];
         for kinds in KeyKind::ALL.map(KeyKinds::only).into_iter().chain([KeyKinds::all()]) {
@@ -171,17 +171,17 @@ fn a_key_is_of_a_kind_that_its_profile_has() {
     }
 }
 
-/// Whatever the way by which they came here.
+/// The lint does not rely on the check of the CSR.
 #[test]
 fn a_weak_key_is_refused_once_more() {
     let (ca, rng) = (Ca::new(), &mut UnwrapErr(SysRng));
     let pem = include_str!("../../../../tests/fixtures/csr/small-order.pem");
-    let der = der_of_pem(pem).unwrap();
+    let der = decode_pem(pem).unwrap();
     let request = x509_cert::request::CertReq::from_der(&der).unwrap();
     let profile = device();
     let key = request.info.public_key;
     let tbs = build(&profile, ca.issued_by(), key, NOW, LATER, rng).unwrap();
-    assert_eq!(lint(tbs).unwrap_err().rule, "the key is sound");
+    assert_eq!(lint(tbs).unwrap_err().rule, "the key is acceptable");
 }
 
 #[test]
@@ -200,24 +200,24 @@ fn refuses_another_ca() {
     for (issued_by, clause) in broken {
         let tbs = Tbs { der: ca.der(&profile), profile: &profile, issued_by };
         let error = lint(tbs).unwrap_err();
-        assert!(error.source_text.ends_with(clause), "{error}");
+        assert!(error.clause.ends_with(clause), "{error}");
     }
 }
 
 #[test]
-fn a_service_is_not_certified_for_years() {
+fn the_validity_of_a_service_is_limited() {
     let (ca, rng) = (Ca::new(), &mut UnwrapErr(SysRng));
     for (profile, days) in [(service(Role::Server), 397), (profiles().swap_remove(3), 1)] {
         let key = KeyPair::generate(rng).public_key().unwrap();
         let end = NOW.plus(days * DAY).plus(1);
         let tbs = build(&profile, ca.issued_by(), key, NOW, end, rng).unwrap();
         let rule = lint(tbs).unwrap_err().rule;
-        assert_eq!(rule, "it is valid no longer than the profile allows", "{profile:?}");
+        assert_eq!(rule, "the validity is no longer than the profile allows", "{profile:?}");
     }
 }
 
-/// RFC 5280, section 4.1.2.5: no GeneralizedTime before 2050. The first UTCTime gets a century here:
-/// two octets more of it, and of all that it is in.
+/// RFC 5280, section 4.1.2.5, forbids GeneralizedTime before 2050. The test rewrites the first UTCTime as
+/// GeneralizedTime, which adds two octets to it and to everything around it.
 #[test]
 fn one_time_has_one_form() {
     let (ca, profile) = (Ca::new(), device());
@@ -229,7 +229,7 @@ fn one_time_has_one_form() {
     let length = u16::from_be_bytes([tbs[2], tbs[3]]) + 2;
     tbs[2..4].copy_from_slice(&length.to_be_bytes());
     let rule = lint(Tbs { der: tbs, profile: &profile, issued_by: ca.issued_by() });
-    assert_eq!(rule.unwrap_err().rule, "its encoding is DER");
+    assert_eq!(rule.unwrap_err().rule, "the encoding is DER");
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn a_root_certifies_its_own_key_only() {
     let ca = Ca::new();
     let profile = Profile::Root { subject: ca.subject.clone() };
     let key_identifier = [0; 20];
-    let itself = IssuedBy::itself(&ca.subject, &ca.key, &key_identifier);
+    let itself = IssuedBy::self_signed(&ca.subject, &ca.key, &key_identifier);
     let other = KeyPair::generate(rng).public_key().unwrap();
     let tbs = build(&profile, itself, other, NOW, LATER, rng).unwrap();
-    assert_eq!(lint(tbs).unwrap_err().rule, "a root certifies its own key");
+    assert_eq!(lint(tbs).unwrap_err().rule, "the root certifies its own key");
 }

@@ -1,27 +1,29 @@
-//! Source addresses: from where an enrollment token may be used.
+//! Address ranges from which an enrollment token may be used.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-/// The most ranges that one token has: a condition of every enrollment repeats them all.
+/// The most ranges of one token. The condition of every enrollment repeats them all.
 pub const MAX_RANGES: usize = 100;
 
-/// An address block in CIDR notation (RFC 4632; RFC 4291, section 2.3). An IPv4-mapped IPv6 block is
-/// the IPv4 block that it maps.
+/// An address block in CIDR notation (RFC 4632; RFC 4291, section 2.3). An IPv4-mapped IPv6 block reads as
+/// the IPv4 block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AddressRange(IpNet);
 
-/// A text that is no address range.
+/// The error for a text that is not an address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRange {
-    /// Neither an address nor an address with a prefix length.
-    #[error("not an address range: it should be like 203.0.113.0/24 or 2001:db8::/32")]
+    /// The text is neither an address nor an address with a prefix length.
+    #[error("not a valid address range: use a form such as 203.0.113.0/24 or 2001:db8::/32")]
     Syntax,
-    /// An address with bits set beyond the prefix, which is a mistake in one of the two.
-    #[error("not an address range: it has bits beyond its prefix; the range is {0}")]
+    /// The address has bits beyond the prefix, so one of the two is wrong.
+    #[error(
+        "not a valid address range: it has bits beyond its prefix; use {0} for the whole range"
+    )]
     HostBits(AddressRange),
 }
 
@@ -34,7 +36,7 @@ impl AddressRange {
 impl FromStr for AddressRange {
     type Err = InvalidRange;
 
-    /// A block, or a single address.
+    /// Parses a block or a single address.
     fn from_str(text: &str) -> Result<Self, InvalidRange> {
         let given = match text.parse::<IpNet>() {
             Ok(range) => range,
@@ -45,8 +47,8 @@ impl FromStr for AddressRange {
     }
 }
 
-/// `::ffff:203.0.113.0/120` is `203.0.113.0/24`: callers are told apart by the address they have, not
-/// by how a socket wrote it down.
+/// Converts an IPv4-mapped block to IPv4: `::ffff:203.0.113.0/120` is `203.0.113.0/24`. A caller matches
+/// by its address, however a socket represents it.
 fn unmapped(range: IpNet) -> IpNet {
     let IpNet::V6(mapped) = range else {
         return range;
@@ -78,26 +80,26 @@ impl TryFrom<String> for AddressRange {
     }
 }
 
-/// Where a token may be used: at least one range, in one order, none twice; so that two of the same
-/// meaning are equal, in memory as in a write's condition.
+/// The address ranges of a token: at least one, sorted, without duplicates. Equal sets of ranges are
+/// therefore equal values, both in memory and in the condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<AddressRange>")]
 pub struct AddressRanges(Vec<AddressRange>);
 
-/// No range, or too many.
+/// The error for no range, or too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a token has 1 to {MAX_RANGES} address ranges")]
+#[error("a token must have 1 to {MAX_RANGES} address ranges")]
 pub struct InvalidRanges;
 
 impl AddressRanges {
-    /// Whether the caller is in one of them. One whose address is not known is in none.
+    /// Returns true if the caller is in one of the ranges. A caller without an address is in none.
     #[must_use]
     pub fn admit(&self, caller: Option<IpAddr>) -> bool {
         let caller = caller.map(|address| address.to_canonical());
         caller.is_some_and(|address| self.0.iter().any(|range| range.contains(&address)))
     }
 
-    /// Each of them, as text.
+    /// Returns the ranges as text.
     pub fn iter(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(AddressRange::to_string)
     }
@@ -158,13 +160,13 @@ mod tests {
         assert!(admits(&["::ffff:203.0.113.0/120"], "203.0.113.7"));
         assert!(!admits(&["::ffff:203.0.113.0/120"], "203.0.114.7"));
         assert_eq!(ranges(&["::ffff:203.0.113.0/120"]), ranges(&["203.0.113.0/24"]));
-        // All of IPv6 is not all of IPv4, however the caller's address is written.
+        // The whole of IPv6 does not contain IPv4, however the caller's address is written.
         assert!(!admits(&["::/0"], "::ffff:203.0.113.7"));
         assert!(admits(&["0.0.0.0/0"], "203.0.113.7") && admits(&["::/0"], "2001:db8::1"));
     }
 
     #[test]
-    fn a_caller_without_an_address_is_nowhere() {
+    fn a_caller_without_an_address_is_refused() {
         assert!(!ranges(&["0.0.0.0/0", "::/0"]).admit(None));
     }
 
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_and_not_guessed_at() {
+    fn mistakes_are_refused() {
         for text in ["", "/24", "203.0.113.0/", "203.0.113.0/33", "::/129", "203.0.113", "host"] {
             assert_eq!(text.parse::<AddressRange>(), Err(InvalidRange::Syntax), "{text}");
         }

@@ -1,6 +1,6 @@
-//! Distinguished names, built attribute by attribute.
+//! Distinguished names (RFC 5280, section 4.1.2.4), built attribute by attribute.
 //!
-//! Never from a formatted string: RFC 4514 text would let a comma in a name add attributes.
+//! They are not parsed from RFC 4514 text, in which a comma in a name would add an attribute.
 
 use const_oid::db::rfc4519::{CN, O};
 use der::{Any, Decode, Encode, Tag, asn1::ObjectIdentifier, asn1::SetOfVec};
@@ -9,10 +9,10 @@ use x509_cert::{
     name::{Name, RdnSequence, RelativeDistinguishedName},
 };
 
-/// `CN=<common_name>` and, where there is one, `O=<organization>` before it.
+/// Builds the name `CN=<common_name>`, preceded by `O=<organization>` if there is one.
 ///
 /// # Errors
-/// When a value is empty or over 64 characters (`ub-common-name` and `ub-organization-name`,
+/// If a value is empty or longer than 64 characters (`ub-common-name` and `ub-organization-name`,
 /// RFC 5280, appendix A.1).
 pub fn distinguished(common_name: &str, organization: Option<&str>) -> der::Result<Name> {
     let mut sequence = RdnSequence::default();
@@ -20,8 +20,8 @@ pub fn distinguished(common_name: &str, organization: Option<&str>) -> der::Resu
         sequence.push(relative(O, organization)?);
     }
     sequence.push(relative(CN, common_name)?);
-    // The crate's other constructor is behind its `hazmat` feature; a name is made once per
-    // certificate, so that a round trip through DER costs nothing that shows.
+    // The direct constructor needs the feature `hazmat` of `x509_cert`. A name is built once per
+    // certificate, so the round trip through DER costs little.
     Name::from_der(&sequence.to_der()?)
 }
 

@@ -1,4 +1,4 @@
-//! How a service is reached: a DNS name or an IP address.
+//! Hosts of services: DNS names and IP addresses.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -8,30 +8,30 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 /// A DNS name or an IP address.
 ///
-/// Neither has an underscore, which every device id has, nor one of the characters that mean more
-/// than themselves in an MQTT topic (`+ # /`): a broker that takes it for a user name, and fills it
-/// into an access rule, gets no device's topics and no wildcard.
+/// A host has no underscore, which every device id has, and none of the special characters of MQTT topics
+/// (`+ # /`). A broker can therefore use it as a user name and insert it in an access rule: it never
+/// matches a device's topics or acts as a wildcard.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Host {
-    /// In lower case.
+    /// A DNS name, in lower case.
     Dns(String),
-    /// Of either family.
+    /// An IPv4 or IPv6 address.
     Ip(IpAddr),
 }
 
-/// A text that is neither a DNS name nor an IP address.
+/// The error for a text that is neither a DNS name nor an IP address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("neither a DNS name nor an IP address")]
 pub struct InvalidHost;
 
 impl Host {
-    /// A DNS name in the preferred syntax of RFC 1034, section 3.5, as RFC 5280, section 4.2.1.6,
-    /// asks for. No wildcards: a service has a name. At most 64 characters, because a common name,
-    /// which often repeats it, has no more (`ub-common-name`).
+    /// Parses a DNS name in the preferred syntax of RFC 1034, section 3.5, which RFC 5280, section
+    /// 4.2.1.6, requires. Wildcards are refused. A name has at most 64 characters, because it may also be
+    /// the common name (`ub-common-name`).
     ///
     /// # Errors
-    /// When it is none; an address is none.
+    /// If `name` is not a DNS name. An IP address is not one.
     pub fn dns(name: &str) -> Result<Self, InvalidHost> {
         let is_label = |label: &str| {
             (1..=63).contains(&label.len())
@@ -40,7 +40,7 @@ impl Host {
                 && !label.ends_with('-')
         };
         let is_name = name.len() <= 64 && name.split('.').all(is_label);
-        // Clients look for an address among the addresses.
+        // Clients look for an IP address in `iPAddress` only.
         if !is_name || name.parse::<IpAddr>().is_ok() {
             return Err(InvalidHost);
         }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn is_never_a_device_nor_a_wildcard() {
+    fn is_never_a_device_or_a_wildcard() {
         for name in ["dev_0123456789ABCDEFGHIJKL", "dev_x", "+", "#", "a/b", "$SYS", ">", "*"] {
             assert_eq!(name.parse::<Host>(), Err(InvalidHost), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Identifiers: a prefix that says of what, and 131 bits of randomness in base62.
+//! Identifiers: a prefix that names the kind, and 131 random bits in base62.
 
 use std::{fmt, marker::PhantomData, str::FromStr};
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::base62;
 
-/// Characters after the prefix: 22 · log2(62) = 131 bits.
+/// The number of characters after the prefix: 22 · log2(62) = 131 bits.
 pub(crate) const ID_LENGTH: usize = 22;
 
-/// What an [`Id`] names.
+/// The kind of object that an [`Id`] identifies.
 pub trait IdKind: Copy {
-    /// What its text form begins with, underscore included.
+    /// The prefix of the text form, including the underscore.
     const PREFIX: &'static str;
 }
 
-/// A device, also the common name of its certificates: `dev_…`.
+/// A device: `dev_…`. The id is also the common name of its certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeviceKind {}
-/// A project, which holds a fleet and its policy: `proj_…`.
+/// A project, which has a fleet and its policy: `proj_…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProjectKind {}
-/// An enrollment token's public name, which is no secret: `tok_…`.
+/// An enrollment token: `tok_…`. The id is not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenKind {}
 
@@ -36,44 +36,44 @@ impl IdKind for TokenKind {
     const PREFIX: &'static str = "tok_";
 }
 
-/// A device's id.
+/// The id of a device.
 pub type DeviceId = Id<DeviceKind>;
-/// A project's id.
+/// The id of a project.
 pub type ProjectId = Id<ProjectKind>;
-/// An enrollment token's id.
+/// The id of an enrollment token.
 pub type TokenId = Id<TokenKind>;
 
-/// An identifier that nobody can guess and that says of what it is. In the order of their texts.
+/// An identifier that cannot be guessed. Ordered by its text form.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id<K> {
     random: [u8; ID_LENGTH],
     kind: PhantomData<K>,
 }
 
-/// The text is no id of the kind asked for.
+/// The error for a text that is not an id of the expected kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: it should be {prefix} and 22 letters or digits")]
+#[error("not a valid id: it must be {prefix} and 22 letters or digits")]
 pub struct InvalidId {
     prefix: &'static str,
 }
 
 impl<K: IdKind> Id<K> {
-    /// A new one.
+    /// Generates an id.
     pub fn generate(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
         let mut random = [0; ID_LENGTH];
         base62::fill(&mut random, rng);
         Self { random, kind: PhantomData }
     }
 
-    /// The part after the prefix.
+    /// Returns the part after the prefix.
     pub(crate) fn random_part(&self) -> &str {
-        // Only base62 gets into `random`.
+        // Never falls back: `random` contains only base62 characters.
         str::from_utf8(&self.random).unwrap_or_default()
     }
 
     pub(crate) fn from_random_part(part: &[u8]) -> Result<Self, InvalidId> {
         match part.try_into() {
-            Ok(random) if base62::is_text(part) => Ok(Self { random, kind: PhantomData }),
+            Ok(random) if base62::is_base62(part) => Ok(Self { random, kind: PhantomData }),
             _ => Err(InvalidId { prefix: K::PREFIX }),
         }
     }

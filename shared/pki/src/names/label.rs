@@ -1,43 +1,43 @@
-//! Labels, for people: what a device calls itself, what an operator calls a project or a batch.
+//! Labels: names of devices, projects and batches for people.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The most characters a label has.
+/// The most characters of a label.
 const MAX_CHARACTERS: usize = 128;
 
-/// A label: 1 to 128 characters, trimmed, none of them a control character.
+/// A label: 1 to 128 characters, trimmed, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Label(String);
 
-/// A text that is no label.
+/// The error for a text that is not a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
 pub enum InvalidLabel {
-    /// Nothing, or nothing but white space.
+    /// The text is empty or only white space.
     Empty,
-    /// More than 128 characters.
+    /// The text has more than 128 characters.
     TooLong,
-    /// A line feed, an escape, or another character of Unicode's category Cc.
+    /// The text has a control character (Unicode category Cc), such as a line feed.
     Control,
 }
 
 impl InvalidLabel {
-    /// What is wrong.
+    /// Returns the message, which is also that of `Display`.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
             Self::Empty => "the label is empty",
             Self::TooLong => "the label is longer than 128 characters",
-            Self::Control => "the label has control characters",
+            Self::Control => "the label contains control characters",
         }
     }
 }
 
 impl Label {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -48,7 +48,7 @@ impl TryFrom<&str> for Label {
     type Error = InvalidLabel;
 
     fn try_from(text: &str) -> Result<Self, InvalidLabel> {
-        // Before trimming: a trailing line feed is a mistake to tell of, not to mend.
+        // Checked before trimming, so that a trailing line feed is reported and not removed.
         if text.chars().any(char::is_control) {
             return Err(InvalidLabel::Control);
         }

@@ -1,24 +1,24 @@
-//! The organization in a subject.
+//! Organizations in the subjects of certificates.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The most characters it has: `ub-organization-name` (RFC 5280, appendix A.1).
+/// The most characters of an organization: `ub-organization-name` (RFC 5280, appendix A.1).
 const MAX_CHARACTERS: usize = 64;
 
-/// The `organizationName` of a subject: 1 to 64 characters, trimmed, none of them a control character.
+/// The `organizationName` of a subject: 1 to 64 characters, trimmed, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Organization(String);
 
-/// A text that is no organization.
+/// The error for a text that is not an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an organization has 1 to 64 characters, none of them a control character")]
+#[error("an organization must have 1 to 64 characters and no control characters")]
 pub struct InvalidOrganization;
 
 impl Organization {
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

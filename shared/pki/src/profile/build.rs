@@ -1,4 +1,4 @@
-//! The to-be-signed certificate, built from a profile.
+//! Builds to-be-signed certificates from profiles.
 
 use der::asn1::{Ia5String, OctetString};
 use rand_core::CryptoRng;
@@ -22,30 +22,30 @@ use x509_cert::{
 use super::{contents::Profile, issued_by::IssuedBy};
 use crate::clock::Timestamp;
 
-/// Device clocks may be slow: a certificate is valid from an hour before it was made.
+/// The age of a new certificate by its `notBefore`, in seconds: one hour, for devices with slow clocks.
 pub const BACKDATED_SECONDS: u64 = 60 * 60;
 
-/// RFC 5280, section 4.2.1.2, method 1: SHA-1 of the subject public key's bits. It names a key and
-/// protects nothing.
+/// Computes the key identifier: SHA-1 of the subject public key's bits (RFC 5280, section 4.2.1.2,
+/// method 1). It only names the key, so SHA-1 is safe here.
 ///
 /// # Errors
-/// When the key cannot be encoded.
+/// If the key cannot be encoded.
 pub fn key_identifier(key: SubjectPublicKeyInfoRef<'_>) -> der::Result<Vec<u8>> {
     Ok(SubjectKeyIdentifier::try_from(key)?.0.into_bytes().into_vec())
 }
 
-/// A built certificate that nobody checked yet. Only `lint` takes it.
+/// A built certificate, not yet checked. Only [`lint`](crate::lint::lint) accepts it.
 pub struct Tbs<'a> {
     pub(crate) der: Vec<u8>,
     pub(crate) profile: &'a Profile,
     pub(crate) issued_by: IssuedBy<'a>,
 }
 
-/// Builds the to-be-signed part of a certificate for `key`, valid from an hour before `now` (or from
-/// when its CA is) until `not_after`.
+/// Builds the to-be-signed certificate for `key`, valid until `not_after` and from an hour before `now`,
+/// but not before its CA is.
 ///
 /// # Errors
-/// When a name does not fit RFC 5280's bounds or a date is beyond the year 9999.
+/// If a name exceeds the bounds of RFC 5280, appendix A.1, or a date is after the year 9999.
 pub fn build<'a>(
     profile: &'a Profile,
     issued_by: IssuedBy<'a>,
@@ -63,8 +63,8 @@ pub fn build<'a>(
     Ok(Tbs { der, profile, issued_by })
 }
 
-/// 16 octets, positive and without a leading zero: 126 random bits, where RFC 5280 (section
-/// 4.1.2.2) takes up to 20 octets and the CA/Browser Forum asks for 64 random bits.
+/// Generates a serial number of 16 octets, positive and without a leading zero, with 126 random bits.
+/// RFC 5280, section 4.1.2.2, allows up to 20 octets; the CA/Browser Forum requires 64 random bits.
 fn random_serial(rng: &mut (impl CryptoRng + ?Sized)) -> der::Result<SerialNumber> {
     let mut octets = [0u8; 16];
     rng.fill_bytes(&mut octets);
@@ -115,8 +115,8 @@ impl BuilderProfile for Extensions<'_> {
         // RFC 5280, section 4.2.1.2.
         add(SubjectKeyIdentifier::try_from(key)?.to_extension(subject, &[]))?;
         if !self.profile.is_root() {
-            // RFC 5280, section 4.2.1.1: the issuer's own subject key identifier, which in an
-            // imported CA need not be the hash of its key.
+            // RFC 5280, section 4.2.1.1: the issuer's own subject key identifier. In an imported CA it
+            // need not be the hash of the key.
             let issuer = AuthorityKeyIdentifier {
                 key_identifier: Some(OctetString::new(self.issued_by.key_identifier)?),
                 ..AuthorityKeyIdentifier::default()
@@ -130,7 +130,7 @@ impl BuilderProfile for Extensions<'_> {
     }
 }
 
-/// RFC 5280, section 4.2.1.13: one full CRL, at one address.
+/// Returns the extension for one full CRL at one URL (RFC 5280, section 4.2.1.13).
 pub(crate) fn distribution_points(url: &str) -> der::Result<CrlDistributionPoints> {
     let address = GeneralName::UniformResourceIdentifier(Ia5String::new(url)?);
     Ok(CrlDistributionPoints(vec![DistributionPoint {

@@ -1,4 +1,4 @@
-//! What each kind of certificate contains: RFC 5280, as narrow as it goes.
+//! The contents of each kind of certificate: a strict subset of RFC 5280.
 
 use der::{asn1::ObjectIdentifier, flagset::FlagSet};
 use x509_cert::{
@@ -8,7 +8,7 @@ use x509_cert::{
 
 use super::{
     registration::RegistrationCode,
-    service::{LONGEST_VALIDITY_DAYS, Service},
+    service::{MAX_VALIDITY_DAYS, Service},
     usage::Usage,
 };
 use crate::{
@@ -17,37 +17,38 @@ use crate::{
     signing::KEY_KIND,
 };
 
-/// What a certificate is for, and so everything in it that is not a number, a date or a key.
+/// A certificate profile: the purpose of a certificate, which determines every field but the serial
+/// number, the dates and the keys.
 #[derive(Clone, Debug)]
 pub enum Profile {
-    /// The self-signed root.
+    /// The self-signed root CA.
     Root {
-        /// Its name.
+        /// The subject.
         subject: Name,
     },
-    /// A CA below the root that issues leaves of one usage and no CA.
+    /// A subordinate CA, which issues leaf certificates of one usage and no CA certificates.
     Subordinate {
-        /// Its name.
+        /// The subject.
         subject: Name,
-        /// Of what its leaves are.
+        /// The usage of the leaf certificates.
         usage: Usage,
     },
     /// A device's birth certificate.
     Device(Device),
-    /// The certificate of a broker or another service.
+    /// A certificate of a broker or another service.
     Service(Service),
-    /// A proof to AWS IoT that a CA is ours, with a key that nobody keeps.
+    /// A proof of ownership of a CA for AWS IoT, with a key that is discarded.
     Registration(RegistrationCode),
 }
 
-/// What a device's certificate says of it, and what key it may have.
+/// The subject of a device's certificate, and the kinds of keys that it may have.
 #[derive(Clone, Debug)]
 pub struct Device {
-    /// Its common name.
+    /// The device id, which is the common name.
     pub id: DeviceId,
-    /// Whose device it is, if its project says so.
+    /// The organization that owns the device, if the project names one.
     pub organization: Option<Organization>,
-    /// The kinds of which its key may be one.
+    /// The allowed kinds of keys.
     pub key_kinds: KeyKinds,
 }
 
@@ -66,7 +67,7 @@ impl Profile {
         }
     }
 
-    /// RFC 5280, section 4.2.1.9: a subordinate of ours has no CA below it.
+    /// Returns `basicConstraints` (RFC 5280, section 4.2.1.9). A subordinate CA has no CA below it.
     pub(crate) fn basic_constraints(&self) -> BasicConstraints {
         let (ca, path_len_constraint) = match self {
             Self::Root { .. } => (true, None),
@@ -76,7 +77,7 @@ impl Profile {
         BasicConstraints { ca, path_len_constraint }
     }
 
-    /// The kinds of which the key may be one.
+    /// Returns the allowed kinds of keys.
     pub(crate) fn key_kinds(&self) -> KeyKinds {
         match self {
             Self::Device(device) => device.key_kinds.clone(),
@@ -87,8 +88,8 @@ impl Profile {
         }
     }
 
-    /// RFC 5280, section 4.2.1.3. A leaf's key only ever signs: so it is in TLS 1.3, and in TLS 1.2 with
-    /// ephemeral Diffie-Hellman, for RSA keys too.
+    /// Returns `keyUsage` (RFC 5280, section 4.2.1.3). A leaf's key only signs, even an RSA key: TLS 1.3,
+    /// and TLS 1.2 with ephemeral Diffie-Hellman, need nothing else.
     pub(crate) fn key_usage(&self) -> KeyUsage {
         KeyUsage(match self {
             Self::Root { .. } | Self::Subordinate { .. } => {
@@ -100,8 +101,8 @@ impl Profile {
         })
     }
 
-    /// RFC 5280, section 4.2.1.12. In a subordinate it constrains the leaves below: a broker that
-    /// trusts only the root still refuses a "device" that the server CA made.
+    /// Returns `extKeyUsage` (RFC 5280, section 4.2.1.12). In a subordinate CA it constrains the leaves: a
+    /// broker that trusts only the root still refuses a "device" certificate issued by the server CA.
     pub(crate) fn key_purposes(&self) -> Option<&'static [ObjectIdentifier]> {
         match self {
             Self::Root { .. } => None,
@@ -111,8 +112,8 @@ impl Profile {
         }
     }
 
-    /// RFC 5280, section 4.2.1.6. Never in a device's certificate: with a DNS name it could pose as
-    /// a broker to clients that do not check the extended key usage.
+    /// Returns `subjectAltName` (RFC 5280, section 4.2.1.6). A device's certificate has none: with a DNS
+    /// name, it could pose as a broker to clients that do not check the extended key usage.
     pub(crate) fn alternative_names(&self) -> der::Result<Option<SubjectAltName>> {
         match self {
             Self::Service(service) => service.alternative_names(),
@@ -123,12 +124,13 @@ impl Profile {
         }
     }
 
-    /// In seconds, from when it is made; those of CAs and devices are for operators to choose.
-    pub(crate) fn longest_validity(&self) -> Option<u64> {
+    /// Returns the longest validity in seconds, if the profile limits it. Operators choose that of CAs and
+    /// devices.
+    pub(crate) fn max_validity(&self) -> Option<u64> {
         const DAY: u64 = 24 * 60 * 60;
         match self {
             Self::Root { .. } | Self::Subordinate { .. } | Self::Device(_) => None,
-            Self::Service(_) => Some(u64::from(LONGEST_VALIDITY_DAYS) * DAY),
+            Self::Service(_) => Some(u64::from(MAX_VALIDITY_DAYS) * DAY),
             Self::Registration(_) => Some(DAY),
         }
     }

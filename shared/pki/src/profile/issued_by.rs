@@ -1,10 +1,10 @@
-//! What the issuing CA contributes to the certificates that it issues.
+//! The fields that an issuing CA contributes to the certificates that it issues.
 
 use x509_cert::name::Name;
 
 use crate::{clock::Timestamp, signing::CaPublicKey};
 
-/// What of the issuing CA gets into the certificates it issues.
+/// The fields of an issuing CA that its certificates repeat or that limit them.
 #[derive(Clone, Copy)]
 pub struct IssuedBy<'a> {
     pub(crate) subject: &'a Name,
@@ -16,9 +16,9 @@ pub struct IssuedBy<'a> {
 }
 
 impl<'a> IssuedBy<'a> {
-    /// A root, which issues itself.
+    /// Describes a root CA, which issues its own certificate.
     #[must_use]
-    pub fn itself(subject: &'a Name, key: &'a CaPublicKey, key_identifier: &'a [u8]) -> Self {
+    pub fn self_signed(subject: &'a Name, key: &'a CaPublicKey, key_identifier: &'a [u8]) -> Self {
         Self {
             subject,
             key,
@@ -29,25 +29,25 @@ impl<'a> IssuedBy<'a> {
         }
     }
 
-    /// The same, valid until `not_after`.
+    /// Sets the end of validity.
     #[must_use]
     pub fn until(self, not_after: Timestamp) -> Self {
         Self { not_after, ..self }
     }
 
-    /// The same, with its CRL at `url`.
+    /// Sets the URL of the CRL.
     #[must_use]
     pub fn with_crl(self, url: Option<&'a str>) -> Self {
         Self { crl_url: url, ..self }
     }
 
-    /// The CA's name.
+    /// Returns the CA's subject.
     #[must_use]
     pub fn subject(&self) -> &'a Name {
         self.subject
     }
 
-    /// End of the CA's validity.
+    /// Returns the end of the CA's validity.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
         self.not_after

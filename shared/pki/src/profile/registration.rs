@@ -1,24 +1,25 @@
-//! Proofs to AWS IoT that a CA is ours.
+//! Registration codes, with which AWS IoT verifies who owns a CA.
 
 use std::{fmt, str::FromStr};
 
-/// What AWS IoT gives an account to put into a certificate by a CA that it is to register.
+/// A registration code of AWS IoT. A certificate with this common name proves that the account controls
+/// the CA that it registers.
 ///
-/// 64 hex digits; so it is no device's id, and no [`Host`](crate::names::Host) of that length either.
+/// A code has 64 hex digits, so it cannot be a device id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationCode(String);
 
-/// A text that is no registration code.
+/// The error for a text that is not a registration code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a registration code of AWS IoT: it should be 64 hex digits")]
-pub struct InvalidCode;
+#[error("not a valid AWS IoT registration code: it must be 64 hex digits")]
+pub struct InvalidRegistrationCode;
 
 impl FromStr for RegistrationCode {
-    type Err = InvalidCode;
+    type Err = InvalidRegistrationCode;
 
-    fn from_str(text: &str) -> Result<Self, InvalidCode> {
+    fn from_str(text: &str) -> Result<Self, InvalidRegistrationCode> {
         let is_code = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_code.then(|| Self(text.to_owned())).ok_or(InvalidCode)
+        is_code.then(|| Self(text.to_owned())).ok_or(InvalidRegistrationCode)
     }
 }
 
@@ -29,7 +30,7 @@ impl fmt::Display for RegistrationCode {
 }
 
 impl RegistrationCode {
-    /// Its text.
+    /// Returns the code.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,12 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_64_hex_digits_and_so_no_device() {
+    fn is_64_hex_digits_and_never_a_device() {
         let code = "0123456789abcdefABCDEF0123456789".repeat(2);
         assert_eq!(code.parse::<RegistrationCode>().unwrap().to_string(), code);
         let device = format!("dev_{}", "0".repeat(60));
         for wrong in ["", &code[1..], &format!("{code}0"), &device] {
-            assert_eq!(wrong.parse::<RegistrationCode>(), Err(InvalidCode), "{wrong}");
+            assert_eq!(wrong.parse::<RegistrationCode>(), Err(InvalidRegistrationCode), "{wrong}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Brokers and the services around them: what an operator vouches for.
+//! Brokers and the services around them, whose names an operator approves.
 
 use std::fmt;
 
@@ -10,28 +10,27 @@ use x509_cert::ext::pkix::SubjectAltName;
 use super::usage::Usage;
 use crate::names::Host;
 
-/// Of a service's certificate: the CA/Browser Forum's limit for servers, which clients on phones and
-/// desktops hold too.
-pub const LONGEST_VALIDITY_DAYS: u32 = 397;
+/// The longest validity of a service's certificate, in days. It is the limit of the CA/Browser Forum for
+/// servers, which clients on phones and desktops enforce.
+pub const MAX_VALIDITY_DAYS: u32 = 397;
 
-/// The side on which a service speaks TLS.
+/// The role of a service in TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// It is connected to: a broker.
+    /// Accepts connections, as a broker does.
     Server,
-    /// It connects: a bridge, a back end.
+    /// Opens connections, as a bridge or a back end does.
     Client,
-    /// Both, with one certificate: a node of a cluster among its peers.
+    /// Does both with one certificate, as a node of a cluster does.
     Peer,
 }
 
 impl Role {
-    /// The CA that its certificates come from.
+    /// Returns the usage of the CA that issues the role's certificates.
     ///
-    /// Clients and peers have one of their own: the CA for servers is limited to `serverAuth`, which
-    /// is what keeps its certificates from opening any broker, and with the CA for devices nobody
-    /// but a function may sign.
+    /// Clients and peers have a CA of their own. The server CA is limited to `serverAuth`, so that its
+    /// certificates cannot connect to brokers. Only a Lambda function may sign with the device CA.
     #[must_use]
     pub fn usage(self) -> Usage {
         match self {
@@ -40,7 +39,7 @@ impl Role {
         }
     }
 
-    /// Its extended key usage (RFC 5280, section 4.2.1.12).
+    /// Returns the extended key usage (RFC 5280, section 4.2.1.12).
     #[must_use]
     pub fn key_purposes(self) -> &'static [ObjectIdentifier] {
         match self {
@@ -50,7 +49,7 @@ impl Role {
         }
     }
 
-    /// The role that has this extended key usage.
+    /// Returns the role with this extended key usage, if there is one.
     #[must_use]
     pub fn with_purposes(purposes: &[ObjectIdentifier]) -> Option<Self> {
         let mut all = [Self::Server, Self::Client, Self::Peer].into_iter();
@@ -68,7 +67,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whom a service's certificate names.
+/// The names in a service's certificate, and its role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     role: Role,
@@ -76,48 +75,49 @@ pub struct Service {
     names: Vec<Host>,
 }
 
-/// Names that make no service.
+/// The error for names that a service cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ServiceError {
-    /// The same name twice.
+pub enum InvalidService {
+    /// A name or an address occurs twice.
     #[error("a name or an address is given twice")]
-    Twice,
-    /// A server that nobody could find.
+    DuplicateName,
+    /// A server has no name by which clients could reach it.
     #[error("a server needs a DNS name or an IP address by which clients reach it")]
-    Nameless,
+    NoName,
 }
 
 impl Service {
-    /// A service with these alternative names. Clients look for a server's names there and nowhere
-    /// else (RFC 9525, section 6.1); a client may do without.
+    /// Creates a service with these alternative names. Clients look for a server's names only there (RFC
+    /// 9525, section 6.1); a client needs none.
     ///
     /// # Errors
-    /// When a name is there twice, or a server has none.
-    pub fn new(role: Role, common_name: Host, names: Vec<Host>) -> Result<Self, ServiceError> {
+    /// If a name occurs twice, or a server or a peer has none.
+    pub fn new(role: Role, common_name: Host, names: Vec<Host>) -> Result<Self, InvalidService> {
         for (place, name) in names.iter().enumerate() {
             if names[..place].contains(name) {
-                return Err(ServiceError::Twice);
+                return Err(InvalidService::DuplicateName);
             }
         }
         if role != Role::Client && names.is_empty() {
-            return Err(ServiceError::Nameless);
+            return Err(InvalidService::NoName);
         }
         Ok(Self { role, common_name, names })
     }
 
-    /// What it does.
+    /// Returns the role.
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// Its common name, and its name on the ledger. Some brokers take a client's for a user name.
+    /// Returns the common name, which is also the name in the ledger. Some brokers use a client's common
+    /// name as its user name.
     #[must_use]
     pub fn common_name(&self) -> &Host {
         &self.common_name
     }
 
-    /// Its alternative names.
+    /// Returns the alternative names.
     #[must_use]
     pub fn names(&self) -> &[Host] {
         &self.names
@@ -137,18 +137,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_client_does_without_names() {
+    fn only_a_client_needs_no_names() {
         let host: Host = "bridge.example.com".parse().unwrap();
         let with = |role, names| Service::new(role, host.clone(), names);
         assert!(with(Role::Client, vec![]).is_ok());
-        assert_eq!(with(Role::Server, vec![]), Err(ServiceError::Nameless));
-        assert_eq!(with(Role::Peer, vec![]), Err(ServiceError::Nameless));
+        assert_eq!(with(Role::Server, vec![]), Err(InvalidService::NoName));
+        assert_eq!(with(Role::Peer, vec![]), Err(InvalidService::NoName));
         let twice = vec![host.clone(), host.clone()];
-        assert_eq!(with(Role::Client, twice), Err(ServiceError::Twice));
+        assert_eq!(with(Role::Client, twice), Err(InvalidService::DuplicateName));
     }
 
     #[test]
-    fn a_role_is_told_by_its_purposes() {
+    fn a_role_follows_from_its_purposes() {
         for role in [Role::Server, Role::Client, Role::Peer] {
             assert_eq!(Role::with_purposes(role.key_purposes()), Some(role));
             let of_its_ca = role.usage().key_purposes();

@@ -1,26 +1,26 @@
-//! The kinds of leaf certificate, each with a subordinate CA of its own.
+//! The usages of leaf certificates, each with its own subordinate CA.
 
 use std::fmt;
 
 use const_oid::db::rfc5280::{ID_KP_CLIENT_AUTH, ID_KP_SERVER_AUTH};
 use der::asn1::ObjectIdentifier;
 
-/// What a subordinate CA may issue, through its extended key usage.
+/// The kind of certificates that a subordinate CA may issue, which its extended key usage enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Usage {
-    /// Identities of devices: TLS clients.
+    /// Certificates of devices, which are TLS clients.
     Device,
-    /// Identities of brokers and services: TLS servers.
+    /// Certificates of brokers and services that are TLS servers only.
     Server,
-    /// Identities of services that are TLS clients too, of brokers or of each other.
+    /// Certificates of services that are TLS clients, or both clients and servers.
     Service,
 }
 
 impl Usage {
-    /// All there are.
+    /// All usages.
     pub const ALL: [Self; 3] = [Self::Device, Self::Server, Self::Service];
 
-    /// Its name, which the names of its CAs begin with.
+    /// Returns the name, with which the names of its CAs begin.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,8 @@ impl Usage {
         }
     }
 
-    /// The extended key usage of the CA (RFC 5280, section 4.2.1.12), which limits its leaves'.
+    /// Returns the extended key usage of the CA (RFC 5280, section 4.2.1.12), which limits that of its
+    /// leaves.
     #[must_use]
     pub fn key_purposes(self) -> &'static [ObjectIdentifier] {
         match self {
