@@ -6,7 +6,7 @@ use pki::{authority::AuthorityStatus, hex};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{Crl, objects};
+use crate::{Publisher, objects};
 
 #[derive(Serialize)]
 struct Index {
@@ -22,7 +22,7 @@ struct Listed {
     certificate: String,
 }
 
-impl Crl {
+impl Publisher {
     /// Publishes what changed of it.
     pub(crate) async fn publish_catalogue(&self, known: &[KnownAuthority]) -> Result<()> {
         let mut authorities = Vec::new();

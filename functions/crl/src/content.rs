@@ -9,7 +9,7 @@ use pki::{
     profile::Usage,
 };
 
-use crate::{Crl, denied::Denied};
+use crate::{Publisher, denied::Denied};
 
 /// Expired certificates stay in the lists for a day: RFC 5280, section 3.3, wants each in one that is
 /// issued after its end, and there is one every [`crate::publish::REFRESH_SECONDS`] at least.
@@ -31,7 +31,7 @@ impl Content {
     }
 }
 
-impl Crl {
+impl Publisher {
     /// Reads what the list of `ca` has to say.
     pub(crate) async fn read(&self, ca: &Authority, now: Timestamp) -> Result<Content> {
         let expired_before = now.minus(KEEP_EXPIRED_SECONDS);

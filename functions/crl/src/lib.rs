@@ -39,7 +39,7 @@ const POLL: Duration = Duration::from_millis(250);
 const AT_WORK: Duration = Duration::from_secs(60);
 
 /// The function.
-pub struct Crl {
+pub struct Publisher {
     store: Store,
     kms: aws_sdk_kms::Client,
     bucket: Bucket,
@@ -55,7 +55,7 @@ struct Looked {
     requests: Vec<(String, u64)>,
 }
 
-impl Crl {
+impl Publisher {
     /// The function as `config` describes it. It looks at the table and at the bucket, which warms both
     /// connections.
     ///
@@ -117,8 +117,8 @@ impl Crl {
     /// Looks at each CA once, and publishes what is due. Returns whether anybody had asked for it.
     ///
     /// # Errors
-    /// As [`Crl::handle`].
-    pub async fn pass(&self, trigger: &Trigger) -> Result<bool> {
+    /// As [`Publisher::handle`].
+    pub async fn publish_due(&self, trigger: &Trigger) -> Result<bool> {
         self.look(trigger).await.map(|looked| looked.answered)
     }
 
@@ -180,7 +180,7 @@ impl Crl {
         let is_meant = match trigger {
             // Whoever else waits: the stream brings them only after this.
             Trigger::Changes(names) => is_asked || names.contains(&name),
-            Trigger::Time => true,
+            Trigger::Schedule => true,
         };
         // Nobody needs a list of what expired with its CA, whatever became of the root above it.
         let certificate = CaCertificate::from_pem(&record.certificate_pem);

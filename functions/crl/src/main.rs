@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use crl::Crl;
+use crl::Publisher;
 use lambda::{runtime::Runtime, stream};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     lambda::function::main(async |config| {
-        let function = Crl::start(&config, Runtime::LAMBDA).await?;
+        let function = Publisher::start(&config, Runtime::LAMBDA).await?;
         stream::run(|trigger| function.handle(trigger)).await
     })
     .await

@@ -10,7 +10,7 @@ use pki::{
     profile::Usage,
 };
 
-use crate::{Crl, content::Content, objects};
+use crate::{Publisher, content::Content, objects};
 
 /// A list is published anew after so long, in seconds, even if it says the same: well before it expires,
 /// so that a publisher may be out of order for days before anybody notices.
@@ -18,7 +18,7 @@ pub(crate) const REFRESH_SECONDS: u64 = 12 * 60 * 60;
 /// What the list of denied devices has its numbers under. No CA has this name.
 const DENIED: &str = "denied";
 
-impl Crl {
+impl Publisher {
     /// What is published for `ca`, if it says what it should, is not old, and nobody is about to replace
     /// it by what they read before: a number that was taken and is not in the bucket.
     pub(crate) async fn unchanged(

@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::{anyhow, bail};
 use birthcert_cli::ensure_private_directory;
-use crl::Crl;
+use crl::Publisher;
 use enroll::Enroll;
 use identity::Identity;
 use lambda::{config::Config, runtime::Runtime, stream::Trigger};
@@ -101,9 +101,9 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
         identity: Identity::start(&config, Runtime::LAMBDA).await?,
         published: Some(objects),
     });
-    let crl = Crl::start(&config, Runtime::LAMBDA).await?;
+    let crl = Publisher::start(&config, Runtime::LAMBDA).await?;
     // Publishes what came due while the stack was down. Failures are logged and retried later.
-    let _ = crl.pass(&Trigger::Time).await;
+    let _ = crl.publish_due(&Trigger::Schedule).await;
 
     let Bootstrapped { project_id, enrollment_token, root_certificate, .. } = bootstrapped;
     let info = StackInfo {

@@ -14,7 +14,7 @@ pub enum Trigger {
     /// Changes in the table: the sort keys of the items.
     Changes(BTreeSet<String>),
     /// The time has come; or a person wants it.
-    Time,
+    Schedule,
 }
 
 impl Trigger {
@@ -23,7 +23,7 @@ impl Trigger {
     pub fn of(event: &Value) -> Self {
         // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
         let Some(records) = event["Records"].as_array() else {
-            return Self::Time;
+            return Self::Schedule;
         };
         let sort_keys = records.iter().filter_map(|it| it["dynamodb"]["Keys"]["SK"]["S"].as_str());
         Self::Changes(sort_keys.map(str::to_owned).collect())
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(Trigger::of(&stream), Trigger::Changes(names.into()));
         let schedule = json!({ "source": "aws.events", "detail-type": "Scheduled Event" });
         for event in [json!({}), json!(null), schedule] {
-            assert_eq!(Trigger::of(&event), Trigger::Time);
+            assert_eq!(Trigger::of(&event), Trigger::Schedule);
         }
     }
 }

@@ -14,7 +14,7 @@ use birthcert_tests::aws::iam::{self, Effect, Statement};
 use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::aws::template;
 use birthcert_tests::env::{Env, Setup, YEAR};
-use crl::Crl;
+use crl::Publisher;
 use enroll::Enroll;
 use futures_util::future::LocalBoxFuture;
 use getrandom::SysRng;
@@ -73,12 +73,12 @@ async fn crl(env: &Env) -> anyhow::Result<()> {
     env.dynamodb.take();
     env.kms.take();
 
-    let crl = Crl::start(&env.config, QUIET).await?;
+    let crl = Publisher::start(&env.config, QUIET).await?;
     env.store.request_crl("device", Timestamp::now()).await?;
     env.dynamodb.take();
     // Once with something to publish, and once without.
-    crl.pass(&Trigger::Time).await?;
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     Ok(())
 }
 

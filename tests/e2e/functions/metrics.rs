@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::env::Env;
-use crl::Crl;
+use crl::Publisher;
 use enroll::Enroll;
 use identity::Identity;
 use lambda::runtime::Runtime;
@@ -90,7 +90,7 @@ async fn calls_throttles_and_errors_are_counted_with_the_request(
 
 async fn crls_are_counted_by_ca(emulators: &Emulators, backend: Backend) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
-    let crl = Crl::start(&env.config, WORLD).await?;
+    let crl = Publisher::start(&env.config, WORLD).await?;
     let name = format!("crl-{}", env.config.table_name);
     let pass = async || {
         let mut context = Context::default();

@@ -11,7 +11,7 @@ use birthcert_tests::operator::Operator;
 use birthcert_tests::published_crl::{PublishedCrl, get};
 use birthcert_tests::stack::Stack;
 use birthcert_tests::verifiers::crl::{CrlVerification, text};
-use crl::Crl;
+use crl::Publisher;
 use lambda::runtime::Runtime;
 use lambda::stream::Trigger;
 use ledger::store::Policy;
@@ -39,8 +39,8 @@ pub(crate) fn standalone_tests() -> Vec<crate::suite::StandaloneTest> {
 pub(crate) const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
 const DAY: u64 = 24 * 60 * 60;
 
-pub(crate) async fn publisher(env: &Env) -> anyhow::Result<Crl> {
-    Ok(Crl::start(&env.config, QUIET).await?)
+pub(crate) async fn publisher(env: &Env) -> anyhow::Result<Publisher> {
+    Ok(Publisher::start(&env.config, QUIET).await?)
 }
 
 pub(crate) async fn revoke(
@@ -62,7 +62,7 @@ async fn a_revoked_device_is_on_the_next_crl(
 ) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
     let crl = publisher(&env).await?;
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     let first = PublishedCrl::of(&env, "device").await?;
     ensure!(first.crl.is_empty() && first.denied.is_empty());
     let age = Timestamp::now().unix() - first.crl.number();
@@ -77,7 +77,7 @@ async fn a_revoked_device_is_on_the_next_crl(
     revoke(&env, &stolen, KeyCompromise).await?;
     revoke(&env, &fresh, RevocationReason::Unspecified).await?;
     env.store.request_crl("device", Timestamp::now()).await?;
-    ensure!(crl.pass(&changes("device")).await?, "it was asked for");
+    ensure!(crl.publish_due(&changes("device")).await?, "it was asked for");
 
     let published = PublishedCrl::of(&env, "device").await?;
     ensure!(published.crl.number() > first.crl.number());
@@ -109,7 +109,7 @@ async fn a_revoked_device_is_on_the_next_crl(
 
     // A deleted device stays denied: its sessions may still be open.
     env.store.delete_device(stolen.device_id).await?;
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     ensure!(PublishedCrl::of(&env, "device").await?.denied == denied);
 
     let index: Value = serde_json::from_slice(&get(&env, "ca/index.json").await?)?;
@@ -130,7 +130,7 @@ async fn a_hold_comes_and_goes(emulators: &Emulators, backend: Backend) -> anyho
     let device = env.api.enrolled(&env.token).await?;
     let leaf = env.api.released(&device).await?;
     revoke(&env, &device, CertificateHold).await?;
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     let held = PublishedCrl::of(&env, "device").await?;
     let expected = (leaf.serial_number.clone(), "CertificateHold".to_owned());
     ensure!(held.revoked() == [expected] && held.denied == [device.device_id.to_string()]);
@@ -139,7 +139,7 @@ async fn a_hold_comes_and_goes(emulators: &Emulators, backend: Backend) -> anyho
     checked.agree(&[(&leaf.device_certificate_pem, Some("certificateHold"))]).await?;
 
     env.store.release_hold(device.device_id).await?;
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     let released = PublishedCrl::of(&env, "device").await?;
     ensure!(released.crl.is_empty() && released.denied.is_empty());
     ensure!(released.crl.number() > held.crl.number());
@@ -149,8 +149,8 @@ async fn a_hold_comes_and_goes(emulators: &Emulators, backend: Backend) -> anyho
 }
 
 /// Returns the publisher, with a clock that is ahead.
-async fn later(env: &Env, clock: fn() -> Timestamp) -> anyhow::Result<Crl> {
-    Ok(Crl::start(&env.config, Runtime { clock, log: |_| {} }).await?)
+async fn later(env: &Env, clock: fn() -> Timestamp) -> anyhow::Result<Publisher> {
+    Ok(Publisher::start(&env.config, Runtime { clock, log: |_| {} }).await?)
 }
 
 async fn what_was_superseded_comes_due_and_what_expired_drops_out(
@@ -172,7 +172,7 @@ async fn what_was_superseded_comes_due_and_what_expired_drops_out(
         serials
     };
     let at = async |clock: fn() -> Timestamp| {
-        later(&env, clock).await?.pass(&Trigger::Time).await?;
+        later(&env, clock).await?.publish_due(&Trigger::Schedule).await?;
         anyhow::Ok(PublishedCrl::of(&env, "device").await?.serials())
     };
     ensure!(at(Timestamp::now).await? == [revoked.clone()], "its grace has just begun");
@@ -192,16 +192,16 @@ async fn the_same_is_not_signed_twice_until_it_is_old(
     let env = Env::start(emulators, backend).await?;
     let crl = publisher(&env).await?;
     let signatures = || env.kms.take().iter().filter(|call| call.signed_digest().is_some()).count();
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     ensure!(signatures() == 4, "two forms for each of two CAs");
     let number = PublishedCrl::of(&env, "device").await?.crl.number();
     for _ in 0..3 {
-        ensure!(!crl.pass(&Trigger::Time).await?);
+        ensure!(!crl.publish_due(&Trigger::Schedule).await?);
     }
-    later(&env, || Timestamp::now().plus(11 * 3600)).await?.pass(&Trigger::Time).await?;
+    later(&env, || Timestamp::now().plus(11 * 3600)).await?.publish_due(&Trigger::Schedule).await?;
     ensure!(signatures() == 0);
     ensure!(PublishedCrl::of(&env, "device").await?.crl.number() == number);
-    later(&env, || Timestamp::now().plus(12 * 3600)).await?.pass(&Trigger::Time).await?;
+    later(&env, || Timestamp::now().plus(12 * 3600)).await?.publish_due(&Trigger::Schedule).await?;
     ensure!(signatures() == 4);
     let renewed = PublishedCrl::of(&env, "device").await?;
     ensure!(renewed.crl.number() > number);
@@ -209,7 +209,7 @@ async fn the_same_is_not_signed_twice_until_it_is_old(
 
     // A CRL number was reserved and not used: its owner's CRL may still be on its way.
     let taken = env.store.reserve_crl_number("device", 0, Timestamp::now()).await?;
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     ensure!(PublishedCrl::of(&env, "device").await?.crl.number() > taken);
     ensure!(signatures() == 2);
     Ok(())
@@ -224,7 +224,7 @@ async fn a_fast_clock_hides_no_revocation(
     let serial = env.api.released(&device).await?.serial_number;
     let fast = Timestamp::now().plus(1800);
     env.store.revoke_device(device.device_id, KeyCompromise, fast).await?;
-    publisher(&env).await?.pass(&Trigger::Time).await?;
+    publisher(&env).await?.publish_due(&Trigger::Schedule).await?;
     let published = PublishedCrl::of(&env, "device").await?;
     ensure!(published.serials() == [serial]);
     let entry = published.crl.revoked().next().context("one")?;

@@ -9,7 +9,7 @@ use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::proxy::{Fault, Proxy};
 use birthcert_tests::env::{Env, Setup};
 use birthcert_tests::published_crl::{PublishedCrl, get};
-use crl::Crl;
+use crl::Publisher;
 use lambda::Error;
 use lambda::runtime::Runtime;
 use lambda::stream::Trigger;
@@ -48,8 +48,8 @@ async fn nothing_that_fails_loses_a_revocation(
     backend: Backend,
 ) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
-    let crl = Crl::start(&env.config, WORLD).await?;
-    crl.pass(&Trigger::Time).await?;
+    let crl = Publisher::start(&env.config, WORLD).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     let cases: [(&Proxy, &'static str, Fault); 13] = [
         (&env.kms, "Sign", Fault::Away),
         (&env.kms, "Sign", Fault::Throttled),
@@ -75,7 +75,7 @@ async fn nothing_that_fails_loses_a_revocation(
 
         let logged = LOG.lock().unwrap().len();
         proxy.fail(operation, fault);
-        let failed = crl.pass(&Trigger::Time).await;
+        let failed = crl.publish_due(&Trigger::Schedule).await;
         proxy.mend();
         let error = failed.err().with_context(|| format!("{}: it went well", case()))?;
         ensure!(!error.to_string().is_empty());
@@ -83,7 +83,11 @@ async fn nothing_that_fails_loses_a_revocation(
         let after = PublishedCrl::of(&env, "device").await.with_context(case)?;
         ensure!(after.crl.der() == before.crl.der(), "{}: published all the same", case());
 
-        ensure!(crl.pass(&Trigger::Time).await.with_context(case)?, "{}: nobody asked", case());
+        ensure!(
+            crl.publish_due(&Trigger::Schedule).await.with_context(case)?,
+            "{}: nobody asked",
+            case()
+        );
         let published = PublishedCrl::of(&env, "device").await.with_context(case)?;
         ensure!(published.serials().contains(&serial), "{}", case());
         ensure!(published.crl.number() > before.crl.number());
@@ -96,7 +100,7 @@ async fn a_lost_response_is_not_a_failure(
     backend: Backend,
 ) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
-    let crl = Crl::start(&env.config, WORLD).await?;
+    let crl = Publisher::start(&env.config, WORLD).await?;
     for (proxy, operation) in [
         (&env.kms, "Sign"),
         (&env.s3, "PutObject"),
@@ -108,7 +112,7 @@ async fn a_lost_response_is_not_a_failure(
         env.store.request_crl("device", Timestamp::now()).await?;
         proxy.fail_once(operation, Fault::AnswerLost);
         let failed = || format!("{operation}: {:?}", LOG.lock().unwrap().last());
-        crl.pass(&Trigger::Time).await.with_context(failed)?;
+        crl.publish_due(&Trigger::Schedule).await.with_context(failed)?;
         let published = PublishedCrl::of(&env, "device").await.context(operation)?;
         let state = env.store.crl_state("device").await?;
         let recorded = state.published.context("published")?;
@@ -133,8 +137,8 @@ async fn one_ca_that_fails_stops_no_other(
         .expression_attribute_values(":arn", text(&missing))
         .send()
         .await?;
-    let crl = Crl::start(&env.config, WORLD).await?;
-    let failed = crl.pass(&Trigger::Time).await;
+    let crl = Publisher::start(&env.config, WORLD).await?;
+    let failed = crl.publish_due(&Trigger::Schedule).await;
     ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == "device"), "{failed:?}");
     let before = PublishedCrl::of(&env, "server").await?.crl.number();
     ensure!(failures(&missing) == 1, "one line for it");
@@ -144,13 +148,13 @@ async fn one_ca_that_fails_stops_no_other(
     for name in ["device", "server"] {
         env.store.request_crl(name, Timestamp::now()).await?;
     }
-    crl.pass(&Trigger::Changes(["device".to_owned()].into())).await?;
+    crl.publish_due(&Trigger::Changes(["device".to_owned()].into())).await?;
     ensure!(failures(&missing) == 2 && env.store.crl_state("device").await?.answered == 0);
     ensure!(PublishedCrl::of(&env, "server").await?.crl.number() > before);
     // Temporary failures are retried.
     env.store.request_crl("server", Timestamp::now()).await?;
     env.s3.fail("PutObject", Fault::Away);
-    let failed = crl.pass(&Trigger::Changes(["server".to_owned()].into())).await;
+    let failed = crl.publish_due(&Trigger::Changes(["server".to_owned()].into())).await;
     env.s3.mend();
     ensure!(failed.is_err(), "nobody would try again");
     Ok(())
@@ -164,8 +168,8 @@ async fn a_ca_of_another_root_gets_no_crl(
     let env = Env::with(emulators, backend, setup).await?;
     let mut config = env.config.clone();
     config.roots = Roots::only(Env::start(emulators, backend).await?.root()?.certificate());
-    let crl = Crl::start(&config, WORLD).await?;
-    let failed = crl.pass(&Trigger::Time).await;
+    let crl = Publisher::start(&config, WORLD).await?;
+    let failed = crl.publish_due(&Trigger::Schedule).await;
     let all = "device, server";
     ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == all), "{failed:?}");
     let index: Value = serde_json::from_slice(&get(&env, "ca/index.json").await?)?;
@@ -175,11 +179,11 @@ async fn a_ca_of_another_root_gets_no_crl(
     );
     // An expired CA does not count as a failure.
     let tomorrow = Runtime { clock: || Timestamp::now().plus(DAY + 3600), ..WORLD };
-    let failed = Crl::start(&config, tomorrow).await?.pass(&Trigger::Time).await;
+    let failed = Publisher::start(&config, tomorrow).await?.publish_due(&Trigger::Schedule).await;
     ensure!(matches!(&failed, Err(Error::Unpublished(names)) if names == "server"), "{failed:?}");
 
     config.roots = Roots::only(env.root()?.certificate());
-    Crl::start(&config, WORLD).await?.pass(&Trigger::Time).await?;
+    Publisher::start(&config, WORLD).await?.publish_due(&Trigger::Schedule).await?;
     PublishedCrl::of(&env, "device").await.map(drop)
 }
 
@@ -223,7 +227,7 @@ async fn lookalike_entries_are_on_no_crl(
             .send()
             .await?;
     }
-    Crl::start(&env.config, WORLD).await?.pass(&Trigger::Time).await?;
+    Publisher::start(&env.config, WORLD).await?.publish_due(&Trigger::Schedule).await?;
     let published = PublishedCrl::of(&env, "device").await?;
     ensure!(published.serials() == [stolen_serial], "{:?}", published.revoked());
     ensure!(published.denied == [stolen], "{:?}", published.denied);

@@ -12,7 +12,7 @@ use birthcert_tests::lambda::function;
 use birthcert_tests::lambda::runtime_api::RuntimeApi;
 use birthcert_tests::process::binary;
 use birthcert_tests::published_crl::{PublishedCrl, get};
-use crl::Crl;
+use crl::Publisher;
 use futures_util::future::try_join_all;
 use lambda::stream::Trigger;
 use ledger::bucket::{Bucket, Object, Put};
@@ -38,10 +38,10 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
 async fn asked(
     emulators: &Emulators,
     backend: Backend,
-) -> anyhow::Result<(Env, Crl, Enrolled, String)> {
+) -> anyhow::Result<(Env, Publisher, Enrolled, String)> {
     let env = Env::start(emulators, backend).await?;
     let crl = publisher(&env).await?;
-    crl.pass(&Trigger::Time).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     let device = env.api.enrolled(&env.token).await?;
     let serial = env.api.released(&device).await?.serial_number;
     env.store.request_crl("device", Timestamp::now()).await?;
@@ -102,7 +102,7 @@ async fn publishers_at_once_never_go_back(
     backend: Backend,
 ) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
-    publisher(&env).await?.pass(&Trigger::Time).await?;
+    publisher(&env).await?.publish_due(&Trigger::Schedule).await?;
     let devices = try_join_all((0..4).map(|_| env.api.enrolled(&env.token))).await?;
     let leaves = try_join_all(devices.iter().map(|device| env.api.released(device))).await?;
     let publishers = try_join_all((0..8).map(|_| publisher(&env))).await?;
@@ -122,9 +122,9 @@ async fn publishers_at_once_never_go_back(
             env.store.request_crl("device", Timestamp::now()).await?;
             anyhow::Ok(())
         };
-        let publish = async |publisher: &Crl| {
+        let publish = async |publisher: &Publisher| {
             for _ in 0..3 {
-                publisher.pass(&changes("device")).await?;
+                publisher.publish_due(&changes("device")).await?;
             }
             anyhow::Ok(())
         };
@@ -138,7 +138,7 @@ async fn publishers_at_once_never_go_back(
         published = publish => published?,
     }
     // The last request was answered, by whichever publisher.
-    publishers[0].pass(&changes("device")).await?;
+    publishers[0].publish_due(&changes("device")).await?;
     let published = PublishedCrl::of(&env, "device").await?;
     let mut serials: Vec<_> = leaves.iter().map(|leaf| leaf.serial_number.clone()).collect();
     serials.sort();
@@ -195,14 +195,14 @@ async fn a_table_from_a_backup_goes_on_above_the_bucket(
     let env = Env::start(emulators, backend).await?;
     for _ in 0..3 {
         env.store.request_crl("device", Timestamp::now()).await?;
-        publisher(&env).await?.pass(&changes("device")).await?;
+        publisher(&env).await?.publish_due(&changes("device")).await?;
     }
     let before = PublishedCrl::of(&env, "device").await?.crl.number();
     let key = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
     let client = env.config.aws.dynamodb()?;
     let delete = client.delete_item().table_name(&env.config.table_name);
     delete.key("PK", key("CRL#device")).key("SK", key("META")).send().await?;
-    publisher(&env).await?.pass(&Trigger::Time).await?;
+    publisher(&env).await?.publish_due(&Trigger::Schedule).await?;
     let after = PublishedCrl::of(&env, "device").await?.crl.number();
     ensure!(after > before, "{before}, {after}");
 
@@ -217,7 +217,7 @@ async fn a_table_from_a_backup_goes_on_above_the_bucket(
     forget().await?;
     let device = env.api.enrolled(&env.token).await?;
     revoke(&env, &device, KeyCompromise).await?;
-    publisher(&env).await?.pass(&Trigger::Time).await?;
+    publisher(&env).await?.publish_due(&Trigger::Schedule).await?;
     let denied = String::from_utf8(get(&env, "denied/devices.txt").await?)?;
     ensure!(denied == format!("{}\n", device.device_id), "{denied}");
 
@@ -232,7 +232,7 @@ async fn a_table_from_a_backup_goes_on_above_the_bucket(
     while Timestamp::now().unix() <= before {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Crl::start(&config, QUIET).await?.pass(&Trigger::Time).await?;
+    Publisher::start(&config, QUIET).await?.publish_due(&Trigger::Schedule).await?;
     let other = Bucket::new(config.aws.s3()?, config.bucket_name()?);
     let stored = other.stored("crl/device.crl").await?.context("published")?;
     ensure!(stored.number > before, "{before}, {}", stored.number);

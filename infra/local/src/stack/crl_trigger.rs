@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crl::Crl;
+use crl::Publisher;
 use lambda::stream::Trigger;
 use ledger::store::Store;
 use tokio::time::sleep;
@@ -19,14 +19,14 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 const SCHEDULE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Invokes the CRL function for requests and on schedule until `shutdown` completes.
-pub(super) async fn run(store: Store, crl: Crl, shutdown: impl Future<Output = ()>) {
+pub(super) async fn run(store: Store, crl: Publisher, shutdown: impl Future<Output = ()>) {
     let triggers = async {
         // Empty, so that requests from before the start are handled first.
         let mut handled: Vec<(String, u64)> = Vec::new();
         let mut due = Instant::now() + SCHEDULE_INTERVAL;
         loop {
             if Instant::now() >= due {
-                let done = crl.handle(Trigger::Time).await.is_ok();
+                let done = crl.handle(Trigger::Schedule).await.is_ok();
                 due = Instant::now() + if done { SCHEDULE_INTERVAL } else { RETRY_DELAY };
             }
             sleep(POLL_INTERVAL).await;
