@@ -10,7 +10,7 @@ use pki::{
     profile::Usage,
 };
 
-use crate::{Publisher, content::Content, objects};
+use crate::{Publisher, crl_content::Content, objects};
 
 /// A list is published anew after so long, in seconds, even if it says the same: well before it expires,
 /// so that a publisher may be out of order for days before anybody notices.

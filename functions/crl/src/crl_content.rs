@@ -9,10 +9,10 @@ use pki::{
     profile::Usage,
 };
 
-use crate::{Publisher, denied::Denied};
+use crate::{Publisher, deny_list::Denied};
 
 /// Expired certificates stay in the lists for a day: RFC 5280, section 3.3, wants each in one that is
-/// issued after its end, and there is one every [`crate::publish::REFRESH_SECONDS`] at least.
+/// issued after its end, and there is one every [`crate::publication::REFRESH_SECONDS`] at least.
 const KEEP_EXPIRED_SECONDS: u64 = 24 * 60 * 60;
 
 /// What a list says.
