@@ -1,6 +1,7 @@
-//! What a CA's list says at a moment, before it has a number and dates.
+//! The content of a CA's CRL, before it has a number and dates.
 
 use lambda::Result;
+use ledger::store::Store;
 use pki::{
     authority::Authority,
     clock::Timestamp,
@@ -9,37 +10,35 @@ use pki::{
     profile::Usage,
 };
 
-use crate::{Publisher, deny_list::Denied};
+use crate::deny_list::DenyList;
 
-/// Expired certificates stay in the lists for a day: RFC 5280, section 3.3, wants each in one that is
-/// issued after its end, and there is one every [`crate::publication::REFRESH_SECONDS`] at least.
+/// RFC 5280, section 3.3, requires each revoked certificate in one CRL that is issued after its expiry.
+/// A day is twice the interval at which [`crate::publication`] refreshes CRLs.
 const KEEP_EXPIRED_SECONDS: u64 = 24 * 60 * 60;
 
-/// What a list says.
-pub(crate) struct Content {
+/// The content of a CRL.
+pub(crate) struct CrlContent {
     /// The revoked certificates.
     pub(crate) revoked: Vec<Entry>,
-    /// The denied devices, with the lists of CAs that issue to devices.
-    pub(crate) denied: Option<Denied>,
+    /// The list of denied devices, if the CA issues to devices.
+    pub(crate) denied: Option<DenyList>,
 }
 
-impl Content {
-    /// What is the same as long as this is, in hex.
+impl CrlContent {
+    /// Reads the content of the CRL of `ca` from the ledger.
+    pub(crate) async fn read(store: &Store, ca: &Authority, now: Timestamp) -> Result<Self> {
+        let expired_before = now.minus(KEEP_EXPIRED_SECONDS);
+        let revoked = store.revoked(ca.name().as_str(), now, expired_before).await?;
+        let denied = match ca.name().usage() {
+            Usage::Device => Some(DenyList::new(store.denied_devices().await?)),
+            Usage::Server | Usage::Service => None,
+        };
+        Ok(Self { revoked, denied })
+    }
+
+    /// Returns the digest of the content in hex, which is equal for equal content.
     pub(crate) fn digest(&self) -> Result<String> {
         let denied = self.denied.as_ref().map(|denied| &denied.digest);
         Ok(hex(&content_digest(&self.revoked, denied)?))
-    }
-}
-
-impl Publisher {
-    /// Reads what the list of `ca` has to say.
-    pub(crate) async fn read(&self, ca: &Authority, now: Timestamp) -> Result<Content> {
-        let expired_before = now.minus(KEEP_EXPIRED_SECONDS);
-        let revoked = self.store.revoked(ca.name().as_str(), now, expired_before).await?;
-        let denied = match ca.name().usage() {
-            Usage::Device => Some(Denied::new(self.store.denied_devices().await?)),
-            Usage::Server | Usage::Service => None,
-        };
-        Ok(Content { revoked, denied })
     }
 }

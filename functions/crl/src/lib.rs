@@ -7,7 +7,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `publisher` | one invocation: finds the CRLs that are requested or due, and repeats for late requests |
-//! | `publication` | publishes one CRL, in five steps |
+//! | `publication` | the five steps that publish one CRL |
 //! | `crl_content` | reads the revoked certificates of a CA from the ledger |
 //! | `deny_list` | the list of denied devices, as text and as mosquitto's access rules |
 //! | `ca_index` | publishes the CAs' certificates and the index of all CAs |

@@ -1,23 +1,23 @@
-//! What is in the bucket, under which names, and how long caches may keep it.
+//! The objects in the bucket: key, content type, and cache lifetime.
 
 use bytes::Bytes;
 use ledger::bucket::Object;
 
-/// The list of all CAs.
-pub(crate) const INDEX: &str = "ca/index.json";
+/// The index of all CAs.
+pub(crate) const CA_INDEX: &str = "ca/index.json";
 
-/// The denied devices, for people.
+/// The list of denied devices, under a fixed key.
 pub(crate) const DENIED_DEVICES: &str = "denied/devices.txt";
 
-/// A revocation has to reach verifiers in seconds. A cache that asks again after these gets a 304 as
-/// long as nothing changed.
+/// For objects that have to reach verifiers within seconds. A cache that revalidates gets a 304 as long
+/// as nothing changed.
 const SHORT: &str = "public, max-age=5";
-/// What never changes under its name.
+/// For objects that never change under their key.
 const FOREVER: &str = "public, max-age=31536000, immutable";
-/// What changes as CAs are set up.
+/// For objects that change only when an operator sets up a CA.
 const HOUR: &str = "public, max-age=3600";
 
-/// `crl/<name>.crl`.
+/// Returns the key of the CRL of `ca`: `crl/<name>.crl`.
 pub(crate) fn crl_key(ca: &str) -> String {
     format!("crl/{ca}.crl")
 }
@@ -27,8 +27,8 @@ pub(crate) fn crl(ca: &str, der: Bytes) -> Object {
     object(crl_key(ca), "application/pkix-crl", SHORT, der)
 }
 
-/// A CRL in DER, with its own address in it.
-pub(crate) fn crl_with_address(ca: &str, der: Bytes) -> Object {
+/// A CRL in DER with an issuingDistributionPoint.
+pub(crate) fn crl_with_distribution_point(ca: &str, der: Bytes) -> Object {
     object(format!("crl/{ca}-idp.crl"), "application/pkix-crl", SHORT, der)
 }
 
@@ -38,33 +38,33 @@ pub(crate) fn crl_pem(ca: &str, pem: String) -> Object {
 }
 
 /// A CA's certificate in DER (RFC 2585, section 4.1).
-pub(crate) fn certificate(ca: &str, der: Vec<u8>) -> Object {
+pub(crate) fn ca_certificate(ca: &str, der: Vec<u8>) -> Object {
     object(format!("ca/{ca}.crt"), "application/pkix-cert", HOUR, der)
 }
 
-/// A CA's certificate and its root's in PEM.
-pub(crate) fn chain(ca: &str, pem: String) -> Object {
+/// A CA's certificate and those above it up to the root, in PEM.
+pub(crate) fn ca_chain(ca: &str, pem: String) -> Object {
     object(format!("ca/{ca}.pem"), "application/x-pem-file", HOUR, pem)
 }
 
-/// The list of all CAs.
-pub(crate) fn index(json: Vec<u8>) -> Object {
-    object(INDEX.into(), "application/json", SHORT, json)
+/// The index of all CAs.
+pub(crate) fn ca_index(json: Vec<u8>) -> Object {
+    object(CA_INDEX.into(), "application/json", SHORT, json)
 }
 
-/// The denied devices, under the digest that a CRL names.
-pub(crate) fn denied(digest: &str, file: Bytes) -> Object {
-    object(format!("denied/{digest}.txt"), "text/plain", FOREVER, file)
+/// The list of denied devices, under the digest that a CRL contains.
+pub(crate) fn denied_devices_by_digest(digest: &str, text: Bytes) -> Object {
+    object(format!("denied/{digest}.txt"), "text/plain", FOREVER, text)
 }
 
-/// The denied devices, for people.
-pub(crate) fn denied_devices(file: Bytes) -> Object {
-    object(DENIED_DEVICES.into(), "text/plain", SHORT, file)
+/// The list of denied devices, under its fixed key.
+pub(crate) fn denied_devices(text: Bytes) -> Object {
+    object(DENIED_DEVICES.into(), "text/plain", SHORT, text)
 }
 
-/// The denied devices as mosquitto's access rules.
-pub(crate) fn denied_rules(file: String) -> Object {
-    object("denied/devices.acl".into(), "text/plain", SHORT, file)
+/// The denied devices as access rules for mosquitto.
+pub(crate) fn mosquitto_rules(rules: String) -> Object {
+    object("denied/devices.acl".into(), "text/plain", SHORT, rules)
 }
 
 fn object(

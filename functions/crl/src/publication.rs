@@ -1,8 +1,12 @@
-//! One CA's list, from its number to the bucket.
+//! The publication of one CA's CRL: number, content, signature, bucket, record.
 
 use bytes::Bytes;
 use lambda::Result;
-use ledger::{bucket::Put, kms::Signer, store::PublishedCrl};
+use ledger::{
+    bucket::{Bucket, Put},
+    kms::Signer,
+    store::{PublishedCrl, Store},
+};
 use pki::{
     authority::Authority,
     clock::Timestamp,
@@ -10,125 +14,133 @@ use pki::{
     profile::Usage,
 };
 
-use crate::{Publisher, crl_content::Content, objects};
+use crate::{crl_content::CrlContent, objects};
 
-/// A list is published anew after so long, in seconds, even if it says the same: well before it expires,
-/// so that a publisher may be out of order for days before anybody notices.
-pub(crate) const REFRESH_SECONDS: u64 = 12 * 60 * 60;
-/// What the list of denied devices has its numbers under. No CA has this name.
-const DENIED: &str = "denied";
+/// The age in seconds at which a CRL is published again even if its content is the same. CRLs are valid
+/// for much longer, so publishing may fail for days before one expires.
+const REFRESH_SECONDS: u64 = 12 * 60 * 60;
+/// The name under which the list of denied devices has its numbers in the table. No CA has this name.
+const DENY_LIST: &str = "denied";
 
-impl Publisher {
-    /// What is published for `ca`, if it says what it should, is not old, and nobody is about to replace
-    /// it by what they read before: a number that was taken and is not in the bucket.
-    pub(crate) async fn unchanged(
-        &self,
-        ca: &Authority,
-        now: Timestamp,
-    ) -> Result<Option<PublishedCrl>> {
-        let stored = self.bucket.stored(&objects::crl_key(ca.name().as_str())).await?;
-        let published = self.store.crl_state(ca.name().as_str()).await?.published;
+/// The publication of the CRL of one CA.
+pub(crate) struct Publication<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) bucket: &'a Bucket,
+    pub(crate) kms: &'a aws_sdk_kms::Client,
+    pub(crate) ca: &'a Authority,
+    pub(crate) now: Timestamp,
+}
+
+impl Publication<'_> {
+    /// Returns the CRL in the bucket if it is still good: its content is current, it is not old, and no
+    /// other publisher is at work. A number that was taken but is not in the bucket means that another
+    /// publisher may be about to replace this CRL by content that it read earlier.
+    pub(crate) async fn current(&self) -> Result<Option<PublishedCrl>> {
+        let name = self.ca.name().as_str();
+        let stored = self.bucket.stored(&objects::crl_key(name)).await?;
+        let published = self.store.crl_state(name).await?.published;
         let (Some(stored), Some(published)) = (stored, published) else {
             return Ok(None);
         };
-        let is_old = now >= published.at.plus(REFRESH_SECONDS);
+        let is_old = self.now >= published.at.plus(REFRESH_SECONDS);
         if is_old || published.number != stored.number {
             return Ok(None);
         }
-        let content = self.read(ca, now).await?;
-        // After the ledger was read: who takes a number from now on reads it later than this.
-        let reserved = self.store.crl_state(ca.name().as_str()).await?.reserved;
+        let content = CrlContent::read(self.store, self.ca, self.now).await?;
+        // After reading the ledger: a publisher that takes a number from now on reads it later than this.
+        let reserved = self.store.crl_state(name).await?.reserved;
         let is_same = stored.content == content.digest()? && reserved == stored.number;
         Ok(is_same.then_some(published))
     }
 
-    /// Publishes the list of `ca`. Returns what is in the bucket then: this one, or one that is newer.
-    pub(crate) async fn publish(&self, ca: &Authority, now: Timestamp) -> Result<PublishedCrl> {
-        // 1. A number, before the ledger is read; above what is in the bucket, should the table have
-        //    been restored from a backup.
-        let number =
-            self.number(ca.name().as_str(), &objects::crl_key(ca.name().as_str()), now).await?;
-        let denied_number = match ca.name().usage() {
-            Usage::Device => self.number(DENIED, objects::DENIED_DEVICES, now).await?,
+    /// Publishes a new CRL. Returns the CRL that is then in the bucket: this one, or a newer one of
+    /// another publisher.
+    pub(crate) async fn publish(&self) -> Result<PublishedCrl> {
+        let name = self.ca.name().as_str();
+
+        // 1. Take a number, before reading the ledger.
+        let number = self.reserve_number(name, &objects::crl_key(name)).await?;
+        let deny_list_number = match self.ca.name().usage() {
+            Usage::Device => self.reserve_number(DENY_LIST, objects::DENIED_DEVICES).await?,
             Usage::Server | Usage::Service => 0,
         };
 
-        // 2. What it says; the denied devices are put first, because the list names them.
-        let content = self.read(ca, now).await?;
+        // 2. Read the content. The list of denied devices goes first, because the CRL contains its digest.
+        let content = CrlContent::read(self.store, self.ca, self.now).await?;
         let digest = content.digest()?;
         if let Some(denied) = &content.denied {
-            let name = denied.name();
-            self.bucket.put(&objects::denied(&name, denied.file.clone()), &name).await?;
+            let name = denied.digest_hex();
+            let object = objects::denied_devices_by_digest(&name, denied.text.clone());
+            self.bucket.put(&object, &name).await?;
         }
 
-        // 3. Signed, verified, published.
-        let crl = self.sign(ca, number, &content, now, None).await?;
+        // 3. Sign, verify and publish the CRL.
+        let crl = self.sign(number, &content, None).await?;
         let published = PublishedCrl {
             number,
-            at: now,
+            at: self.now,
             next_update: crl.next_update(),
             entries: crl.len() as u64,
             bytes: crl.der().len() as u64,
         };
         let der = Bytes::from(crl.into_der());
-        let object = objects::crl(ca.name().as_str(), der.clone());
+        let object = objects::crl(name, der.clone());
         if let Put::Newer(newer) = self.bucket.put_newer(&object, number, &digest).await? {
-            // Whoever took that number read the ledger later, and publishes the rest too.
+            // The publisher with that number read the ledger later, and publishes the other forms too.
             return Ok(PublishedCrl { number: newer, ..published });
         }
 
-        // 4. The same in other forms, of which a long list has one in memory at a time.
+        // 4. Publish the other forms, with one form of a long CRL in memory at a time.
         let pem = crl::to_pem(&der)?;
         drop((object, der));
-        self.bucket.put_newer(&objects::crl_pem(ca.name().as_str(), pem), number, &digest).await?;
-        if let Some(url) = &ca.record().crl_url {
-            let crl = self.sign(ca, number, &content, now, Some(url)).await?;
+        self.bucket.put_newer(&objects::crl_pem(name, pem), number, &digest).await?;
+        if let Some(url) = &self.ca.record().crl_url {
+            let crl = self.sign(number, &content, Some(url)).await?;
             let der = Bytes::from(crl.into_der());
-            let object = objects::crl_with_address(ca.name().as_str(), der);
+            let object = objects::crl_with_distribution_point(name, der);
             self.bucket.put_newer(&object, number, &digest).await?;
         }
         if let Some(denied) = &content.denied {
             for object in [
-                objects::denied_devices(denied.file.clone()),
-                objects::denied_rules(denied.rules()),
+                objects::denied_devices(denied.text.clone()),
+                objects::mosquitto_rules(denied.mosquitto_rules()),
             ] {
-                self.bucket.put_newer(&object, denied_number, &denied.name()).await?;
+                self.bucket.put_newer(&object, deny_list_number, &denied.digest_hex()).await?;
             }
         }
 
-        // 5. Last, so that what was not finished is done again.
-        self.store.record_crl(ca.name().as_str(), &published).await?;
+        // 5. Record the publication, last: without a record, the next invocation publishes again.
+        self.store.record_crl(name, &published).await?;
         Ok(published)
     }
 
-    /// A number above all that `what` had, and above the one of the object under `key`.
-    async fn number(&self, what: &str, key: &str, now: Timestamp) -> Result<u64> {
-        let above = self.bucket.stored(key).await?.map_or(0, |stored| stored.number);
-        Ok(self.store.reserve_crl_number(what, above, now).await?)
+    /// Takes a number above every number of `name` and above the number of the object at `key`. The
+    /// bucket's number may be higher than the table's after the table was restored from a backup.
+    async fn reserve_number(&self, name: &str, key: &str) -> Result<u64> {
+        let in_bucket = self.bucket.stored(key).await?.map_or(0, |stored| stored.number);
+        Ok(self.store.reserve_crl_number(name, in_bucket, self.now).await?)
     }
 
-    /// Builds a list, puts it on record, has it signed, and checks it as everybody will who fetches it.
+    /// Builds a CRL, records its digest, has KMS sign it, and verifies it as every client will.
     async fn sign(
         &self,
-        ca: &Authority,
         number: u64,
-        content: &Content,
-        now: Timestamp,
+        content: &CrlContent,
         distribution_point: Option<&str>,
     ) -> Result<VerifiedCrl> {
+        let certificate = self.ca.certificate();
         let contents = Contents {
             number,
-            this_update: now.minus(crl::BACKDATED_SECONDS),
-            next_update: now.plus(crl::VALIDITY_SECONDS),
+            this_update: self.now.minus(crl::BACKDATED_SECONDS),
+            next_update: self.now.plus(crl::VALIDITY_SECONDS),
             revoked: &content.revoked,
             denied_devices: content.denied.as_ref().map(|denied| denied.digest),
             distribution_point,
         };
-        let linted =
-            crl::lint(crl::build(ca.certificate(), contents)?).map_err(pki::Error::from)?;
-        let recorded =
-            self.store.record_crl_digest(ca.name().as_str(), number, linted, now).await?;
-        let signer = Signer::new(self.kms.clone(), ca.key_arn());
-        Ok(signer.sign_crl(recorded).await?.verify(ca.certificate())?)
+        let linted = crl::lint(crl::build(certificate, contents)?).map_err(pki::Error::from)?;
+        let name = self.ca.name().as_str();
+        let recorded = self.store.record_crl_digest(name, number, linted, self.now).await?;
+        let signer = Signer::new(self.kms.clone(), self.ca.key_arn());
+        Ok(signer.sign_crl(recorded).await?.verify(certificate)?)
     }
 }

@@ -1,4 +1,4 @@
-//! One invocation of the function.
+//! One invocation of the function: finds the CRLs that are requested or due, and publishes them.
 
 use std::{
     collections::BTreeSet,
@@ -15,40 +15,42 @@ use pki::{
     clock::Timestamp,
 };
 
-use crate::objects;
+use crate::{ca_index, objects, publication::Publication};
 
-/// How long after a request it is looked again. The index is usually some tenths of a second behind.
-const SETTLE: Duration = Duration::from_secs(3);
-/// Between two looks at the requests meanwhile, as often as Lambda looks at the table's stream: who asks
-/// now does not wait for those who asked before.
-const POLL: Duration = Duration::from_millis(250);
-/// After so long it ends in any case, well below its time limit. The stream has the requests that are left.
-const AT_WORK: Duration = Duration::from_secs(60);
+/// The delay before the round that follows an answered request. The index of revocations usually lags
+/// the table by some tenths of a second.
+const INDEX_LAG: Duration = Duration::from_secs(3);
+/// The polling interval for further requests during that delay, so that they do not wait for its end.
+/// Lambda polls the table's stream as often.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The time after which an invocation answers no further requests, well below the function's timeout.
+/// The stream delivers those that remain.
+const WORK_LIMIT: Duration = Duration::from_secs(60);
 
-/// The function.
+/// The `crl` function.
 pub struct Publisher {
-    pub(crate) store: Store,
-    pub(crate) kms: aws_sdk_kms::Client,
-    pub(crate) bucket: Bucket,
-    pub(crate) roots: Roots,
-    pub(crate) runtime: Runtime,
+    store: Store,
+    kms: aws_sdk_kms::Client,
+    bucket: Bucket,
+    roots: Roots,
+    runtime: Runtime,
 }
 
-/// What came of looking at the CAs once.
-struct Looked {
-    /// Whether anybody had asked for a list.
+/// The outcome of one round over all CAs.
+struct Round {
+    /// True if a request was answered.
     answered: bool,
-    /// Who had asked, and how often.
+    /// The requests as of the start of the round: the CA and the number of its requests.
     requests: Vec<(String, u64)>,
 }
 
 impl Publisher {
-    /// The function as `config` describes it. It looks at the table and at the bucket, which warms both
+    /// Creates the function from `config`. Reads from the table and the bucket, which warms both
     /// connections.
     ///
     /// # Errors
-    /// When the configuration, the table or the bucket cannot be used. An AWS that is only away is no
-    /// reason not to start.
+    /// If the configuration, the table or the bucket is unusable. Transient errors of AWS are logged
+    /// instead.
     pub async fn start(config: &Config, runtime: Runtime) -> Result<Self> {
         let function = Self {
             bucket: Bucket::new(config.aws.s3()?, config.bucket_name()?),
@@ -58,157 +60,162 @@ impl Publisher {
             runtime,
         };
         let (table, bucket) =
-            tokio::join!(function.store.crl_requests(), function.bucket.stored(objects::INDEX));
+            tokio::join!(function.store.crl_requests(), function.bucket.stored(objects::CA_INDEX));
         lambda::function::tolerate_transient([table.map(drop), bucket.map(drop)], runtime)?;
         Ok(function)
     }
 
-    /// Answers one event.
+    /// Handles one event: publishes what is due. If that answered a request, answers further requests
+    /// as they arrive, and ends with another round once the index of revocations has caught up.
     ///
     /// # Errors
-    /// When something was not published; all else was. The log says of each why.
+    /// If something could not be published. Everything else was, and the log has each cause.
     pub async fn handle(&self, mut trigger: Trigger) -> Result<()> {
-        let mut looked = self.look(&trigger).await?;
-        if !looked.answered {
+        let mut round = self.run_round(&trigger).await?;
+        if !round.answered {
             return Ok(());
         }
-        let end = Instant::now() + AT_WORK;
-        while let Some(names) = self.asked_since(&looked.requests).await {
-            if Instant::now() >= end {
-                tokio::time::sleep(SETTLE).await;
+        let deadline = Instant::now() + WORK_LIMIT;
+        while let Some(cas) = self.next_requests(&round.requests).await {
+            if Instant::now() >= deadline {
+                tokio::time::sleep(INDEX_LAG).await;
                 break;
             }
-            trigger.add(&names);
-            looked = self.look(&Trigger::Changes(names)).await?;
+            trigger.add(&cas);
+            round = self.run_round(&Trigger::Changes(cas)).await?;
         }
-        self.look(&trigger).await.map(drop)
+        self.run_round(&trigger).await.map(drop)
     }
 
-    /// The CAs whose lists somebody asks for within [`SETTLE`], after what was seen; as soon as that is
-    /// known.
-    async fn asked_since(&self, seen: &[(String, u64)]) -> Option<BTreeSet<String>> {
-        let end = Instant::now() + SETTLE;
+    /// Publishes what is due in one round over all CAs. Returns true if a request was answered.
+    ///
+    /// # Errors
+    /// As [`Publisher::handle`].
+    pub async fn publish_due(&self, trigger: &Trigger) -> Result<bool> {
+        self.run_round(trigger).await.map(|round| round.answered)
+    }
+
+    /// Polls for requests other than `known` during [`INDEX_LAG`]. Returns their CAs as soon as there
+    /// are any.
+    async fn next_requests(&self, known: &[(String, u64)]) -> Option<BTreeSet<String>> {
+        let end = Instant::now() + INDEX_LAG;
         while Instant::now() < end {
-            tokio::time::sleep(POLL).await;
-            // What cannot be read now is read by the look that comes anyway.
+            tokio::time::sleep(POLL_INTERVAL).await;
+            // After an error here, the round that follows anyway reads the requests.
             let requests = self.store.crl_requests().await.unwrap_or_default();
-            let new = requests.into_iter().filter(|request| !seen.contains(request));
-            let names: BTreeSet<_> = new.map(|(ca, _)| ca).collect();
-            if !names.is_empty() {
-                return Some(names);
+            let new = requests.into_iter().filter(|request| !known.contains(request));
+            let cas: BTreeSet<_> = new.map(|(ca, _)| ca).collect();
+            if !cas.is_empty() {
+                return Some(cas);
             }
         }
         None
     }
 
-    /// Looks at each CA once, and publishes what is due. Returns whether anybody had asked for it.
-    ///
-    /// # Errors
-    /// As [`Publisher::handle`].
-    pub async fn publish_due(&self, trigger: &Trigger) -> Result<bool> {
-        self.look(trigger).await.map(|looked| looked.answered)
-    }
-
-    async fn look(&self, trigger: &Trigger) -> Result<Looked> {
-        let outcome = self.look_at_all(trigger).await;
+    async fn run_round(&self, trigger: &Trigger) -> Result<Round> {
+        let outcome = self.try_round(trigger).await;
         if let Err(error) = &outcome
             && !matches!(error, Error::Unpublished(_))
         {
-            self.unpublished("all", error, None);
+            self.log_failure("all", error, None);
         }
         outcome
     }
 
-    async fn look_at_all(&self, trigger: &Trigger) -> Result<Looked> {
+    async fn try_round(&self, trigger: &Trigger) -> Result<Round> {
         let now = self.runtime.now();
-        // Before anything is read: what was asked for until now is in what is published next.
+        // Before anything else is read: the CRLs of this round then cover every request read here.
         let requests = self.store.crl_requests().await?;
         let authorities = self.store.authorities().await?;
-        let (mut failed, mut answered, mut is_worth_a_try) = (Vec::new(), false, false);
+        let (mut failed, mut answered, mut is_retry_useful) = (Vec::new(), false, false);
         for known in &authorities {
             let name = known.record.name.as_str();
-            let asked = requests.iter().find(|(ca, _)| ca == name).map_or(0, |(_, count)| *count);
-            match self.look_after(known, trigger, asked, now).await {
-                Ok(was_asked) => answered |= was_asked,
+            let count = requests.iter().find(|(ca, _)| ca == name).map_or(0, |(_, count)| *count);
+            match self.publish_if_due(known, trigger, count, now).await {
+                Ok(was_requested) => answered |= was_requested,
                 Err(error) => {
-                    self.unpublished(name, &error, self.hours_left(known, now).await);
-                    is_worth_a_try |= error.is_transient();
+                    self.log_failure(name, &error, self.hours_left(known, now).await);
+                    is_retry_useful |= error.is_transient();
                     failed.push(name);
                 }
             }
         }
-        if let Err(error) = self.publish_catalogue(&authorities).await {
-            self.unpublished(objects::INDEX, &error, None);
-            is_worth_a_try |= error.is_transient();
-            failed.push(objects::INDEX);
+        if let Err(error) = ca_index::publish(&self.bucket, &self.roots, &authorities).await {
+            self.log_failure(objects::CA_INDEX, &error, None);
+            is_retry_useful |= error.is_transient();
+            failed.push(objects::CA_INDEX);
         }
         match failed.as_slice() {
-            [] => Ok(Looked { answered, requests }),
-            // The stream would deliver this again and again, and hold back all that comes after. The clock
-            // tries it again, and the alarms tell who mends it.
-            _ if matches!(trigger, Trigger::Changes(_)) && !is_worth_a_try => {
-                Ok(Looked { answered, requests })
+            [] => Ok(Round { answered, requests }),
+            // On an error, the stream redelivers the event and holds back all later ones. Without hope of
+            // success, leave the retry to the schedule and the repair to those whom the alarms call.
+            _ if matches!(trigger, Trigger::Changes(_)) && !is_retry_useful => {
+                Ok(Round { answered, requests })
             }
             failed => Err(Error::Unpublished(failed.join(", "))),
         }
     }
 
-    /// Publishes a CA's list if it is due, and whether it was asked for.
-    async fn look_after(
+    /// Publishes the CRL of a CA if `trigger` concerns the CA and a new CRL is requested or due.
+    /// `requests` counts all requests for it so far. Returns true if any was unanswered.
+    async fn publish_if_due(
         &self,
         known: &KnownAuthority,
         trigger: &Trigger,
-        asked: u64,
+        requests: u64,
         now: Timestamp,
     ) -> Result<bool> {
         let KnownAuthority { record, status, .. } = known;
         let name = record.name.to_string();
-        let is_asked = asked > self.store.crl_state(&name).await?.answered;
-        let is_meant = match trigger {
-            // Whoever else waits: the stream brings them only after this.
-            Trigger::Changes(names) => is_asked || names.contains(&name),
+        let is_requested = requests > self.store.crl_state(&name).await?.answered;
+        let is_concerned = match trigger {
+            // Requests for CAs outside of the event count too: the stream delivers them only later.
+            Trigger::Changes(names) => is_requested || names.contains(&name),
             Trigger::Schedule => true,
         };
-        // Nobody needs a list of what expired with its CA, whatever became of the root above it.
+        // An expired CA needs no CRL. Checked before `admit`, which may refuse the CA for its root.
         let certificate = CaCertificate::from_pem(&record.certificate_pem);
-        if !is_meant || certificate.is_ok_and(|it| it.not_after() < now) {
+        if !is_concerned || certificate.is_ok_and(|it| it.not_after() < now) {
             return Ok(false);
         }
         let ca = self.roots.admit(record.clone())?;
-        let kept = if is_asked { None } else { self.unchanged(&ca, now).await? };
-        let (crl, published) = match kept {
-            Some(kept) => (kept, false),
-            None => (self.publish(&ca, now).await?, true),
+        let (store, bucket, kms) = (&self.store, &self.bucket, &self.kms);
+        let publication = Publication { store, bucket, kms, ca: &ca, now };
+        let current = if is_requested { None } else { publication.current().await? };
+        let (crl, published) = match current {
+            Some(current) => (current, false),
+            None => (publication.publish().await?, true),
         };
-        if is_asked {
-            self.store.answer_crl_requests(&name, asked).await?;
+        if is_requested {
+            self.store.answer_crl_requests(&name, requests).await?;
         }
         Event::Crl {
             ca: &name,
             number: crl.number,
             published,
             entries: crl.entries,
-            hours_left: hours(now, crl.next_update),
+            hours_left: hours_between(now, crl.next_update),
             ca_days_left: (*status == AuthorityStatus::Active)
                 .then(|| now.days_until(ca.not_after())),
         }
         .log(self.runtime, None);
-        Ok(is_asked)
+        Ok(is_requested)
     }
 
-    /// For how many more hours the last list of a CA is valid: for none, where one that issues has none.
+    /// Returns the hours for which the last CRL of a CA is still valid: zero for an active CA without a
+    /// CRL.
     async fn hours_left(&self, ca: &KnownAuthority, now: Timestamp) -> Option<u64> {
         let state = self.store.crl_state(ca.record.name.as_str()).await.ok()?;
-        let last = state.published.map(|last| hours(now, last.next_update));
+        let last = state.published.map(|last| hours_between(now, last.next_update));
         last.or((ca.status == AuthorityStatus::Active).then_some(0))
     }
 
-    fn unpublished(&self, ca: &str, error: &Error, hours_left: Option<u64>) {
+    fn log_failure(&self, ca: &str, error: &Error, hours_left: Option<u64>) {
         let cause = error.to_string();
         Event::Unpublished { ca, cause, hours_left }.log(self.runtime, None);
     }
 }
 
-fn hours(from: Timestamp, to: Timestamp) -> u64 {
+fn hours_between(from: Timestamp, to: Timestamp) -> u64 {
     to.unix().saturating_sub(from.unix()) / 3600
 }
