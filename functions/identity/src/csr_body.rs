@@ -1,17 +1,17 @@
-//! The certification request in the body of `POST /identity`.
+//! The certificate signing request (CSR) in the body of `POST /identity`.
 
 use lambda::{Error, Result};
 use lambda_http::Request;
 use pki::csr::{Csr, CsrError, VerifiedCsr, decode_base64, decode_pem};
 use serde::Deserialize;
 
-/// The most bytes a body may have: some three times what a request for RSA with 4096 bits has, in PEM.
+/// Maximum length of the body in bytes: about three times a CSR in PEM for a 4096-bit RSA key.
 const MAX_BYTES: usize = 8 * 1024;
 
 const INSTEAD: &str =
     "Send application/pkcs10 (DER, base64 or PEM), or application/json with csr_pem.";
 
-/// The tag of a SEQUENCE, with which every request in DER begins, and no base64 of one.
+/// The tag of a SEQUENCE, with which every CSR in DER begins. The base64 of a CSR begins otherwise.
 const SEQUENCE: u8 = 0x30;
 
 #[derive(Deserialize)]
@@ -20,11 +20,11 @@ struct Json {
     csr_pem: String,
 }
 
-/// The request in the body, verified.
+/// Reads the CSR in the body and verifies its signature.
 ///
 /// # Errors
-/// When the body is too large, of another content type, or no request that can be granted.
-pub(crate) fn csr(request: &Request) -> Result<VerifiedCsr> {
+/// If the body is too large, has an unsupported content type, or is not a CSR that can be granted.
+pub(crate) fn read(request: &Request) -> Result<VerifiedCsr> {
     let body = lambda::http::body(request, MAX_BYTES)?;
     let der = match lambda::http::media_type(request).as_deref() {
         Some("application/pkcs10") => pkcs10(body)?,
@@ -39,7 +39,7 @@ pub(crate) fn csr(request: &Request) -> Result<VerifiedCsr> {
     Ok(Csr::from_der(&der)?.verify()?)
 }
 
-/// In DER as in RFC 5967, in base64 as in RFC 8951, section 3.1, or in PEM, as tools write it.
+/// Decodes DER (RFC 5967), base64 (RFC 8951, section 3.1), or PEM, which is what tools write.
 fn pkcs10(body: &[u8]) -> Result<Vec<u8>, CsrError> {
     if body.first() == Some(&SEQUENCE) {
         return Ok(body.to_vec());
