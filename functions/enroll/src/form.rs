@@ -1,4 +1,4 @@
-//! The form that a device may send with its enrollment: at most one `label`.
+//! The optional form of an enrollment request: at most one field, `label`.
 
 use futures_util::stream;
 use http::header::CONTENT_TYPE;
@@ -7,7 +7,7 @@ use lambda_http::Request;
 use percent_encoding::percent_decode;
 use pki::names::{InvalidLabel, Label};
 
-/// The most bytes a body may have.
+/// Maximum length of the body in bytes.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
 
 const FIELD: &str = "label";
@@ -16,10 +16,10 @@ const REPEATED: &str = "the form has more than one label";
 const INSTEAD: &str = "Send application/x-www-form-urlencoded or multipart/form-data, or no body.";
 const NOT_UTF8: &str = "the form is not UTF-8";
 
-/// The label in a request's form, if it has one.
+/// Reads the label from a request's form.
 ///
 /// # Errors
-/// When the body is too large, of another content type, or no such form.
+/// If the body is too large, has an unsupported content type, or is not a valid form.
 pub(crate) async fn label(request: &Request) -> Result<Option<Label>> {
     let body = lambda::http::body(request, MAX_BYTES)?;
     let Some(media_type) = lambda::http::media_type(request) else {
@@ -37,13 +37,13 @@ pub(crate) async fn label(request: &Request) -> Result<Option<Label>> {
     label.map_err(|invalid: InvalidLabel| Error::Form(invalid.text()))
 }
 
-/// With its parameters.
+/// Returns the content type with its parameters.
 fn content_type(request: &Request) -> &str {
     let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.unwrap_or_default()
 }
 
-/// The crate form_urlencoded would replace bytes that are no UTF-8 instead of refusing them.
+/// Not by the crate form_urlencoded, which replaces invalid UTF-8 instead of refusing it.
 fn urlencoded(body: &[u8]) -> Result<Option<String>> {
     let decode = |text: &[u8]| {
         let spaced: Vec<u8> = text.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
@@ -66,10 +66,10 @@ fn urlencoded(body: &[u8]) -> Result<Option<String>> {
 
 async fn multipart(body: &[u8], content_type: &str) -> Result<Option<String>> {
     let boundary = multer::parse_boundary(content_type)
-        .map_err(|_| Error::Form("the content type names no boundary"))?;
+        .map_err(|_| Error::Form("the content type has no boundary"))?;
     let whole = stream::iter([Ok::<_, std::convert::Infallible>(body.to_vec())]);
     let mut parts = multer::Multipart::new(whole, boundary);
-    let broken = |_| Error::Form("the multipart form is broken");
+    let broken = |_| Error::Form("the multipart form is malformed");
     let mut label = None;
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         if part.name() != Some(FIELD) {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_form_is_no_label() {
+    async fn a_request_without_a_form_has_no_label() {
         assert_eq!(read(URLENCODED, b"").await.unwrap(), None);
         assert_eq!(read("text/plain", b"").await.unwrap(), None);
         assert_eq!(read(MULTIPART, b"--XX--\r\n").await.unwrap(), None);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_what_is_no_such_form() {
+    async fn refuses_invalid_forms() {
         assert!(fault(URLENCODED, b"label=a&label=b").await.contains("more than one"));
         assert!(fault(URLENCODED, b"lable=a").await.contains("only have the field label"));
         assert!(fault(URLENCODED, b"label=%FF").await.contains("UTF-8"));
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_broken_multipart() {
+    async fn refuses_malformed_multipart() {
         let label = part("name=\"label\"", b"a");
         let end = b"--XX--\r\n".to_vec();
         let whole = |parts: &[&[u8]]| parts.concat();
 
         assert!(fault("multipart/form-data", &label).await.contains("boundary"));
-        assert!(fault(MULTIPART, b"nothing").await.contains("broken"));
-        assert!(fault(MULTIPART, &label).await.contains("broken"), "no closing boundary");
+        assert!(fault(MULTIPART, b"nothing").await.contains("malformed"));
+        assert!(fault(MULTIPART, &label).await.contains("malformed"), "no closing boundary");
         assert!(fault(MULTIPART, &whole(&[&label, &label, &end])).await.contains("more than one"));
         let other = part("name=\"other\"", b"a");
         assert!(fault(MULTIPART, &whole(&[&other, &end])).await.contains("only have"));

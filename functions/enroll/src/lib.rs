@@ -1,9 +1,11 @@
-//! `POST /enroll`: an enrollment token in, a device with a token of its own out.
+//! Handles `POST /enroll`: authenticates the enrollment token, creates a device and returns its token.
 //!
-//! Two round trips to DynamoDB and no KMS: a conditional update counts the use of the enrollment
-//! token, then a put adds the device. (Three for the first device on a token with address ranges that
-//! this instance has not seen.) Not in one transaction, which would make the parallel
-//! enrollments on one token conflict; a crash between the two costs one use and nothing else.
+//! An enrollment costs two round trips to DynamoDB and no call to KMS: a conditional update
+//! authenticates the enrollment token and counts its use, then a put creates the device. The first
+//! device on a token with address ranges costs each instance a third.
+//!
+//! The two writes are not one transaction, because parallel enrollments on one token would conflict. A
+//! crash between them costs one use of the token and nothing else.
 
 mod form;
 
@@ -25,17 +27,17 @@ use zeroize::Zeroizing;
 const PATH: &str = "/enroll";
 const TOKEN: HeaderName = HeaderName::from_static("thistle-device-enrollment-token");
 
-/// The function.
+/// The `enroll` function.
 pub struct Enroll {
     store: Store,
     runtime: Runtime,
-    /// The address ranges that tokens were last seen to have. They decide nothing: each is part of a
-    /// write's condition, which costs a second round trip where it does not hold any more.
+    /// The address ranges of tokens as last seen. The write's condition compares them with the table, so
+    /// a stale value costs another round trip and decides nothing.
     ranges: Cache<TokenId, Option<AddressRanges>>,
 }
 
 #[derive(Serialize)]
-struct Enrolled {
+struct EnrollmentResponse {
     device_id: DeviceId,
     device_token: Zeroizing<String>,
     project_id: ProjectId,
@@ -43,19 +45,17 @@ struct Enrolled {
 }
 
 impl Enroll {
-    /// The function as `config` describes it. It checks that the table is there, which warms the
-    /// connection to it.
+    /// Creates the function from `config`. Checks that the table exists, which warms the connection.
     ///
     /// # Errors
-    /// When the configuration or the table cannot be used. A DynamoDB that is only away is no
-    /// reason not to start: requests are told so in their own words.
+    /// If the configuration or the table is unusable. Transient errors of DynamoDB are logged instead.
     pub async fn start(config: &Config, runtime: Runtime) -> Result<Self> {
         let store = Store::new(config.aws.dynamodb()?, &config.table_name);
         lambda::function::tolerate_transient([store.check().await], runtime)?;
         Ok(Self { store, runtime, ranges: Cache::new() })
     }
 
-    /// Answers one request.
+    /// Handles one request.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let now = self.runtime.now();
         let id = lambda::http::request_id(&request);
@@ -68,12 +68,13 @@ impl Enroll {
         request: &Request,
         now: Timestamp,
         request_id: &str,
-    ) -> Result<Enrolled> {
+    ) -> Result<EnrollmentResponse> {
         lambda::http::expect_route(request, "POST", PATH)?;
-        let token = enrollment_token(request).map_err(Error::EnrollmentToken)?;
+        let token = parse_enrollment_token(request).map_err(Error::EnrollmentToken)?;
         let label = form::label(request).await?;
 
         let caller = lambda::http::source_address(request);
+        // Authenticates the enrollment token and counts its use.
         let expected = self.ranges.last(&token.subject()).flatten();
         let ranges = self.store.admit(&token, caller, expected, now).await?;
         self.ranges.put(token.subject(), ranges, now);
@@ -92,11 +93,13 @@ impl Enroll {
 
         let DeviceRecord { device_id, project_id, token_id, .. } = device;
         Event::Enrolled { project_id, device_id, token_id }.log(self.runtime, Some(request_id));
-        Ok(Enrolled { device_id, device_token: device_token.expose(), project_id, timestamp: now })
+        let device_token = device_token.expose();
+        Ok(EnrollmentResponse { device_id, device_token, project_id, timestamp: now })
     }
 }
 
-fn enrollment_token(request: &Request) -> Result<EnrollmentToken, CredentialFault> {
+/// Parses the enrollment token in the header, and checks its checksum. [`Store::admit`] authenticates it.
+fn parse_enrollment_token(request: &Request) -> Result<EnrollmentToken, CredentialFault> {
     let text = lambda::http::single_header(request, &TOKEN)?;
     EnrollmentToken::parse(text).map_err(|_| CredentialFault::Malformed)
 }
