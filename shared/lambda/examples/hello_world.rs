@@ -1,4 +1,4 @@
-//! The least that `lambda_runtime` can be: what the cold starts of the functions are measured beside.
+//! The smallest possible function: the baseline for the benchmark of cold starts.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -1,7 +1,6 @@
-//! What happened, for the log: one line of JSON an event, which on Lambda carries its metrics too.
+//! The log: one line of JSON per event, which on Lambda also contains the event's metrics.
 //!
-//! Events are typed so that nothing gets into the log that was not meant to: ids and serial numbers,
-//! never tokens or keys.
+//! Events are typed, so the log can contain ids and serial numbers but never tokens or keys.
 
 use ledger::aws::meter;
 use pki::{
@@ -17,96 +16,96 @@ use crate::{
     runtime::Runtime,
 };
 
-/// Something that happened.
+/// An event for the log.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// A device came in on an enrollment token.
+    /// A device enrolled.
     Enrolled {
-        /// The project it belongs to.
+        /// The device's project.
         project_id: ProjectId,
         /// The device.
         device_id: DeviceId,
-        /// The token it came in on.
+        /// The enrollment token.
         token_id: TokenId,
     },
     /// A certificate was released to a device.
     Issued {
-        /// The project it belongs to.
+        /// The device's project.
         project_id: ProjectId,
         /// The device.
         device_id: DeviceId,
-        /// Of the certificate, in hex.
+        /// The certificate's serial number, in hex.
         serial_number: &'a str,
-        /// End of its validity.
+        /// The end of the certificate's validity.
         not_after: Timestamp,
         /// The name of the CA that signed it.
         ca: &'a str,
-        /// For how many more days the CA can issue certificates that are valid for as long as this one.
+        /// Days for which the CA can still issue certificates of this lifetime.
         ca_days_left: u64,
     },
-    /// A function that runs takes up another CA, because an operator activated it.
+    /// A running function switched to another CA, which an operator activated.
     Switched {
-        /// The name of the CA that signed until now.
+        /// The name of the previous CA.
         from: &'a str,
-        /// The name of the one that signs from now on.
+        /// The name of the CA that issues from now on.
         to: &'a str,
     },
-    /// The list of a CA's revoked certificates was looked at, and published anew if that was due.
+    /// A CA's CRL was checked, and published if it was due.
     Crl {
-        /// The CA.
+        /// The name of the CA.
         ca: &'a str,
-        /// The number of what is published.
+        /// The number of the published CRL.
         number: u64,
-        /// Whether it was published just now.
+        /// True if this event published it.
         published: bool,
-        /// How many certificates it revokes.
+        /// Number of certificates in the CRL.
         entries: u64,
-        /// For how many more hours it is valid.
+        /// Hours for which the CRL is still valid.
         hours_left: u64,
-        /// For how many more days the CA is valid, or the first of those above it; of one that issues.
+        /// Days until the CA, or one above it, expires; only for an active CA.
         #[serde(skip_serializing_if = "Option::is_none")]
         ca_days_left: Option<u64>,
     },
-    /// The list of a CA's revoked certificates could not be published. The last one goes on.
+    /// A CA's CRL, or the index of all CAs, could not be published. The last one stays in place.
     Unpublished {
-        /// The CA; or what else it was.
+        /// The name of the CA, the path of the index, or `all`.
         ca: &'a str,
-        /// Why.
+        /// The cause.
         cause: String,
-        /// For how many more hours the last one is valid, if that is known.
+        /// Hours for which the last CRL is still valid, if known.
         #[serde(skip_serializing_if = "Option::is_none")]
         hours_left: Option<u64>,
     },
-    /// A request was refused: the caller's fault.
+    /// A request was refused with a 4xx.
     Refused {
-        /// The kind in the error catalogue.
+        /// The slug of the problem.
         problem: &'a str,
-        /// Why, in more words than the caller is told.
+        /// The cause, in more detail than the caller gets.
         cause: String,
     },
-    /// A request failed: not the caller's fault.
+    /// A request failed with a 5xx.
     Failed {
-        /// The kind in the error catalogue.
+        /// The slug of the problem.
         problem: &'a str,
-        /// Why.
+        /// The cause.
         cause: String,
     },
-    /// A function starts without something that it will need, and tries again later.
+    /// A function started without something that it needs, and retries with the first request.
     StartDegraded {
-        /// What, and why.
+        /// The cause.
         cause: String,
     },
     /// A function cannot start.
     StartFailed {
-        /// Why.
+        /// The cause.
         cause: String,
     },
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
-    /// Under the name that Lambda's JSON logs have for it.
+    /// Named as in Lambda's own JSON logs.
     timestamp: String,
     level: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,9 +117,9 @@ struct Line<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// A request that came to nothing.
+    /// Returns the event of a request that ended with `error`.
     #[must_use]
-    pub fn of_error(error: &Error, problem: &'a str, is_server_error: bool) -> Self {
+    pub fn from_error(error: &Error, problem: &'a str, is_server_error: bool) -> Self {
         let cause = error.to_string();
         if is_server_error {
             Self::Failed { problem, cause }
@@ -129,7 +128,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Writes it to the log.
+    /// Writes the event to the log.
     pub fn log(&self, runtime: Runtime, request_id: Option<&str>) {
         let level = match self {
             Self::Enrolled { .. }
@@ -167,7 +166,7 @@ impl<'a> Event<'a> {
                 counts.extend(ca_days_left.map(|days| count_by("ca", "CaDaysLeft", days)));
                 counts
             }
-            // Of the list that fails: the others' would hide that it runs out.
+            // Without the failing CA's hours, the other CAs' would hide that its CRL is about to expire.
             Self::Unpublished { hours_left, .. } => {
                 let mut counts = vec![count_by("ca", "CrlFailures", 1)];
                 counts.extend(hours_left.map(|hours| count_by("ca", "CrlHoursLeft", hours)));
@@ -188,7 +187,7 @@ mod tests {
 
     static LINES: Mutex<Vec<Value>> = Mutex::new(Vec::new());
 
-    /// The line that `event` makes, in a request to the function `function`.
+    /// Returns the line that `event` writes in a request to the function `function`.
     async fn line(function: &str, event: Event<'_>) -> Value {
         let keep = |line: &str| LINES.lock().unwrap().push(serde_json::from_str(line).unwrap());
         let runtime = Runtime { clock: || Timestamp::from_unix(7), log: keep };
@@ -197,7 +196,7 @@ mod tests {
         lines.iter().rfind(|line| line["request_id"] == function).unwrap().clone()
     }
 
-    /// Each metric that CloudWatch finds in a line, with its dimensions and its value.
+    /// Returns each metric that CloudWatch finds in a line, with its dimensions and its value.
     fn metrics(line: &Value) -> Vec<(String, Vec<String>, u64)> {
         let mut found = Vec::new();
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_counted_as_such_and_by_its_problem() {
+    async fn a_refusal_is_counted_in_total_and_by_problem() {
         let event = Event::Refused { problem: "token-paused", cause: "paused".into() };
         let line = line("f-enroll", event).await;
         assert_eq!(line["_aws"]["Timestamp"], 7000);
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_certificate_tells_how_long_the_ca_can_go_on() {
+    async fn an_issued_certificate_reports_how_long_the_ca_can_issue() {
         let rng = &mut getrandom::rand_core::UnwrapErr(getrandom::SysRng);
         let event = Event::Issued {
             project_id: ProjectId::generate(rng),
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn there_are_no_metrics_outside_of_lambda() {
+    async fn events_outside_of_lambda_have_no_metrics() {
         let runtime = Runtime {
             clock: || Timestamp::from_unix(7),
             log: |line| {
@@ -260,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_watches_metrics_that_there_are() {
+    fn every_metric_that_the_template_watches_exists() {
         let rng = &mut getrandom::rand_core::UnwrapErr(getrandom::SysRng);
         let (project_id, device_id) = (ProjectId::generate(rng), DeviceId::generate(rng));
         let (token_id, at) = (TokenId::generate(rng), Timestamp::from_unix(0));
@@ -298,7 +297,7 @@ mod tests {
             let found = template.split(before).skip(1);
             found.map(|rest| rest.split(after).next().unwrap().trim().to_owned()).collect()
         };
-        // Alarms, terms of their expressions, and the dashboard.
+        // Metrics of alarms, of their expressions, and of the dashboard.
         let alarms = watched("Namespace: birthcert\n      MetricName: ", '\n');
         let terms = watched("Namespace: birthcert\n              MetricName: ", '\n');
         let graphs = watched("[\"birthcert\", \"", '"');
@@ -306,7 +305,7 @@ mod tests {
         for name in alarms.iter().chain(&terms).chain(&graphs) {
             assert!(
                 members.contains_key(name),
-                "template.yaml watches {name}, which nothing counts"
+                "template.yaml watches {name}, which no event counts"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! Values that may be a minute old: policies and authorities. What must act at once, tokens and
-//! devices, is a condition of a write and never cached.
+//! A cache for values that may be up to a minute old: policies and CAs. Tokens and devices are never
+//! cached: a change to them takes effect immediately, through the conditions of writes.
 
 use std::{
     collections::HashMap,
@@ -9,33 +9,33 @@ use std::{
 
 use pki::clock::Timestamp;
 
-/// How long a value is served, in seconds.
+/// The lifetime of a value in seconds.
 pub const LIFETIME_SECONDS: u64 = 60;
 
-/// A map whose entries are fresh for [`LIFETIME_SECONDS`]. It keeps one for each project or CA that
-/// exists, and so needs no eviction.
+/// A map whose entries are fresh for [`LIFETIME_SECONDS`]. Without eviction, because keys are limited to
+/// existing projects, tokens and CAs.
 pub struct Cache<K, V>(Mutex<HashMap<K, (Timestamp, V)>>);
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// An empty one.
+    /// Creates an empty cache.
     #[must_use]
     pub fn new() -> Self {
         Self(Mutex::new(HashMap::new()))
     }
 
-    /// The value put under `key` within the last minute.
+    /// Returns the value of `key` if it was put within the last minute.
     pub fn fresh(&self, key: &K, now: Timestamp) -> Option<V> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.get(key).filter(|(since, _)| is_fresh(*since, now)).map(|(_, value)| value.clone())
     }
 
-    /// The value last put under `key`, however old.
+    /// Returns the last value of `key`, however old.
     pub fn last(&self, key: &K) -> Option<V> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.get(key).map(|(_, value)| value.clone())
     }
 
-    /// Remembers `value` as of `now`.
+    /// Stores `value` as of `now`.
     pub fn put(&self, key: K, value: V, now: Timestamp) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.insert(key, (now, value));
@@ -48,7 +48,7 @@ impl<K: Eq + Hash, V: Clone> Default for Cache<K, V> {
     }
 }
 
-/// A clock that was set back makes entries old, not immortal.
+/// Treats entries from the future as stale, so that a clock that is set back does not preserve them.
 fn is_fresh(since: Timestamp, now: Timestamp) -> bool {
     since <= now && now < since.plus(LIFETIME_SECONDS)
 }

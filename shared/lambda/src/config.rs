@@ -1,4 +1,4 @@
-//! What a function is told by its environment: read once, at cold start, and checked there.
+//! The configuration of a function: environment variables, read and validated once, at cold start.
 
 use std::ffi::OsString;
 
@@ -6,59 +6,59 @@ use http::Uri;
 use ledger::aws::{AwsConfig, CaBundle, Credentials};
 use pki::authority::Roots;
 
-/// The environment of a function.
+/// The configuration of a function.
 #[derive(Clone)]
 pub struct Config {
-    /// How to reach AWS.
+    /// Region, credentials and endpoints of AWS.
     pub aws: AwsConfig,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table_name: String,
-    /// `BUCKET_NAME`: the S3 bucket for what is published. Only its publisher needs it.
+    /// `BUCKET_NAME`: the S3 bucket for published files. Only the function `crl` needs it.
     pub bucket_name: Option<String>,
-    /// `ROOT_SHA256`: the roots that CAs may have, if they are known.
+    /// `ROOT_SHA256`: the roots that a CA may have. Empty admits any root.
     pub roots: Roots,
 }
 
-/// A variable that is missing or cannot be used.
+/// An environment variable that is missing or invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {variable} {fault}")]
 pub struct ConfigError {
-    /// Its name.
+    /// The name of the variable.
     pub variable: &'static str,
     fault: String,
 }
 
-/// A variable of the process's environment.
+/// Returns a variable of the process's environment.
 #[must_use]
 pub fn environment(variable: &str) -> Option<OsString> {
     std::env::var_os(variable)
 }
 
-/// Checks the variables that Lambda sets for the runtime's own sake. They are missing where somebody
-/// starts a function by hand.
+/// Checks the variables that Lambda sets for its runtime. They are missing if a function is started by
+/// hand.
 ///
 /// # Errors
-/// The first variable at fault.
+/// If a variable is missing or invalid.
 pub fn check_runtime(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
     let environment = Environment(lookup);
     environment.required("AWS_LAMBDA_FUNCTION_NAME")?;
     environment.required("AWS_LAMBDA_FUNCTION_VERSION")?;
     let memory = environment.required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")?;
     if memory.parse::<i32>().is_err() {
-        return fault("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "is no number of megabytes");
+        return fault("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "is not a whole number of megabytes");
     }
     let api = environment.required("AWS_LAMBDA_RUNTIME_API")?;
     if !is_endpoint(&format!("http://{api}")) {
-        return fault("AWS_LAMBDA_RUNTIME_API", "is no host and port");
+        return fault("AWS_LAMBDA_RUNTIME_API", "is not a host and port");
     }
     Ok(())
 }
 
 impl Config {
-    /// Reads an environment through `lookup`. An empty variable counts as missing.
+    /// Reads the configuration through `lookup`. An empty variable counts as missing.
     ///
     /// # Errors
-    /// The first variable at fault.
+    /// If a variable is missing or invalid.
     pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let environment = Environment(lookup);
 
@@ -67,7 +67,7 @@ impl Config {
         let allowed =
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
         if !(3..=1024).contains(&table_name.len()) || !table_name.chars().all(allowed) {
-            return fault("TABLE_NAME", "is no table name or ARN");
+            return fault("TABLE_NAME", "is not a valid table name or ARN");
         }
         let bucket_name = environment.optional("BUCKET_NAME")?;
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -75,17 +75,17 @@ impl Config {
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
         let is_name = |name: &String| (3..=63).contains(&name.len()) && name.chars().all(allowed);
         if !bucket_name.as_ref().is_none_or(is_name) {
-            return fault("BUCKET_NAME", "is no bucket's name");
+            return fault("BUCKET_NAME", "is not a valid bucket name");
         }
         let roots = environment.optional("ROOT_SHA256")?.map(|text| text.parse::<Roots>());
         let roots = roots
             .transpose()
             .map_err(|error| ConfigError { variable: "ROOT_SHA256", fault: error.to_string() })?;
         let region = environment.required("AWS_REGION")?;
-        // It becomes part of a host's name.
+        // The region becomes part of host names.
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if region.len() > 63 || region.starts_with('-') || !region.chars().all(allowed) {
-            return fault("AWS_REGION", "is no region");
+            return fault("AWS_REGION", "is not a valid region");
         }
         Ok(Self {
             aws: AwsConfig {
@@ -104,10 +104,10 @@ impl Config {
 }
 
 impl Config {
-    /// The bucket, for the function that cannot do without.
+    /// Returns the bucket's name, for the function that requires it.
     ///
     /// # Errors
-    /// It is not set.
+    /// If `BUCKET_NAME` is not set.
     pub fn bucket_name(&self) -> Result<&str, ConfigError> {
         match &self.bucket_name {
             Some(name) => Ok(name),
@@ -136,27 +136,27 @@ impl<L: Fn(&str) -> Option<OsString>> Environment<L> {
 
     fn credentials(&self) -> Result<Credentials, ConfigError> {
         let key_id = self.required("AWS_ACCESS_KEY_ID")?;
-        // Slashes part a signature's scope, commas its header.
+        // In signatures, slashes separate the parts of the scope, and commas those of the header.
         if !is_visible(&key_id) || key_id.contains(['/', ',']) {
-            return fault("AWS_ACCESS_KEY_ID", "is no access key id");
+            return fault("AWS_ACCESS_KEY_ID", "is not a valid access key id");
         }
         let secret = self.required("AWS_SECRET_ACCESS_KEY")?;
         if !is_visible(&secret) {
-            return fault("AWS_SECRET_ACCESS_KEY", "is no secret access key");
+            return fault("AWS_SECRET_ACCESS_KEY", "is not a valid secret access key");
         }
         let session = self.optional("AWS_SESSION_TOKEN")?;
         if session.as_deref().is_some_and(|token| !is_visible(token)) {
-            return fault("AWS_SESSION_TOKEN", "is no session token");
+            return fault("AWS_SESSION_TOKEN", "is not a valid session token");
         }
         Ok(Credentials::new(key_id, secret, session, None, "environment"))
     }
 
-    /// A service's own endpoint, or the one for all services.
+    /// Returns the endpoint of one service, or the one for all services.
     fn endpoint(&self, own: &'static str) -> Result<Option<String>, ConfigError> {
         for variable in [own, "AWS_ENDPOINT_URL"] {
             match self.optional(variable)? {
                 Some(url) if !is_endpoint(&url) => {
-                    return fault(variable, "is no http:// or https:// URL of a host");
+                    return fault(variable, "is not a valid http:// or https:// URL");
                 }
                 Some(url) => return Ok(Some(url)),
                 None => {}
@@ -184,12 +184,12 @@ fn fault<T>(variable: &'static str, fault: &str) -> Result<T, ConfigError> {
     Err(ConfigError { variable, fault: fault.into() })
 }
 
-/// What can go into a header.
+/// Returns true if `text` can be sent in a header.
 fn is_visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Scheme, host, maybe a port and a path, and nothing else.
+/// Returns true if `url` consists of a scheme and a host, with an optional port and path.
 fn is_endpoint(url: &str) -> bool {
     let Ok(url) = url.parse::<Uri>() else {
         return false;
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn has_defaults_for_what_lambda_does_not_set() {
+    fn optional_variables_have_defaults() {
         for changes in [&[][..], &[("AWS_SESSION_TOKEN", ""), ("AWS_ENDPOINT_URL", "")]] {
             let config = read(changes).unwrap();
             assert_eq!(config.aws.endpoint_kms, None);

@@ -1,40 +1,40 @@
-//! The errors of a function: what a request can be refused for, and what keeps a function from serving.
+//! The errors of a function: reasons to refuse a request, and failures.
 //!
-//! [`problem`](crate::problem) turns them into HTTP. `Display` is for the log: it may name causes, never
-//! secrets.
+//! [`problem`](crate::problem) turns them into HTTP responses. `Display` is for the log: it may name
+//! causes, but never secrets.
 
 use pki::{csr::CsrError, key::KeyKinds};
 
 use crate::config::ConfigError;
 
-/// A result whose error is [`Error`] unless another is named.
+/// A result with [`Error`] as the default error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A request that got no answer, or a function that cannot serve.
+/// The reason why a request failed, or why a function cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no usable enrollment token in the request.
+    /// The request has no well-formed enrollment token.
     #[error("enrollment token refused: {0}")]
     EnrollmentToken(CredentialFault),
-    /// There is no usable device token in the request.
+    /// The request has no well-formed device token.
     #[error("device token refused: {0}")]
     DeviceToken(CredentialFault),
-    /// The certificate signing request cannot be granted; the text quotes nothing of it.
-    #[error("bad certification request: {0}")]
+    /// The certificate signing request cannot be granted. The text quotes nothing from it.
+    #[error("invalid certificate signing request: {0}")]
     Csr(#[from] CsrError),
-    /// The form is malformed; the text says how and quotes nothing of it.
-    #[error("bad form: {0}")]
+    /// The form is invalid. The text gives the reason and quotes nothing from the form.
+    #[error("invalid form: {0}")]
     Form(&'static str),
     /// The body is larger than this operation accepts.
-    #[error("body over {limit} bytes")]
+    #[error("body longer than {limit} bytes")]
     BodyTooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// The content type is not one that this operation reads.
+    /// This operation does not read the content type.
     #[error("content type not supported")]
     UnsupportedMediaType {
-        /// What to send instead, as a sentence.
+        /// A sentence that tells the caller what to send instead.
         instead: &'static str,
     },
     /// No function serves this path.
@@ -43,46 +43,46 @@ pub enum Error {
     /// The path is served, but not for this method.
     #[error("method not allowed")]
     MethodNotAllowed {
-        /// The methods that are, as the `Allow` header lists them.
+        /// The allowed methods, as in the `Allow` header.
         allow: &'static str,
     },
     /// The project does not generate keys for its devices.
-    #[error("no server-generated keys in this project")]
+    #[error("server-generated keys not allowed by the project")]
     GeneratedKeysNotAllowed,
-    /// The project's devices have keys of other kinds.
+    /// The project does not allow keys of this kind.
     #[error("key kind not allowed by the project; allowed: {allowed}")]
     KeyKindNotAllowed {
-        /// The kinds that are allowed.
+        /// The allowed kinds.
         allowed: KeyKinds,
     },
 
-    /// The ledger refused, or could not be reached.
+    /// The ledger refused or failed.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
-    /// Some of what was due was not published; the log has the cause of each.
+    /// Some CRLs could not be published. The log has the cause of each.
     #[error("not published: {0}")]
     Unpublished(String),
-    /// An answer or a document cannot be written as JSON.
+    /// A document cannot be written as JSON.
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// The environment of the function is not usable.
+    /// The configuration of the function is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Lambda's runtime API cannot be reached.
+    /// The Lambda runtime API is unavailable.
     #[error("Lambda runtime: {0}")]
     Runtime(String),
 }
 
-/// What is wrong with how a credential was sent, before the store is asked.
+/// A fault of a credential that the request alone shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialFault {
-    /// There is none.
+    /// The credential is missing.
     #[error("missing")]
     Missing,
-    /// There are several, or it is not a bearer token.
+    /// More than one credential was sent, or not as a bearer token.
     #[error("sent in the wrong way")]
     Misplaced,
-    /// It does not have the form of a token, or its checksum is wrong.
+    /// The credential is not a token, or its checksum does not match.
     #[error("malformed")]
     Malformed,
 }

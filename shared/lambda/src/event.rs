@@ -1,4 +1,4 @@
-//! API Gateway's events, before lambda_http reads them.
+//! Sanitizes API Gateway's events before `lambda_http` reads them.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
@@ -6,18 +6,20 @@ use lambda_http::{aws_lambda_events::query_map::QueryMap, request::LambdaRequest
 
 use crate::error::{Error, Result};
 
-/// Mends an event before lambda_http reads it. That panics on a body that is said to be base64 and is
-/// not, and on a URL that it cannot build from path, query, `Host` and `X-Forwarded-Proto`, of which
-/// only the path means anything here; and in REST events it forgets all but the last of a repeated
-/// header.
+/// Sanitizes an event, because `lambda_http`
+///
+/// - panics on a body that is marked as base64 and is not,
+/// - panics if path, query, `Host` and `X-Forwarded-Proto` do not form a URL, of which only the path is
+///   used here,
+/// - drops all but the last value of a repeated header in events of REST APIs.
 pub(crate) fn sanitize(event: &mut LambdaRequest) -> Result<()> {
     let (path, body, is_base64) = match event {
         LambdaRequest::ApiGatewayV1(event) => {
             if event.multi_value_headers.is_empty() {
-                without_origin(&mut event.headers);
+                remove_origin(&mut event.headers);
             } else {
                 event.headers.clear();
-                without_origin(&mut event.multi_value_headers);
+                remove_origin(&mut event.multi_value_headers);
             }
             event.request_context.domain_name = None;
             event.query_string_parameters = QueryMap::default();
@@ -25,7 +27,7 @@ pub(crate) fn sanitize(event: &mut LambdaRequest) -> Result<()> {
             (&mut event.path, &mut event.body, &mut event.is_base64_encoded)
         }
         LambdaRequest::ApiGatewayV2(event) => {
-            without_origin(&mut event.headers);
+            remove_origin(&mut event.headers);
             event.request_context.domain_name = None;
             event.raw_query_string = None;
             (&mut event.raw_path, &mut event.body, &mut event.is_base64_encoded)
@@ -43,7 +45,7 @@ pub(crate) fn sanitize(event: &mut LambdaRequest) -> Result<()> {
     Ok(())
 }
 
-fn without_origin(headers: &mut HeaderMap) {
+fn remove_origin(headers: &mut HeaderMap) {
     headers.remove(header::HOST);
     headers.remove("x-forwarded-proto");
 }

@@ -1,4 +1,4 @@
-//! The life of a function: start, and one answer for each of API Gateway's events.
+//! The start of a function, and its responses to API Gateway's events.
 
 use std::{future::Future, process::ExitCode};
 
@@ -16,15 +16,14 @@ use crate::{
     runtime::Runtime,
 };
 
-/// Runs a function: what `serve` makes of its environment. What keeps it from serving becomes one
-/// line in the log.
+/// Runs a function: reads the configuration and passes it to `serve`. Logs the error if `serve` fails.
 pub async fn main(serve: impl AsyncFnOnce(Config) -> Result<()>) -> ExitCode {
-    let serves = async {
-        // Before anything else: lambda_runtime panics without them.
+    let served = async {
+        // First, because lambda_runtime panics without these variables.
         config::check_runtime(config::environment)?;
         serve(Config::read(config::environment)?).await
     };
-    match serves.await {
+    match served.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             Event::StartFailed { cause: error.to_string() }.log(Runtime::LAMBDA, None);
@@ -33,33 +32,32 @@ pub async fn main(serve: impl AsyncFnOnce(Config) -> Result<()>) -> ExitCode {
     }
 }
 
-/// What a start may go on without: errors that may be over in a moment are logged, and the first
-/// request tries again.
+/// Logs the transient errors among the outcomes of checks at start, so that the function starts
+/// nevertheless and the first request retries.
 ///
 /// # Errors
-/// The first that will not be over by itself; then nothing is logged here, because [`main`] does.
+/// If an error is permanent. Then nothing is logged, because [`main`] logs it.
 pub fn tolerate_transient(
     outcomes: impl IntoIterator<Item = Result<(), impl Into<Error>>>,
     runtime: Runtime,
 ) -> Result<()> {
-    let mut delayed = Vec::new();
+    let mut transient = Vec::new();
     for outcome in outcomes {
         match outcome.map_err(Into::into) {
             Err(error) if !error.is_transient() => return Err(error),
-            outcome => delayed.extend(outcome.err()),
+            outcome => transient.extend(outcome.err()),
         }
     }
-    for error in delayed {
+    for error in transient {
         Event::StartDegraded { cause: error.to_string() }.log(runtime, None);
     }
     Ok(())
 }
 
-/// Serves API Gateway's events, of HTTP APIs and REST APIs alike, with `handler`, until Lambda ends
-/// the process.
+/// Serves events of HTTP APIs and REST APIs with `handler` until Lambda ends the process.
 ///
 /// # Errors
-/// When the runtime's API cannot be reached.
+/// If the Lambda runtime API is unavailable.
 pub async fn run<H, F>(runtime: Runtime, handler: H) -> Result<()>
 where
     H: Fn(Request) -> F,
@@ -74,7 +72,7 @@ where
 /// Answers one event with `handler`.
 ///
 /// # Errors
-/// Never; the runtime wants the type.
+/// Never. The runtime requires the type.
 pub async fn answer<H, F>(
     mut event: LambdaEvent<LambdaRequest>,
     runtime: Runtime,
@@ -119,7 +117,7 @@ mod tests {
             .unwrap()
     }
 
-    /// What `handler` made of an event: status and body.
+    /// Returns status and body of the response of `handler` to an event.
     async fn ask<H, F>(event: &Value, handler: H) -> (u64, Value)
     where
         H: Fn(Request) -> F,
@@ -155,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_repeated_header_is_told_from_a_single_one() {
+    async fn a_repeated_header_is_refused() {
         let mut http_api = event("enroll");
         http_api["headers"]["thistle-device-enrollment-token"] = "a,b".into();
         let mut rest_api = event("rest-enroll");
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_source_address_is_the_gateways_word_and_no_headers() {
+    async fn the_source_address_comes_from_the_gateway_and_not_from_headers() {
         for (address, expected) in [
             ("192.0.2.7", Some("192.0.2.7")),
             ("::ffff:192.0.2.7", Some("192.0.2.7")),
@@ -211,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_url_that_cannot_be_built_is_no_panic() {
+    async fn a_malformed_url_does_not_panic() {
         for (path, query, host, scheme) in [
             ("/a b\"<>", "", "example.com", "https"),
             ("", "", "example.com", "https"),
@@ -244,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_paths_and_methods_are_refused_whatever_the_stage() {
+    async fn other_paths_and_methods_are_refused_in_every_stage() {
         for (path, stage, method, status) in [
             ("/enroll", "$default", "POST", 200),
             ("/prod/enroll", "prod", "POST", 200),

@@ -1,4 +1,4 @@
-//! HTTP requests as API Gateway hands them over, and the responses to them.
+//! HTTP requests from API Gateway, and responses to them.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::{
     runtime::Runtime,
 };
 
-/// The id that API Gateway gave the request, which its access log has too; else Lambda's own.
+/// Returns API Gateway's id of the request, which is also in its access log, or else Lambda's id.
 #[must_use]
 pub fn request_id(request: &Request) -> String {
     let from_gateway = match request.request_context_ref() {
@@ -26,8 +26,8 @@ pub fn request_id(request: &Request) -> String {
         .unwrap_or_default()
 }
 
-/// The address that API Gateway itself saw the request come from. What headers such as
-/// `X-Forwarded-For` say of it is the caller's word and never read.
+/// Returns the caller's address as API Gateway saw it. Headers such as `X-Forwarded-For` are ignored,
+/// because the caller can set them.
 #[must_use]
 pub fn source_address(request: &Request) -> Option<IpAddr> {
     let address = match request.request_context_ref() {
@@ -38,11 +38,11 @@ pub fn source_address(request: &Request) -> Option<IpAddr> {
     address?.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// Checks that a request is for `path`, whatever stage it came through, and for one of the methods in
-/// `allow`, which is what the header `Allow` says of it.
+/// Checks that a request is for `path`, in any stage, with one of the methods in `allow`, a value of the
+/// `Allow` header.
 ///
 /// # Errors
-/// [`Error::NotFound`] or [`Error::MethodNotAllowed`].
+/// [`Error::NotFound`] for another path, [`Error::MethodNotAllowed`] for another method.
 pub fn expect_route(request: &Request, allow: &'static str, path: &'static str) -> Result<()> {
     let stage = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
@@ -50,12 +50,12 @@ pub fn expect_route(request: &Request, allow: &'static str, path: &'static str) 
         _ => None,
     };
     let raw = request.raw_http_path();
-    let local = stage
+    let path_in_stage = stage
         .and_then(|stage| raw.strip_prefix('/')?.strip_prefix(stage))
         .filter(|rest| rest.starts_with('/'))
         .unwrap_or(raw);
     match () {
-        () if local != path => Err(Error::NotFound),
+        () if path_in_stage != path => Err(Error::NotFound),
         () if !allow.split(", ").any(|method| method == request.method()) => {
             Err(Error::MethodNotAllowed { allow })
         }
@@ -63,10 +63,10 @@ pub fn expect_route(request: &Request, allow: &'static str, path: &'static str) 
     }
 }
 
-/// The one value of the header `name`.
+/// Returns the only value of the header `name`.
 ///
 /// # Errors
-/// How often it was sent instead.
+/// If the header is missing, sent more than once, or not ASCII.
 pub fn single_header<'a>(
     request: &'a Request,
     name: &header::HeaderName,
@@ -78,7 +78,7 @@ pub fn single_header<'a>(
             let value = value.to_str().map_err(|_| CredentialFault::Malformed)?.trim();
             match value {
                 "" => Err(CredentialFault::Missing),
-                // An HTTP API joins repeated headers with commas; no token has one.
+                // HTTP APIs join repeated headers with commas, which tokens never contain.
                 joined if joined.contains(',') => Err(CredentialFault::Misplaced),
                 value => Ok(value),
             }
@@ -87,24 +87,24 @@ pub fn single_header<'a>(
     }
 }
 
-/// The body, which may have up to `limit` bytes.
+/// Returns the body.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`].
+/// [`Error::BodyTooLarge`] if the body has more than `limit` bytes.
 pub fn body(request: &Request, limit: usize) -> Result<&[u8]> {
     let body: &[u8] = request.body().as_ref();
     if body.len() > limit { Err(Error::BodyTooLarge { limit }) } else { Ok(body) }
 }
 
-/// The content type in lower case and without its parameters, if there is one: `""` for what no header
-/// should have.
+/// Returns the content type in lower case without its parameters, or none if there is no such header. A
+/// value that is not ASCII is returned as `""`, which no operation supports.
 #[must_use]
 pub fn media_type(request: &Request) -> Option<String> {
     let value = request.headers().get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// The response to a request: JSON, or a problem document, which is logged.
+/// Creates the response to a request: JSON, or a problem document, whose cause is logged.
 pub fn respond(
     request_id: &str,
     runtime: Runtime,
@@ -121,14 +121,15 @@ pub fn respond(
     }
 }
 
+/// Creates the problem document of `error` and logs its cause.
 pub(crate) fn failure(error: &Error, request_id: &str, runtime: Runtime) -> Response<Body> {
     let response = problem::response(error, request_id);
     let is_server_error = response.status().is_server_error();
-    Event::of_error(error, problem::slug(error), is_server_error).log(runtime, Some(request_id));
+    Event::from_error(error, problem::slug(error), is_server_error).log(runtime, Some(request_id));
     complete(response.map(Body::from), request_id)
 }
 
-/// The headers that every response has: nothing here is anybody's to keep.
+/// Adds the headers of every response. Caches must not store responses, which may contain secrets.
 fn complete(mut response: Response<Body>, request_id: &str) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

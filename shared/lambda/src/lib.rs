@@ -1,14 +1,14 @@
-//! The Lambda half of birthcert, shared by its functions: events in, problem documents out.
+//! The code that the Lambda functions share: reads events, writes responses, logs and counts.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`function`] | start of a function, and its answers to API Gateway's events |
-//! | [`http`], [`problem`] | requests read, responses and problem documents (RFC 9457) written |
+//! | [`function`] | start of a function, and its responses to API Gateway's events |
+//! | [`http`], [`problem`] | requests, responses, and problem documents (RFC 9457) |
 //! | [`stream`] | events of the table's stream and of the schedule |
-//! | [`config`] | the environment of a function |
-//! | [`audit`] | log events, with CloudWatch metrics in them |
-//! | [`cache`] | values that may be a minute old |
-//! | [`runtime`] | clock and log, as values |
+//! | [`config`] | configuration from environment variables |
+//! | [`audit`] | log events, with embedded CloudWatch metrics |
+//! | [`cache`] | values that may be up to a minute old |
+//! | [`runtime`] | the clock and the log, as values |
 
 pub mod audit;
 pub mod cache;

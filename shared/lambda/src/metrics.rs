@@ -1,5 +1,5 @@
-//! Metrics, in CloudWatch's embedded metric format: members of a log line that CloudWatch counts as it
-//! takes the line in, so that they cost no call.
+//! Metrics in CloudWatch's embedded metric format: members of a log line from which CloudWatch extracts
+//! metrics, without an API call.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -7,18 +7,18 @@ use ledger::aws::meter::{Calls, Tally};
 use pki::clock::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Of all our metrics, as template.yaml has it too.
+/// The namespace of all metrics, also in template.yaml.
 const NAMESPACE: &str = "birthcert";
 
-/// What is counted: its name, and how many.
+/// A metric that counts something.
 pub(crate) struct Count {
     pub(crate) name: &'static str,
     pub(crate) value: u64,
-    /// Another member of the line, for each value of which it is also counted.
+    /// Another member of the log line, which becomes a second dimension.
     pub(crate) by: Option<&'static str>,
 }
 
-/// The members that make metrics of `counts` and of a request's calls to AWS.
+/// Returns the members of a log line for `counts` and for a request's calls to AWS.
 pub(crate) fn members(
     function: &str,
     counts: impl IntoIterator<Item = Count>,
@@ -50,9 +50,9 @@ pub(crate) fn members(
         let name = format!("{service}Latency");
         simple.push(definition(&name, "Milliseconds"));
         members.insert(name, latencies.into());
-        // With zeros: an alarm on errors tells "none" from "nobody called".
-        for (what, count) in [("Throttles", throttles), ("Errors", errors)] {
-            let name = format!("{service}{what}");
+        // Including zeros, so that alarms can tell "no errors" from "no calls".
+        for (suffix, count) in [("Throttles", throttles), ("Errors", errors)] {
+            let name = format!("{service}{suffix}");
             simple.push(definition(&name, "Count"));
             members.insert(name, count.into());
         }

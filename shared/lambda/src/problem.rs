@@ -1,7 +1,9 @@
-//! Errors as the world sees them: `application/problem+json` (RFC 9457).
+//! Errors as callers see them: `application/problem+json` (RFC 9457).
 //!
-//! The one place where an [`Error`] becomes HTTP. Details are static or made of numbers: nothing
-//! that was received, and nothing about the inside, is repeated in them.
+//! The only place where an [`Error`] becomes an HTTP response. Details consist of static text and numbers.
+//! They repeat nothing that was received and reveal nothing internal.
+
+use std::fmt::Display;
 
 use http::{Response, StatusCode, header};
 use pki::csr::CsrError;
@@ -9,15 +11,15 @@ use serde::Serialize;
 
 use crate::error::{CredentialFault, Error};
 
-/// What goes before the fragment in a problem's `type`: the error catalogue of the documentation.
+/// The error catalogue in the documentation: the part of a problem's `type` before the fragment.
 pub const CATALOGUE: &str = "/docs/errors.md";
 
-/// A problem's constant part. The status is one of the constants below, never a 2xx.
+/// A kind of problem. The status is one of the constants below, never a 2xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// Fragment of the catalogue, stable for programs.
+    /// The fragment in the catalogue, stable for programs.
     pub slug: &'static str,
-    /// The same for people.
+    /// The title, for people.
     pub title: &'static str,
     status: StatusCode,
 }
@@ -25,40 +27,40 @@ pub struct Kind {
 macro_rules! kinds {
     ($($name:ident = $status:ident, $slug:literal, $title:literal;)+) => {
         $(const $name: Kind = Kind { slug: $slug, title: $title, status: StatusCode::$status };)+
-        /// Every kind there is, for the catalogue's completeness test.
+        /// Every kind, for the test that the catalogue is complete.
         pub const ALL: &[Kind] = &[$($name),+];
     };
 }
 
 kinds! {
     INVALID_FORM = BAD_REQUEST, "invalid-form", "The form is not valid";
-    INVALID_CSR = BAD_REQUEST, "invalid-csr", "The certification request is not valid";
-    KEY_NOT_ACCEPTED = BAD_REQUEST, "key-not-accepted", "Keys like this are not certified";
+    INVALID_CSR = BAD_REQUEST, "invalid-csr", "The certificate signing request is not valid";
+    KEY_NOT_ACCEPTED = BAD_REQUEST, "key-not-accepted", "The key is not accepted";
     INVALID_ENROLLMENT_TOKEN = UNAUTHORIZED, "invalid-enrollment-token", "The enrollment token is not valid";
     INVALID_DEVICE_TOKEN = UNAUTHORIZED, "invalid-device-token", "The device token is not valid";
     TOKEN_PAUSED = FORBIDDEN, "enrollment-token-paused", "The enrollment token is paused";
     DEVICE_CAP_REACHED = FORBIDDEN, "device-cap-reached", "The enrollment token has reached its device cap";
     ADDRESS_NOT_ALLOWED = FORBIDDEN, "address-not-allowed", "The enrollment token is not valid from this address";
     KEY_KIND_NOT_ALLOWED = FORBIDDEN, "key-kind-not-allowed", "The project does not allow keys of this kind";
-    GENERATED_KEYS_NOT_ALLOWED = FORBIDDEN, "generated-keys-not-allowed", "The project's devices make their own keys";
+    GENERATED_KEYS_NOT_ALLOWED = FORBIDDEN, "generated-keys-not-allowed", "The project does not allow server-generated keys";
     NOT_FOUND = NOT_FOUND, "not-found", "There is nothing at this path";
-    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take this method";
-    KEY_IN_USE = CONFLICT, "key-in-use", "The key is another device's";
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not accept this method";
+    KEY_IN_USE = CONFLICT, "key-in-use", "The key belongs to another device";
     KEY_COMPROMISED = CONFLICT, "key-compromised", "The key is compromised";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large";
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The content type is not supported";
     ISSUANCE_LIMIT_REACHED = TOO_MANY_REQUESTS, "issuance-limit-reached", "The device has reached its issuance limit";
-    INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal-error", "Something is wrong on our side";
-    BUSY = SERVICE_UNAVAILABLE, "busy", "Too busy just now";
-    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Not available just now";
+    INTERNAL_ERROR = INTERNAL_SERVER_ERROR, "internal-error", "Internal error";
+    BUSY = SERVICE_UNAVAILABLE, "busy", "The service is busy";
+    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "The service is not available";
     CA_UNAVAILABLE = SERVICE_UNAVAILABLE, "ca-unavailable", "The issuing CA is not available";
 }
 
-/// What one error says to the outside.
+/// The parts of a problem document.
 struct Problem {
     kind: Kind,
     detail: String,
-    /// One more header: how to authenticate, when to come back, what is allowed.
+    /// `WWW-Authenticate`, `Retry-After` or `Allow`.
     header: Option<(header::HeaderName, String)>,
 }
 
@@ -84,7 +86,7 @@ impl From<&Error> for Problem {
                 }
                 CredentialFault::Malformed => {
                     "This is not an enrollment token, or it was mistyped: a token begins with et_ and \
-                     carries a checksum."
+                     contains a checksum."
                 }
             }),
             Error::DeviceToken(CredentialFault::Missing) => {
@@ -96,22 +98,22 @@ impl From<&Error> for Problem {
                 r#", error="invalid_request""#,
             ),
             Error::DeviceToken(CredentialFault::Malformed) => device_token(
-                "This is not a device token, or it was mistyped: a token begins with dt_ and carries a \
+                "This is not a device token, or it was mistyped: a token begins with dt_ and contains a \
                  checksum.",
                 INVALID_TOKEN,
             ),
             Error::KeyKindNotAllowed { allowed } => plain(
                 KEY_KIND_NOT_ALLOWED,
-                &format!("This project's devices have keys of these kinds: {allowed}."),
+                &format!("This project allows keys of these kinds: {allowed}."),
             ),
             Error::GeneratedKeysNotAllowed => plain(
                 GENERATED_KEYS_NOT_ALLOWED,
-                "This project does not generate keys for its devices. Generate one, and send a \
-                 certificate signing request with POST.",
+                "This project does not generate keys for its devices. Generate a key on the device, \
+                 and send a certificate signing request (CSR) with POST.",
             ),
             Error::Csr(CsrError::Key(fault)) => plain(KEY_NOT_ACCEPTED, &sentence(fault)),
             Error::Csr(fault) => plain(INVALID_CSR, &sentence(fault)),
-            Error::Form(fault) => plain(INVALID_FORM, fault),
+            Error::Form(fault) => plain(INVALID_FORM, &sentence(fault)),
             Error::BodyTooLarge { limit } => {
                 plain(BODY_TOO_LARGE, &format!("The body may have at most {limit} bytes."))
             }
@@ -122,7 +124,7 @@ impl From<&Error> for Problem {
             ),
             Error::MethodNotAllowed { allow } => Self {
                 kind: METHOD_NOT_ALLOWED,
-                detail: format!("This path takes {allow}."),
+                detail: format!("This path accepts {allow}."),
                 header: Some((header::ALLOW, (*allow).into())),
             },
             Error::Unpublished(_) | Error::Json(_) | Error::Config(_) | Error::Runtime(_) => {
@@ -136,7 +138,7 @@ impl From<&ledger::Error> for Problem {
     fn from(error: &ledger::Error) -> Self {
         use ledger::Error;
         match error {
-            // Nobody learns which: the reason is in the log.
+            // The caller does not learn the reason, which is in the log.
             Error::EnrollmentToken(_) => {
                 enrollment_token("This enrollment token is invalid, expired or replaced.")
             }
@@ -175,7 +177,7 @@ impl From<&ledger::Error> for Problem {
             Error::Issuer { .. } | Error::Pki(pki::Error::Authority { .. }) => later(
                 CA_UNAVAILABLE,
                 300,
-                "The issuing CA cannot issue at the moment. An operator has to look at it.",
+                "The issuing CA cannot issue at the moment. An operator has to fix it.",
             ),
             Error::Pki(pki::Error::Lint(_) | pki::Error::WrongSignature | pki::Error::Asn1(_))
             | Error::Item(_)
@@ -210,19 +212,20 @@ fn device_token(detail: &str, code: &str) -> Problem {
 }
 
 fn internal() -> Problem {
-    let detail = "Nothing was released. An operator can find the cause by the request id.";
+    let detail =
+        "Nothing was released. An operator can find the cause in the log by the request id.";
     plain(INTERNAL_ERROR, detail)
 }
 
-/// What an error says of itself, as a sentence.
-fn sentence(error: &impl std::error::Error) -> String {
+/// Returns the text of an error as a sentence.
+fn sentence(error: &impl Display) -> String {
     let text = error.to_string();
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     format!("{}{}.", first.map(String::from).unwrap_or_default(), letters.as_str())
 }
 
-/// The problem document of `error`, as an HTTP response without the headers that all responses have.
+/// Returns the problem document of `error` as a response, without the headers of every response.
 #[must_use]
 pub fn response(error: &Error, request_id: &str) -> Response<String> {
     let problem = Problem::from(error);
@@ -233,7 +236,7 @@ pub fn response(error: &Error, request_id: &str) -> Response<String> {
         detail: &problem.detail,
         request_id,
     };
-    // Strings and a number always serialize.
+    // Strings and numbers always serialize.
     let mut response = Response::new(serde_json::to_string(&document).unwrap_or_default());
     *response.status_mut() = problem.kind.status;
     let headers = response.headers_mut();
@@ -247,7 +250,7 @@ pub fn response(error: &Error, request_id: &str) -> Response<String> {
     response
 }
 
-/// The name of an error's kind in the catalogue: what the log and the metrics count by.
+/// Returns the slug of an error's kind, for the log and the metrics.
 #[must_use]
 pub fn slug(error: &Error) -> &'static str {
     Problem::from(error).kind.slug
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_an_error_and_stands_in_the_catalogue() {
+    fn every_kind_is_an_error_and_is_in_the_catalogue() {
         let catalogue = include_str!("../../../docs/errors.md");
         for kind in ALL {
             assert!(kind.status.is_client_error() || kind.status.is_server_error());
@@ -276,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_outside_cannot_tell_unknown_from_superseded() {
+    fn callers_cannot_tell_unknown_from_superseded() {
         let of = |rejection| document(&ledger::Error::EnrollmentToken(rejection).into());
         assert_eq!(of(Rejection::Unknown), of(Rejection::Superseded));
         assert_eq!(of(Rejection::Unknown), of(Rejection::Expired));

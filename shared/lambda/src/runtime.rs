@@ -1,18 +1,18 @@
-//! What a function gets from its runtime as values: the time, and somewhere to log.
+//! The clock and the log of a function, as values that tests can replace.
 
 use pki::clock::Timestamp;
 
 /// The clock and the log of a function.
 #[derive(Clone, Copy)]
 pub struct Runtime {
-    /// Source of the time.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
-    /// Receives one line of the log.
+    /// Writes one line to the log.
     pub log: fn(&str),
 }
 
 impl Runtime {
-    /// The system's clock, and standard output, which Lambda sends to CloudWatch.
+    /// The system clock, and standard output, which Lambda sends to CloudWatch.
     pub const LAMBDA: Self = Self { clock: Timestamp::now, log: |line| println!("{line}") };
 
     /// Returns the current time.

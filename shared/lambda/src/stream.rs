@@ -1,4 +1,4 @@
-//! The face towards what calls a function besides API Gateway: a table's stream, a schedule, a person.
+//! Events from sources other than API Gateway: the table's stream, the schedule, or a manual invocation.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// What called.
+/// The cause of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// Changes in the table: the sort keys of the items.
+    /// Changes in the table: the sort keys of the changed items.
     Changes(BTreeSet<String>),
-    /// The time has come; or a person wants it.
+    /// The schedule, or a manual invocation.
     Schedule,
 }
 
 impl Trigger {
-    /// Reads an event of whatever kind.
+    /// Returns the trigger that sent `event`.
     #[must_use]
-    pub fn of(event: &Value) -> Self {
+    pub fn from_event(event: &Value) -> Self {
         // https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
         let Some(records) = event["Records"].as_array() else {
             return Self::Schedule;
@@ -29,7 +29,7 @@ impl Trigger {
         Self::Changes(sort_keys.map(str::to_owned).collect())
     }
 
-    /// What changed besides. When the time has come, all is looked at anyway.
+    /// Adds changed items. A schedule covers all items anyway.
     pub fn add(&mut self, names: &BTreeSet<String>) {
         if let Self::Changes(changed) = self {
             changed.extend(names.iter().cloned());
@@ -37,11 +37,11 @@ impl Trigger {
     }
 }
 
-/// Serves events with `handler` until Lambda ends the process. To Lambda an error means that the event
-/// is to be delivered again.
+/// Serves events with `handler` until Lambda ends the process. After an error of the handler, Lambda
+/// delivers the event again.
 ///
 /// # Errors
-/// When the runtime's API cannot be reached.
+/// If the Lambda runtime API is unavailable.
 pub async fn run<F>(handler: impl Fn(Trigger) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>>,
@@ -53,16 +53,16 @@ where
         .map_err(|error| Error::Runtime(error.to_string()))
 }
 
-/// Answers one event with `handler`.
+/// Handles one event with `handler`.
 ///
 /// # Errors
-/// The handler's.
+/// If the handler fails.
 pub async fn answer<F>(event: LambdaEvent<Value>, handler: impl Fn(Trigger) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>>,
 {
     let function = event.context.env_config.function_name.clone();
-    meter::measure(function, handler(Trigger::of(&event.payload))).await
+    meter::measure(function, handler(Trigger::from_event(&event.payload))).await
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_a_stream_from_the_rest() {
+    fn distinguishes_stream_events_from_others() {
         let record = |name: &str| {
             json!({
                 "eventName": "MODIFY", "eventSource": "aws:dynamodb",
@@ -81,10 +81,10 @@ mod tests {
         };
         let stream = json!({ "Records": [record("device"), record("server"), record("device")] });
         let names = ["device", "server"].map(str::to_owned);
-        assert_eq!(Trigger::of(&stream), Trigger::Changes(names.into()));
+        assert_eq!(Trigger::from_event(&stream), Trigger::Changes(names.into()));
         let schedule = json!({ "source": "aws.events", "detail-type": "Scheduled Event" });
         for event in [json!({}), json!(null), schedule] {
-            assert_eq!(Trigger::of(&event), Trigger::Schedule);
+            assert_eq!(Trigger::from_event(&event), Trigger::Schedule);
         }
     }
 }
