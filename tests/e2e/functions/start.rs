@@ -172,7 +172,7 @@ async fn the_bucket(emulators: &Emulators, backend: Backend) -> anyhow::Result<(
     env.s3.fail("HeadObject", Fault::Away);
     let said = serves(&env, "crl", &[]).await?;
     env.s3.mend();
-    ensure!(said.contains("\"delayed\"") && said.contains("S3 is unavailable"), "{said}");
+    ensure!(said.contains("\"start_degraded\"") && said.contains("S3 is unavailable"), "{said}");
     Ok(())
 }
 
@@ -220,7 +220,7 @@ async fn a_damaged_project_stops_nobody_else(
     put(&env, project).await?;
     let said = serves(&env, "identity", &[]).await?;
     let line: Value = serde_json::from_str(&said).context(said)?;
-    ensure!(line["event"] == "delayed", "{line}");
+    ensure!(line["event"] == "start_degraded", "{line}");
     ensure!(line["cause"].as_str().is_some_and(|cause| cause.contains(&name)), "{line}");
     Ok(())
 }

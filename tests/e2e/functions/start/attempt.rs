@@ -46,7 +46,7 @@ pub(super) async fn refuses(
     ensure!(!start.serves && start.code == Some(1), "{}", case());
     ensure!(start.output.lines().count() == 1, "{}", case());
     let line: Value = serde_json::from_str(&start.output).with_context(case)?;
-    ensure!(line["event"] == "unable" && line["level"] == "ERROR", "{}", case());
+    ensure!(line["event"] == "start_failed" && line["level"] == "ERROR", "{}", case());
     let cause = line["cause"].as_str().with_context(case)?;
     for word in words {
         ensure!(cause.contains(word), "no {word:?} in {}", case());
