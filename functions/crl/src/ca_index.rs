@@ -3,7 +3,7 @@
 use lambda::Result;
 use ledger::{
     bucket::{Bucket, Object},
-    store::KnownAuthority,
+    store::AuthorityState,
 };
 use pki::{
     authority::{AuthorityStatus, Roots},
@@ -32,10 +32,10 @@ struct IndexEntry {
 pub(crate) async fn publish(
     bucket: &Bucket,
     roots: &Roots,
-    authorities: &[KnownAuthority],
+    authorities: &[AuthorityState],
 ) -> Result<()> {
     let mut entries = Vec::new();
-    for KnownAuthority { record, status, .. } in authorities {
+    for AuthorityState { record, status, .. } in authorities {
         // The round over the CRLs has logged the error of a CA that cannot be used.
         let Ok(ca) = roots.admit(record.clone()) else {
             continue;
@@ -59,5 +59,5 @@ pub(crate) async fn publish(
 
 async fn put_if_changed(bucket: &Bucket, object: Object) -> Result<()> {
     let digest = hex(&Sha256::digest(&object.body));
-    Ok(bucket.put_if_other(&object, &digest).await?)
+    Ok(bucket.put_if_changed(&object, &digest).await?)
 }

@@ -28,7 +28,7 @@ impl CrlContent {
     /// Reads the content of the CRL of `ca` from the ledger.
     pub(crate) async fn read(store: &Store, ca: &Authority, now: Timestamp) -> Result<Self> {
         let expired_before = now.minus(KEEP_EXPIRED_SECONDS);
-        let revoked = store.revoked(ca.name().as_str(), now, expired_before).await?;
+        let revoked = store.revoked_certificates(ca.name().as_str(), now, expired_before).await?;
         let denied = match ca.name().usage() {
             Usage::Device => Some(DenyList::new(store.denied_devices().await?)),
             Usage::Server | Usage::Service => None,

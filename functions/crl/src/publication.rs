@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lambda::Result;
 use ledger::{
-    bucket::{Bucket, Put},
+    bucket::{Bucket, PutOutcome},
     kms::Signer,
     store::{PublishedCrl, Store},
 };
@@ -37,7 +37,7 @@ impl Publication<'_> {
     /// publisher may be about to replace this CRL by content that it read earlier.
     pub(crate) async fn current(&self) -> Result<Option<PublishedCrl>> {
         let name = self.ca.name().as_str();
-        let stored = self.bucket.stored(&objects::crl_key(name)).await?;
+        let stored = self.bucket.head(&objects::crl_key(name)).await?;
         let published = self.store.crl_state(name).await?.published;
         let (Some(stored), Some(published)) = (stored, published) else {
             return Ok(None);
@@ -85,7 +85,7 @@ impl Publication<'_> {
         };
         let der = Bytes::from(crl.into_der());
         let object = objects::crl(name, der.clone());
-        if let Put::Newer(newer) = self.bucket.put_newer(&object, number, &digest).await? {
+        if let PutOutcome::Newer(newer) = self.bucket.put_newer(&object, number, &digest).await? {
             // The publisher with that number read the ledger later, and publishes the other forms too.
             return Ok(PublishedCrl { number: newer, ..published });
         }
@@ -110,14 +110,14 @@ impl Publication<'_> {
         }
 
         // 5. Record the publication, last: without a record, the next invocation publishes again.
-        self.store.record_crl(name, &published).await?;
+        self.store.record_published_crl(name, &published).await?;
         Ok(published)
     }
 
     /// Takes a number above every number of `name` and above the number of the object at `key`. The
     /// bucket's number may be higher than the table's after the table was restored from a backup.
     async fn reserve_number(&self, name: &str, key: &str) -> Result<u64> {
-        let in_bucket = self.bucket.stored(key).await?.map_or(0, |stored| stored.number);
+        let in_bucket = self.bucket.head(key).await?.map_or(0, |stored| stored.number);
         Ok(self.store.reserve_crl_number(name, in_bucket, self.now).await?)
     }
 

@@ -8,7 +8,7 @@ use std::{
 use lambda::{Error, Result, audit::Event, config::Config, runtime::Runtime, stream::Trigger};
 use ledger::{
     bucket::Bucket,
-    store::{KnownAuthority, Store},
+    store::{AuthorityState, Store},
 };
 use pki::{
     authority::{AuthorityStatus, CaCertificate, Roots},
@@ -60,7 +60,7 @@ impl Publisher {
             runtime,
         };
         let (table, bucket) =
-            tokio::join!(function.store.crl_requests(), function.bucket.stored(objects::CA_INDEX));
+            tokio::join!(function.store.crl_requests(), function.bucket.head(objects::CA_INDEX));
         lambda::function::tolerate_transient([table.map(drop), bucket.map(drop)], runtime)?;
         Ok(function)
     }
@@ -160,12 +160,12 @@ impl Publisher {
     /// `requests` counts all requests for it so far. Returns true if any was unanswered.
     async fn publish_if_due(
         &self,
-        known: &KnownAuthority,
+        known: &AuthorityState,
         trigger: &Trigger,
         requests: u64,
         now: Timestamp,
     ) -> Result<bool> {
-        let KnownAuthority { record, status, .. } = known;
+        let AuthorityState { record, status, .. } = known;
         let name = record.name.to_string();
         let is_requested = requests > self.store.crl_state(&name).await?.answered;
         let is_concerned = match trigger {
@@ -187,7 +187,7 @@ impl Publisher {
             None => (publication.publish().await?, true),
         };
         if is_requested {
-            self.store.answer_crl_requests(&name, requests).await?;
+            self.store.mark_crl_requests_answered(&name, requests).await?;
         }
         Event::Crl {
             ca: &name,
@@ -204,7 +204,7 @@ impl Publisher {
 
     /// Returns the hours for which the last CRL of a CA is still valid: zero for an active CA without a
     /// CRL.
-    async fn hours_left(&self, ca: &KnownAuthority, now: Timestamp) -> Option<u64> {
+    async fn hours_left(&self, ca: &AuthorityState, now: Timestamp) -> Option<u64> {
         let state = self.store.crl_state(ca.record.name.as_str()).await.ok()?;
         let last = state.published.map(|last| hours_between(now, last.next_update));
         last.or((ca.status == AuthorityStatus::Active).then_some(0))

@@ -76,7 +76,7 @@ impl Enroll {
         let caller = lambda::http::source_address(request);
         // Authenticates the enrollment token and counts its use.
         let expected = self.ranges.last(&token.subject()).flatten();
-        let ranges = self.store.admit(&token, caller, expected, now).await?;
+        let ranges = self.store.redeem_enrollment_token(&token, caller, expected, now).await?;
         self.ranges.put(token.subject(), ranges, now);
 
         let rng = &mut UnwrapErr(SysRng);

@@ -39,7 +39,7 @@ fn code(error: &anyhow::Error) -> u8 {
         | OperatorError::AuthorityStatus { .. }
         | OperatorError::DeviceStatus { .. }
         | OperatorError::Revoked(_)
-        | OperatorError::OtherNames(_) => 4,
+        | OperatorError::RenewalMismatch(_) => 4,
     });
     let by_command = error.chain().find_map(|it| it.downcast_ref()).map(|it| match it {
         CommandError::Usage(_) => 2,

@@ -1,4 +1,4 @@
-//! AWS: clients, what their errors come to, and how long their calls take.
+//! Clients of the AWS SDK, the mapping of their errors, and metrics of their calls.
 
 mod client;
 pub mod meter;

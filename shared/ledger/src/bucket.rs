@@ -1,7 +1,9 @@
-//! The bucket that everything is published in, and from which a CDN serves it.
+//! The S3 bucket in which CRLs, CA chains and lists of denied devices are published, and from which a CDN
+//! serves them.
 //!
-//! What has a number never goes back: an object is replaced only on the condition that it still is the
-//! one whose number was seen to be lower, so that of two publishers the slower one loses, however slow.
+//! The number of a published object never decreases. A publisher reads the current number first, and S3
+//! replaces the object only if it has not changed since (`If-Match`). Of two publishers the one with the
+//! lower number therefore loses, however late its write arrives.
 
 use aws_sdk_s3::{
     Client,
@@ -17,72 +19,72 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The member of an object's metadata with its number.
+/// Metadata key for an object's number.
 const NUMBER: &str = "number";
-/// The member of an object's metadata with the digest of what it was made from.
+/// Metadata key for the digest of an object's source.
 const CONTENT: &str = "content";
-/// How often an object is tried to be replaced against other publishers.
+/// Attempts to replace an object that other publishers replace at the same time.
 const ATTEMPTS: u32 = 20;
 
-/// A bucket.
+/// A handle to a bucket.
 #[derive(Clone)]
 pub struct Bucket {
     client: Client,
     name: String,
 }
 
-/// What is put into it.
+/// An object to put into the bucket.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// Its path, without a slash at the beginning.
+    /// The object's key: a path without a leading slash.
     pub key: String,
-    /// Its media type.
+    /// The `Content-Type` header.
     pub content_type: &'static str,
-    /// How long caches may keep it.
+    /// The `Cache-Control` header.
     pub cache_control: &'static str,
-    /// Its octets.
+    /// The content.
     pub body: Bytes,
 }
 
-/// What is known of an object without reading it.
+/// Metadata of an object in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Its number; zero if somebody else put it there.
+pub struct StoredObject {
+    /// The object's number; zero if the object has none.
     pub number: u64,
-    /// The digest of what it was made from; empty if somebody else put it there.
+    /// The digest of the object's source; empty if the object has none.
     pub content: String,
-    tag: String,
+    e_tag: String,
 }
 
-/// What came of an object with a number.
+/// The outcome of [`Bucket::put_newer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
-    /// It is there.
-    Done,
-    /// One with this higher number is there.
+pub enum PutOutcome {
+    /// The object is in the bucket.
+    Stored,
+    /// The bucket has an object with this higher number.
     Newer(u64),
 }
 
 impl Bucket {
-    /// The bucket `name`.
+    /// Returns a handle to the bucket `name`.
     #[must_use]
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// What is there under `key`.
+    /// Returns the metadata of the object `key`, if it exists.
     ///
     /// # Errors
-    /// When S3 refuses or is away.
-    pub async fn stored(&self, key: &str) -> Result<Option<Stored>> {
+    /// If S3 refuses or is unavailable.
+    pub async fn head(&self, key: &str) -> Result<Option<StoredObject>> {
         match self.client.head_object().bucket(&self.name).key(key).send().await {
             Ok(found) => {
                 let mut metadata = found.metadata.unwrap_or_default();
                 let number = metadata.get(NUMBER).and_then(|number| number.parse().ok());
-                Ok(Some(Stored {
+                Ok(Some(StoredObject {
                     number: number.unwrap_or_default(),
                     content: metadata.remove(CONTENT).unwrap_or_default(),
-                    tag: found.e_tag.unwrap_or_default(),
+                    e_tag: found.e_tag.unwrap_or_default(),
                 }))
             }
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -90,24 +92,33 @@ impl Bucket {
         }
     }
 
-    /// Puts an object unless one with a higher number is there. Nobody gets in between as long as no two
-    /// numbers have the same octets, which is so of CRLs: their tag is the octets'.
+    /// Puts an object unless the bucket has one with the same or a higher number.
+    ///
+    /// The ETag is a digest of the content, so content must differ from number to number. A CRL
+    /// contains its number.
     ///
     /// # Errors
-    /// When others keep coming first; or when S3 refuses or is away.
-    pub async fn put_newer(&self, object: &Object, number: u64, content: &str) -> Result<Put> {
+    /// If other publishers replace the object in every attempt, or S3 refuses or is unavailable.
+    pub async fn put_newer(
+        &self,
+        object: &Object,
+        number: u64,
+        content: &str,
+    ) -> Result<PutOutcome> {
         for _ in 0..ATTEMPTS {
             let request = self.request(object).metadata(NUMBER, number.to_string());
             let request = request.metadata(CONTENT, content);
-            let request = match self.stored(&object.key).await? {
-                // The same number: an answer was lost, and this is what was put.
-                Some(stored) if stored.number == number => return Ok(Put::Done),
-                Some(stored) if stored.number > number => return Ok(Put::Newer(stored.number)),
-                Some(stored) => request.if_match(stored.tag),
+            let request = match self.head(&object.key).await? {
+                // The response to an earlier attempt was lost: this is what it put.
+                Some(stored) if stored.number == number => return Ok(PutOutcome::Stored),
+                Some(stored) if stored.number > number => {
+                    return Ok(PutOutcome::Newer(stored.number));
+                }
+                Some(stored) => request.if_match(stored.e_tag),
                 None => request.if_none_match("*"),
             };
             match request.send().await {
-                Ok(_) => return Ok(Put::Done),
+                Ok(_) => return Ok(PutOutcome::Stored),
                 Err(error) if is_condition_failure(&error) => {}
                 Err(error) => return Err(self.unavailable(&object.key, &error)),
             }
@@ -115,23 +126,22 @@ impl Bucket {
         Err(Error::Contended)
     }
 
-    /// Puts an object that is the same whoever makes it, unless it is there: its name or `content`
-    /// says what is in it.
+    /// Puts an object without a number, unless the bucket has it with the same `content` digest.
     ///
     /// # Errors
-    /// When S3 refuses or is away.
-    pub async fn put_if_other(&self, object: &Object, content: &str) -> Result<()> {
-        if self.stored(&object.key).await?.is_some_and(|stored| stored.content == content) {
+    /// If S3 refuses or is unavailable.
+    pub async fn put_if_changed(&self, object: &Object, content: &str) -> Result<()> {
+        if self.head(&object.key).await?.is_some_and(|stored| stored.content == content) {
             return Ok(());
         }
         self.put(object, content).await
     }
 
-    /// Puts an object that is the same whoever makes it, also if it is there: so it is new again to the
-    /// bucket's rules for what is old.
+    /// Puts an object without a number, even if the bucket has it already. This renews its age for the
+    /// bucket's lifecycle rules.
     ///
     /// # Errors
-    /// When S3 refuses or is away.
+    /// If S3 refuses or is unavailable.
     pub async fn put(&self, object: &Object, content: &str) -> Result<()> {
         let request = self.request(object).metadata(CONTENT, content);
         let put = request.send().await.map(drop);
@@ -148,7 +158,7 @@ impl Bucket {
             .body(ByteStream::from(object.body.clone()))
     }
 
-    /// What an SDK error comes to; a HEAD is refused by a status alone.
+    /// Maps an SDK error. The response to a HEAD has no body, so its status alone tells a refusal.
     fn unavailable<E>(&self, key: &str, error: &SdkError<E>) -> Error
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
@@ -169,7 +179,7 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
-/// The object was replaced, put or deleted meanwhile, or is being so.
+/// Returns true if another publisher put, replaced or deleted the object since it was read.
 fn is_condition_failure(error: &SdkError<PutObjectError>) -> bool {
     matches!(status(error), Some(404 | 409 | 412))
         && error.as_service_error().and_then(ProvideErrorMetadata::code) != Some("NoSuchBucket")

@@ -1,4 +1,4 @@
-//! The errors of the ledger: what the store, the signer and the bucket can answer.
+//! Errors of the ledger: of the store, the signer and the bucket.
 //!
 //! `Display` is for the log: it may name causes, never secrets.
 
@@ -9,18 +9,15 @@ use pki::{
     names::DeviceId,
 };
 
-use crate::{
-    aws::AwsService,
-    store::{DeviceStatus, ItemError},
-};
+use crate::{aws::AwsService, store::DeviceStatus};
 
-/// A result whose error is [`Error`] unless another is named.
+/// A result whose error type defaults to [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation that had no effect.
+/// An error of the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The enrollment token does not admit anyone.
+    /// The enrollment token does not authenticate.
     #[error("enrollment token refused: {0}")]
     EnrollmentToken(Rejection),
     /// The device token does not authenticate a device.
@@ -32,10 +29,10 @@ pub enum Error {
     /// The enrollment token has enrolled as many devices as its cap allows.
     #[error("device cap of the enrollment token reached")]
     DeviceCapReached,
-    /// The enrollment token is valid, but not for callers from that address.
+    /// The enrollment token is valid, but not for callers from this address.
     #[error("caller outside the address ranges of the enrollment token")]
     AddressNotAllowed,
-    /// The device was issued as many certificates as its project allows.
+    /// The device was issued as many certificates as its issuance limit allows.
     #[error("issuance limit of the device reached")]
     IssuanceLimitReached,
     /// The key was certified for another device.
@@ -45,31 +42,31 @@ pub enum Error {
     #[error("the key is compromised")]
     KeyCompromised,
 
-    /// AWS asks for a slower pace, after the SDK's own retries.
-    #[error("{service} throttles: {cause}")]
+    /// AWS throttled the request, and the SDK's retries too.
+    #[error("{service} throttled the request: {cause}")]
     Throttled {
         /// The service.
         service: AwsService,
-        /// The SDK's account of it.
+        /// The SDK's error and its sources.
         cause: String,
     },
-    /// AWS understood and refuses: a permission, a table or a key is missing. No retry helps.
-    #[error("{service} refuses: {cause}")]
+    /// AWS refused the request: a permission, a table or a key is missing. No retry helps.
+    #[error("{service} refused the request: {cause}")]
     Refused {
         /// The service.
         service: AwsService,
-        /// The SDK's account of it.
+        /// The SDK's error and its sources.
         cause: String,
     },
-    /// AWS cannot be reached, or answers with an error of its own.
+    /// AWS cannot be reached, or failed to process the request.
     #[error("{service} is unavailable: {cause}")]
     Unavailable {
         /// The service.
         service: AwsService,
-        /// The SDK's account of it.
+        /// The SDK's error and its sources.
         cause: String,
     },
-    /// Other requests for the same item kept winning.
+    /// Concurrent requests changed the same item in every attempt.
     #[error("too many concurrent requests for one item")]
     Contended,
 
@@ -84,13 +81,13 @@ pub enum Error {
     /// A certificate or CRL could not be built, checked or verified.
     #[error(transparent)]
     Pki(#[from] pki::Error),
-    /// An item in the table is not what this version writes.
+    /// An item in the table cannot be parsed.
     #[error("damaged item: {0}")]
     Item(#[from] ItemError),
-    /// The roots that AWS's endpoints are verified with cannot be used.
+    /// The root certificates for AWS's endpoints cannot be used.
     #[error("CA bundle: {0}")]
     CaBundle(String),
-    /// A request to AWS lacks a required part.
+    /// A request to AWS lacks a required field, or an item's key is not valid.
     #[error("incomplete request: {0}")]
     Incomplete(String),
     /// The state of the table does not allow what an operator asked for.
@@ -98,82 +95,91 @@ pub enum Error {
     Operator(#[from] OperatorError),
 }
 
-/// What an operator asked for and the state of the table does not allow.
+/// An operator's request that the state of the table does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OperatorError {
-    /// It does not exist.
+    /// The item does not exist.
     #[error("there is no {0}")]
     Missing(String),
-    /// It exists already.
+    /// The item exists already.
     #[error("there is a {0} already")]
     Exists(String),
-    /// A revoked certificate is not renewed.
-    #[error("{0} is revoked and cannot be renewed: issue a new certificate if you mean to")]
+    /// The certificate to renew is revoked.
+    #[error("{0} is revoked and cannot be renewed: issue a new certificate instead")]
     Revoked(String),
-    /// A renewal keeps the role and the names of the certificate.
-    #[error("{0} was issued for another role or other names: its files were changed")]
-    OtherNames(String),
-    /// The status of the device does not allow it.
+    /// The certificate to renew has another role or other names than the renewal.
+    #[error("{0} was issued for a different role or different names: its files were changed")]
+    RenewalMismatch(String),
+    /// The status of the device does not allow the change.
     #[error("device {device_id} is {status}")]
     DeviceStatus {
         /// The device.
         device_id: DeviceId,
-        /// Its status.
+        /// The status of the device.
         status: DeviceStatus,
     },
-    /// The status of the CA does not allow it.
+    /// The status of the CA does not allow the change.
     #[error("the CA {name} is {status}")]
     AuthorityStatus {
         /// The CA.
         name: AuthorityName,
-        /// Its status.
+        /// The status of the CA.
         status: AuthorityStatus,
     },
 }
 
-/// Why the store refuses a token. The sender learns less: see `problem` in the crate `lambda`.
+/// A reason to reject a token. The sender learns less: see `problem` in the crate `lambda`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No item has this id and this secret.
+    /// No token has this id and this secret.
     #[error("unknown")]
     Unknown,
-    /// The token was valid until it was regenerated.
+    /// The token was regenerated.
     #[error("superseded")]
     Superseded,
-    /// The token was valid until its expiry.
+    /// The token has expired.
     #[error("expired")]
     Expired,
-    /// The device is no longer active.
+    /// The device is not active.
     #[error("device not active")]
     Inactive,
 }
 
-/// Reasons outside of its certificate for which a CA cannot issue.
+/// A reason why a CA cannot issue that does not lie in its certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerFault {
     /// The CA is not in the table.
     #[error("not set up")]
     Missing,
-    /// The project's policy lets no certificate live beyond a time that is past.
-    #[error("the project's certificates may not live beyond {cap}, which is past")]
+    /// The latest expiry that the project's policy allows has passed.
+    #[error("the project's certificates may not be valid after {cap}, which is past")]
     CapPassed {
-        /// That time.
+        /// The latest expiry allowed.
         cap: Timestamp,
     },
-    /// KMS refuses to show the key, or to sign with it.
+    /// KMS refuses to return the public key, or to sign with the key.
     #[error("its key {key_arn} cannot be used: {cause}")]
     Key {
-        /// The key, as the CA's record names it.
+        /// The ARN of the key, from the CA's record.
         key_arn: String,
-        /// The account of KMS.
+        /// The error of KMS.
         cause: String,
     },
-    /// KMS holds another key than the CA certificate certifies.
-    #[error("the key in KMS is not the one in its certificate: {key_arn}")]
-    OtherKey {
-        /// The key, as the CA's record names it.
+    /// The key in KMS is not the one in the CA certificate.
+    #[error("its KMS key does not match its certificate: {key_arn}")]
+    KeyMismatch {
+        /// The ARN of the key, from the CA's record.
         key_arn: String,
     },
+}
+
+/// An item in the table that cannot be parsed.
+#[derive(Debug, thiserror::Error)]
+#[error("{keys}: {cause}")]
+pub struct ItemError {
+    /// The item's partition key and sort key.
+    pub(crate) keys: String,
+    pub(crate) cause: serde_dynamo::Error,
 }
 
 impl Error {

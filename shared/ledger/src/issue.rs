@@ -1,4 +1,4 @@
-//! The life of a certificate, from key to release.
+//! Issuance of a certificate, from the subject's key to the released certificate.
 
 use rand_core::CryptoRng;
 use spki::SubjectPublicKeyInfoOwned;
@@ -10,25 +10,32 @@ use crate::{
 };
 use pki::{authority::Authority, certificate::Certificate, clock::Timestamp, lint::lint, profile};
 
-/// Who issues: a CA, its key, and the ledger it answers to.
+/// A CA that can issue: its certificate, its key and its ledger.
 #[derive(Clone, Copy)]
 pub struct Issuer<'a> {
     /// The CA.
     pub authority: &'a Authority,
-    /// Its key.
+    /// The CA's key in KMS.
     pub signer: &'a Signer,
-    /// Where what it issues is recorded.
+    /// The ledger on which certificates are recorded.
     pub store: &'a Store,
 }
 
 /// Issues a certificate for `key` as `request` asks.
 ///
-/// The order is the promise: nothing is signed that is not on the ledger, and nothing is released
-/// that was not checked. A crash between two steps leaves a ledger entry without a certificate,
-/// which is visible and harmless; the reverse cannot happen.
+/// 1. **Build and lint** the to-be-signed certificate (TBS). No I/O.
+/// 2. **Record** the TBS digest on the ledger, in the transaction that authenticates and authorizes
+///    the request.
+/// 3. **Sign** with one call to KMS, which consumes the record.
+/// 4. **Verify** the signature under the CA's key, and that the signed bytes are the recorded ones.
+///    The chain above was verified when the CA was loaded.
+/// 5. **Release** the certificate, or withdraw its ledger entry and return the error.
+///
+/// A crash between two steps leaves a ledger entry without a certificate, which is visible and
+/// harmless. A certificate without a ledger entry cannot exist.
 ///
 /// # Errors
-/// Whatever went wrong; then nothing was released.
+/// If any step fails. Then no certificate was released.
 pub async fn issue(
     issuer: Issuer<'_>,
     request: IssuanceRequest<'_>,
@@ -38,29 +45,30 @@ pub async fn issue(
 ) -> Result<Certificate> {
     let Issuer { authority, signer, store } = issuer;
 
-    // 1. Build: serial number, dates, extensions; then read it back and check it. No I/O.
+    // Step 1: build and lint.
     let not_after = request.not_after(authority, now)?;
-    let profile = request.profile();
     authority.check(request.usage(), now, not_after)?;
+    let profile = request.profile();
     let tbs = profile::build(&profile, authority.issued_by(), key, now, not_after, rng)?;
-    let tbs = lint(tbs)?;
+    let linted = lint(tbs)?;
 
-    // 2. Record: one transaction that authenticates, authorises, and holds the digest to be signed.
-    let recorded = store.record(&request, tbs, authority.name().as_str(), now).await?;
-    let entry = recorded.entry();
+    // Step 2: record.
+    let recorded = store.record(&request, linted, authority.name().as_str(), now).await?;
+    let ledger_key = recorded.ledger_key();
 
-    // 3. Sign: one call to KMS, which consumes the record.
-    // 4. Verify: the bytes and the signature; the chain above was verified with the authority.
-    let outcome = match signer.sign(recorded).await {
-        Ok(unverified) => unverified.verify(authority.certificate().key()).map_err(Error::from),
-        Err(error) => Err(error),
-    };
-    if outcome.is_err() {
-        // A failed signer must not eat up the device's issuances. Where this fails too, it costs
-        // the device one of them and nothing else: the first error is the one to report.
-        let _ = store.withdraw(entry, now).await;
+    // Step 3: sign.
+    let signed = signer.sign(recorded).await;
+
+    // Step 4: verify.
+    let verified = signed.and_then(|unverified| {
+        unverified.verify(authority.certificate().key()).map_err(Error::from)
+    });
+
+    // Step 5: release, or withdraw.
+    if verified.is_err() {
+        // A failed signature must not count towards the device's issuance limit. If the withdrawal
+        // fails too, the device loses one issuance; the first error is the one to report.
+        let _ = store.withdraw(ledger_key, now).await;
     }
-
-    // 5. Release.
-    outcome
+    verified
 }

@@ -1,4 +1,4 @@
-//! The signer: a CA key that AWS KMS never lets go.
+//! The signer: a CA key that never leaves AWS KMS.
 
 use aws_sdk_kms::{
     Client,
@@ -12,7 +12,7 @@ use spki::SubjectPublicKeyInfoOwned;
 use crate::{
     aws::{AwsService, outage},
     error::{Error, IssuerFault, Result},
-    store::{Recorded, RecordedCrl},
+    store::{RecordedCrl, RecordedTbs},
 };
 use pki::{
     authority::Authority,
@@ -22,7 +22,7 @@ use pki::{
     signing::{CaPublicKey, CaSignature, TbsDigest},
 };
 
-/// One key in KMS.
+/// A signer that uses one CA key in KMS.
 #[derive(Clone)]
 pub struct Signer {
     client: Client,
@@ -30,16 +30,16 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// The key `key_arn`.
+    /// Returns a signer that uses the key `key_arn`.
     #[must_use]
     pub fn new(client: Client, key_arn: impl Into<String>) -> Self {
         Self { client, key_arn: key_arn.into() }
     }
 
-    /// The public half of the key.
+    /// Fetches the public key.
     ///
     /// # Errors
-    /// When KMS does not answer with one.
+    /// If KMS is unavailable or refuses, or its answer is not a public key.
     pub async fn public_key(&self) -> Result<SubjectPublicKeyInfoOwned> {
         let answer = self.client.get_public_key().key_id(&self.key_arn).send().await;
         let answer = answer.map_err(|error| outage(AwsService::Kms, &error))?;
@@ -47,37 +47,38 @@ impl Signer {
         Ok(SubjectPublicKeyInfoOwned::from_der(&der)?)
     }
 
-    /// Checks that this key is the one that `authority`'s certificate certifies: a signer that is
-    /// not refuses to serve, rather than to hand out certificates that nobody can verify.
+    /// Checks that this key is the one in `authority`'s certificate. With another key, every certificate
+    /// would fail verification.
     ///
     /// # Errors
-    /// When it is another, or KMS does not say.
+    /// If the keys differ, or KMS is unavailable or refuses.
     pub async fn check(&self, authority: &Authority) -> Result<()> {
-        let key = self.public_key().await.map_err(|error| self.blame_key(authority, error))?;
+        let key = self.public_key().await.map_err(|error| self.key_error(authority, error))?;
         match CaPublicKey::try_from(&key) {
             Ok(key) if key == *authority.certificate().key() => Ok(()),
-            _ => Err(fault(authority, IssuerFault::OtherKey { key_arn: self.key_arn.clone() })),
+            _ => Err(fault(authority, IssuerFault::KeyMismatch { key_arn: self.key_arn.clone() })),
         }
     }
 
-    /// Checks that KMS would sign with this key, which it shows the public half of even when it
-    /// is disabled: a dry run, which makes no signature.
+    /// Checks that KMS would sign with this key, in a dry run that creates no signature. KMS returns
+    /// the public key even of a disabled key, so [`Signer::check`] does not suffice.
     ///
     /// # Errors
-    /// When the key is disabled, about to be deleted or not ours to sign with, or KMS does not say.
+    /// If the key is disabled or pending deletion, if permission to sign is missing, or if KMS is
+    /// unavailable.
     pub async fn check_signing(&self, authority: &Authority) -> Result<()> {
-        // Should a stand-in for KMS sign it after all: ECDSA over zero says nothing, as anybody can
-        // make such a signature from the public key.
-        match self.request(&[0; 32]).dry_run(true).send().await {
+        // An emulator may ignore `dry_run` and sign. An ECDSA signature over a zero digest is harmless:
+        // anyone can compute one from the public key.
+        match self.sign_call(&[0; 32]).dry_run(true).send().await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(SignError::DryRunOperationException(_)) => Ok(()),
-                _ => Err(self.blame_key(authority, outage(AwsService::Kms, &error))),
+                _ => Err(self.key_error(authority, outage(AwsService::Kms, &error))),
             },
         }
     }
 
-    fn blame_key(&self, authority: &Authority, error: Error) -> Error {
+    fn key_error(&self, authority: &Authority, error: Error) -> Error {
         match error {
             Error::Refused { .. } | Error::Pki(pki::Error::Asn1(_)) => {
                 let (key_arn, cause) = (self.key_arn.clone(), error.to_string());
@@ -87,29 +88,29 @@ impl Signer {
         }
     }
 
-    /// Signs a certificate that is on the ledger. The result still has to be verified.
+    /// Signs a certificate that is on the ledger. The result must be verified before its release.
     ///
     /// # Errors
-    /// When KMS is throttled or away, or its answer is no ECDSA signature.
-    pub async fn sign(&self, recorded: Recorded) -> Result<UnverifiedCertificate> {
+    /// If KMS throttles, refuses or is unavailable, or its answer is not an ECDSA signature.
+    pub async fn sign(&self, recorded: RecordedTbs) -> Result<UnverifiedCertificate> {
         let tbs = recorded.into_tbs();
         let signature = self.sign_digest(tbs.digest()).await?;
         Ok(tbs.with_signature(&signature)?)
     }
 
-    /// Signs a certification request for this very key; in PEM.
+    /// Signs a certificate signing request (CSR), which must be for this key. Returns it in PEM.
     ///
     /// # Errors
-    /// As [`Signer::sign`].
+    /// As for [`Signer::sign`].
     pub async fn sign_request(&self, request: UnsignedCsr) -> Result<String> {
         let signature = self.sign_digest(request.digest()).await?;
         Ok(request.with_signature(&signature)?)
     }
 
-    /// Signs a list of revoked certificates that is on record. The result still has to be verified.
+    /// Signs a CRL whose digest is recorded. The result must be verified before its release.
     ///
     /// # Errors
-    /// As [`Signer::sign`].
+    /// As for [`Signer::sign`].
     pub async fn sign_crl(&self, recorded: RecordedCrl) -> Result<UnverifiedCrl> {
         let crl = recorded.into_linted();
         let signature = self.sign_digest(crl.digest()).await?;
@@ -117,15 +118,15 @@ impl Signer {
     }
 
     async fn sign_digest(&self, digest: &TbsDigest) -> Result<CaSignature> {
-        let answer = self.request(digest).send().await;
+        let answer = self.sign_call(digest).send().await;
         let answer = answer.map_err(|error| outage(AwsService::Kms, &error))?;
         let der = answer.signature.map(Blob::into_inner).unwrap_or_default();
         CaSignature::try_from(der.as_slice()).map_err(|_| pki::Error::WrongSignature.into())
     }
 
-    /// Over a digest, never over the message: the digest is what the ledger recorded, and a message
-    /// would be limited to 4096 bytes.
-    fn request(&self, digest: &TbsDigest) -> SignFluentBuilder {
+    // MessageType=DIGEST, because the digest is what the ledger recorded. KMS also limits a raw message to
+    // 4096 bytes.
+    fn sign_call(&self, digest: &TbsDigest) -> SignFluentBuilder {
         self.client
             .sign()
             .key_id(&self.key_arn)

@@ -1,14 +1,15 @@
-//! The ledger: tokens, devices, certificates and CRLs in DynamoDB, CA keys in KMS, published files in S3.
+//! The ledger: enrollment tokens, devices, certificates and CRLs in DynamoDB, CA keys in KMS, published files
+//! in S3.
 //!
-//! [`issue`](fn@issue) is the life of a certificate in one function: build and lint, record, sign, verify,
-//! release. Nothing is signed that is not on the ledger, and nothing is released that was not checked.
+//! [`issue`](fn@issue) issues a certificate in five steps: build and lint, record, sign, verify, release.
+//! Nothing is signed before it is on the ledger, and nothing is released before it was verified.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`store`] | the DynamoDB table |
-//! | [`kms`] | the signer: a CA key that AWS KMS never releases |
-//! | [`bucket`] | the S3 bucket that CRLs and chains are published in |
-//! | [`aws`] | clients, what their errors come to, and how long their calls take |
+//! | [`kms`] | the signer: a CA key that never leaves AWS KMS |
+//! | [`bucket`] | the S3 bucket in which CRLs and CA chains are published |
+//! | [`aws`] | clients of the AWS SDK, the mapping of their errors, and metrics of their calls |
 
 pub mod aws;
 pub mod bucket;
@@ -17,5 +18,5 @@ mod issue;
 pub mod kms;
 pub mod store;
 
-pub use error::{Error, IssuerFault, OperatorError, Rejection, Result};
+pub use error::{Error, IssuerFault, ItemError, OperatorError, Rejection, Result};
 pub use issue::{Issuer, issue};

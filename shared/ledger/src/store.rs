@@ -1,6 +1,7 @@
-//! The store: one DynamoDB table, whose layout is in `store/layout.rs`.
+//! The store: one DynamoDB table. Its layout is described in `docs/reference/table.md`.
 //!
-//! Every condition that protects something is in the write itself.
+//! Every check that protects an invariant is a condition of the write itself. A read before a write is
+//! only a guess at that condition, or an explanation of its failure.
 
 mod authority;
 mod certificate;
@@ -19,18 +20,18 @@ mod table;
 mod transaction;
 mod write;
 
-pub use authority::{Activation, KnownAuthority};
+pub use authority::{ActivationOutcome, AuthorityState};
 pub use certificate::{
-    CertificateStatus, EntryKey, IssuanceRequest, KeySource, LedgerEntry, Owner, Recorded,
+    CertificateOwner, CertificateStatus, IssuanceRequest, KeySource, LedgerEntry, LedgerEntryKey,
+    RecordedTbs,
 };
 pub use change::Change;
 pub use client::Store;
 pub use crl::{CrlState, PublishedCrl, RecordedCrl};
 pub use device::{
-    DeviceDetails, DevicePage, DeviceQuery, DeviceRecord, DeviceStatus, KeyRecord, Position,
+    DeviceCursor, DeviceDetails, DevicePage, DeviceQuery, DeviceRecord, DeviceStatus, KeyRecord,
 };
 pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
-pub use item::ItemError;
 pub use project::{Policy, PolicyError, PolicyTerms, ProjectChanges, ProjectRecord, ProjectTerms};
 pub use revocation::RevocationOutcome;
 pub use service::ServiceCertificate;

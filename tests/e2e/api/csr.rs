@@ -99,7 +99,7 @@ async fn each_kind_of_key_is_certified(
 
         let entries = env.store.device_certificates(device.device_id).await?;
         ensure!(entries.len() == 1 && entries[0].serial_number == certified.serial_number);
-        let record = env.store.key(&entries[0].key_fingerprint).await?.context("the key")?;
+        let record = env.store.device_key(&entries[0].key_fingerprint).await?.context("the key")?;
         ensure!(record.device_id == device.device_id && record.compromised_at.is_none());
         devices.push(device);
     }

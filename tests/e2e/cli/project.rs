@@ -30,8 +30,8 @@ async fn projects() -> anyhow::Result<()> {
     for (numbers, words) in [
         ("--validity-days 0", "1 to 36525 days"),
         ("--validity-days 36526", "1 to 36525 days"),
-        ("--grace-hours 8761", "8760 hours at most"),
-        ("--issuance-limit 0", "1 at least"),
+        ("--grace-hours 8761", "at most 8760 hours"),
+        ("--issuance-limit 0", "at least 1"),
         ("--not-after-cap 2020-01-01", "is past"),
     ] {
         operator.refused(&format!("project create --name bad {numbers}"), 2, &[words]).await?;
@@ -130,7 +130,7 @@ async fn policies() -> anyhow::Result<()> {
     for (options, words) in [
         ("--validity-days 0", "1 to 36525 days"),
         ("--not-after-cap 2020-01-01", "is past"),
-        ("--grace-hours 8761 --name other", "8760 hours at most"),
+        ("--grace-hours 8761 --name other", "at most 8760 hours"),
     ] {
         operator.refused(&format!("{update} {options}"), 2, &[words]).await?;
     }

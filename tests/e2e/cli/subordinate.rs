@@ -262,7 +262,7 @@ async fn only_a_ca_that_can_issue_is_activated() -> anyhow::Result<()> {
 
     other_request(&operator, "other", "prime256v1").await?;
     operator.done(&certify("device", "other.csr", "root", "other.pem")).await?;
-    let other_key = "the key in KMS is not the one in its certificate";
+    let other_key = "its KMS key does not match its certificate";
     operator.refused(&activate("other.pem", "root/root.pem"), 1, &[other_key]).await?;
     operator.done("ca request --usage server --csr server.csr --yes").await?;
     let key =

@@ -98,7 +98,7 @@ async fn kms_has_another_key_at_cold_start(
     env.kms.fail("GetPublicKey", Fault::OtherKey);
     let started = Identity::start(&env.config, QUIET).await;
     let fault = authority_fault(started.err())?;
-    ensure!(matches!(fault, IssuerFault::OtherKey { .. }), "{fault}");
+    ensure!(matches!(fault, IssuerFault::KeyMismatch { .. }), "{fault}");
     env.kms.mend();
     ensure!(Identity::start(&env.config, QUIET).await.is_ok());
     Ok(())

@@ -141,7 +141,7 @@ async fn the_table(emulators: &Emulators, backend: Backend) -> anyhow::Result<()
     create(&other_keys, &[("id", KeyType::Hash)]).await?;
     for function in FUNCTIONS {
         for table in [named("missing"), other_keys.clone()] {
-            let words = format!("DynamoDB refuses: table {table}: ");
+            let words = format!("DynamoDB refused the request: table {table}: ");
             refuses(&env, function, &[("TABLE_NAME", Some(table.into()))], &[&words]).await?;
         }
     }
@@ -154,7 +154,7 @@ async fn the_table(emulators: &Emulators, backend: Backend) -> anyhow::Result<()
     let store = Store::new(dynamodb.clone(), &no_index);
     store.prepare_authority(&record).await?;
     store.activate_authority(&record.name, None, Timestamp::now()).await?;
-    let words = format!("DynamoDB refuses: table {no_index}: ");
+    let words = format!("DynamoDB refused the request: table {no_index}: ");
     refuses(&env, "identity", &change, &[&words, "index"]).await
 }
 
@@ -167,7 +167,7 @@ async fn the_bucket(emulators: &Emulators, backend: Backend) -> anyhow::Result<(
     serves(&env, "crl", &[("BUCKET_NAME", Some("no-such-bucket".into()))]).await?;
     env.s3.fail("HeadObject", Fault::Refused);
     let bucket = env.config.bucket_name()?;
-    refuses(&env, "crl", &[], &["S3 refuses: ca/index.json in bucket", bucket]).await?;
+    refuses(&env, "crl", &[], &["S3 refused the request: ca/index.json in bucket", bucket]).await?;
     env.s3.mend();
     env.s3.fail("HeadObject", Fault::Away);
     let said = serves(&env, "crl", &[]).await?;
@@ -179,7 +179,7 @@ async fn the_bucket(emulators: &Emulators, backend: Backend) -> anyhow::Result<(
 async fn credentials(emulators: &Emulators, backend: Backend) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
     let code = "UnrecognizedClientException";
-    let table = format!("DynamoDB refuses: table {}: ", env.config.table_name);
+    let table = format!("DynamoDB refused the request: table {}: ", env.config.table_name);
     let key = env.store.authority("device").await?.context("it is there")?.key_arn;
     for (proxy, operation, functions, service) in [
         (&env.dynamodb, "GetItem", &["enroll"][..], table.as_str()),

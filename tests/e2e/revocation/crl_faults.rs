@@ -13,7 +13,7 @@ use crl::Publisher;
 use lambda::Error;
 use lambda::runtime::Runtime;
 use lambda::stream::Trigger;
-use ledger::store::Owner;
+use ledger::store::CertificateOwner;
 use pki::authority::Roots;
 use pki::clock::Timestamp;
 use pki::crl::RevocationReason::KeyCompromise;
@@ -234,6 +234,9 @@ async fn lookalike_entries_are_on_no_crl(
     let published = PublishedCrl::of(&env, "server").await?;
     ensure!(published.crl.is_empty(), "{:?}", published.revoked());
     let (owner, entry) = env.store.certificate(&serial).await?.context("it is on the ledger")?;
-    ensure!(owner == Owner::Device(device.device_id) && entry.revoked_at.is_none(), "{entry:?}");
+    ensure!(
+        owner == CertificateOwner::Device(device.device_id) && entry.revoked_at.is_none(),
+        "{entry:?}"
+    );
     Ok(())
 }

@@ -15,7 +15,7 @@ use birthcert_tests::published_crl::{PublishedCrl, get};
 use crl::Publisher;
 use futures_util::future::try_join_all;
 use lambda::stream::Trigger;
-use ledger::bucket::{Bucket, Object, Put};
+use ledger::bucket::{Bucket, Object, PutOutcome};
 use pki::clock::Timestamp;
 use pki::crl::RevocationReason::KeyCompromise;
 use pki::crl::VerifiedCrl;
@@ -163,27 +163,27 @@ async fn the_bucket_takes_no_older_number(
         cache_control: "public, max-age=5",
         body: format!("list {number}").into(),
     };
-    ensure!(bucket.stored("crl/x.crl").await?.is_none());
+    ensure!(bucket.head("crl/x.crl").await?.is_none());
     let put = async |number| bucket.put_newer(&object(number), number, "digest").await;
-    ensure!(put(2).await? == Put::Done);
-    ensure!(put(1).await? == Put::Newer(2));
-    ensure!(put(2).await? == Put::Done, "it is there");
-    ensure!(put(5).await? == Put::Done && put(4).await? == Put::Newer(5));
-    let stored = bucket.stored("crl/x.crl").await?.context("it is there")?;
+    ensure!(put(2).await? == PutOutcome::Stored);
+    ensure!(put(1).await? == PutOutcome::Newer(2));
+    ensure!(put(2).await? == PutOutcome::Stored, "it is there");
+    ensure!(put(5).await? == PutOutcome::Stored && put(4).await? == PutOutcome::Newer(5));
+    let stored = bucket.head("crl/x.crl").await?.context("it is there")?;
     ensure!((stored.number, stored.content.as_str()) == (5, "digest"));
     ensure!(get(&env, "crl/x.crl").await? == b"list 5");
 
     // S3 reports a conflict while another write to the object is in progress.
     env.s3.fail_once("PutObject", Fault::Conflict);
-    ensure!(put(6).await? == Put::Done);
+    ensure!(put(6).await? == PutOutcome::Stored);
     // After a lost response the SDK retries, and recognizes its own write.
     env.s3.fail_once("PutObject", Fault::AnswerLost);
-    ensure!(put(7).await? == Put::Done);
+    ensure!(put(7).await? == PutOutcome::Stored);
 
     // Concurrently and in any order: the highest number stays.
     let numbers = [13, 10, 20, 11, 9, 17, 8, 19, 16, 12];
     let all = try_join_all(numbers.map(put)).await?;
-    ensure!(all[2] == Put::Done);
+    ensure!(all[2] == PutOutcome::Stored);
     ensure!(get(&env, "crl/x.crl").await? == b"list 20");
     Ok(())
 }
@@ -234,7 +234,7 @@ async fn a_table_from_a_backup_goes_on_above_the_bucket(
     }
     Publisher::start(&config, QUIET).await?.publish_due(&Trigger::Schedule).await?;
     let other = Bucket::new(config.aws.s3()?, config.bucket_name()?);
-    let stored = other.stored("crl/device.crl").await?.context("published")?;
+    let stored = other.head("crl/device.crl").await?.context("published")?;
     ensure!(stored.number > before, "{before}, {}", stored.number);
     Ok(())
 }

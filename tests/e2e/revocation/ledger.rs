@@ -13,7 +13,7 @@ use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use ledger::OperatorError;
 use ledger::store::{
-    CertificateStatus, DeviceStatus, LedgerEntry, Owner, Policy, RevocationOutcome,
+    CertificateOwner, CertificateStatus, DeviceStatus, LedgerEntry, Policy, RevocationOutcome,
 };
 use pki::clock::Timestamp;
 use pki::crl::RevocationReason::{self, CertificateHold, KeyCompromise, Superseded};
@@ -387,7 +387,7 @@ async fn a_deleted_device_leaves_its_ledger(
     ensure!(env.store.devices(env.project, None).await?.is_empty());
     refused(&env, &device).await?;
     let (owner, entry) = env.store.certificate(&serial).await?.context("the certificate")?;
-    ensure!(owner == Owner::Device(id));
+    ensure!(owner == CertificateOwner::Device(id));
     ensure!(entry.revocation_reason == Some(RevocationReason::CessationOfOperation));
     ensure!(index(&env, Timestamp::now()).await?.len() == 1);
     let again = env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await;

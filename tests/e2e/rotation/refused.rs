@@ -51,7 +51,7 @@ async fn cas_that_could_not_issue_are_refused(
                 key_arn: env.certified("device-3", YEAR).await?.key_arn,
                 ..good.clone()
             },
-            "the key in KMS is not the one in its certificate",
+            "its KMS key does not match its certificate",
         ),
         (certified("device-2", Usage::Device, now.minus(2 * DAY), DAY).await?, "expired at"),
         (certified("device-2", Usage::Device, now.plus(DAY), YEAR).await?, "is not valid before"),
@@ -201,7 +201,7 @@ async fn a_switch_to_a_ca_without_a_crl(
     let now = Timestamp::now();
     let list =
         PublishedCrl { number: 1, at: now, next_update: now.plus(DAY), entries: 0, bytes: 1 };
-    env.store.record_crl("device", &list).await?;
+    env.store.record_published_crl("device", &list).await?;
     let why = [
         "the CA device-2 has no valid CRL",
         "the active CA device has one",
@@ -219,9 +219,9 @@ async fn a_switch_to_a_ca_without_a_crl(
     operator.done("ca activate --name device --yes").await?;
 
     let past = PublishedCrl { next_update: now.minus(1), ..list };
-    env.store.record_crl("device-2", &past).await?;
+    env.store.record_published_crl("device-2", &past).await?;
     operator.refused(activate, 4, &why).await?;
-    env.store.record_crl("device-2", &PublishedCrl { number: 2, ..list }).await?;
+    env.store.record_published_crl("device-2", &PublishedCrl { number: 2, ..list }).await?;
     operator.done(&format!("{activate} --yes")).await?;
 
     // The completed part stays, and repeating the command asks the publisher again.

@@ -6,7 +6,7 @@ use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::env::{Env, YEAR};
 use birthcert_tests::operator::Operator;
 use futures_util::future::join_all;
-use ledger::store::Activation;
+use ledger::store::ActivationOutcome;
 use ledger::{Error, OperatorError};
 use pki::authority::{AuthorityName, AuthorityStatus};
 use pki::clock::Timestamp;
@@ -166,7 +166,7 @@ async fn two_operators_switch_at_once(
     for (name, outcome) in names.iter().zip(outcomes) {
         match outcome {
             Ok(outcome) => {
-                ensure!(outcome == Activation::Switched);
+                ensure!(outcome == ActivationOutcome::Activated);
                 winners.push(name.clone());
             }
             Err(ledger::Error::Operator(OperatorError::AuthorityStatus {

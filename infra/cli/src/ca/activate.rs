@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ledger::{OperatorError, store::Activation};
+use ledger::{OperatorError, store::ActivationOutcome};
 use pki::{
     authority::{Authority, AuthorityName, AuthorityStatus},
     clock::Timestamp,
@@ -94,7 +94,7 @@ impl ActivateCommand {
             if self.consent.is_given() {
                 crl::request(context, authority.name()).await?;
             }
-            return print(context, &authority, Activation::Already, None);
+            return print(context, &authority, ActivationOutcome::AlreadyActive, None);
         }
         if let Some(active) = active.filter(|_| !is_by_name) {
             let text = format!(
@@ -177,11 +177,11 @@ pub(super) async fn expect_no_ca(context: &Context, usage: Usage) -> anyhow::Res
 pub(super) fn print(
     context: &Context,
     authority: &Authority,
-    activation: Activation,
+    activation: ActivationOutcome,
     former: Option<&AuthorityName>,
 ) -> anyhow::Result<()> {
     let certificate = authority.certificate();
-    let changed = activation == Activation::Switched;
+    let changed = activation == ActivationOutcome::Activated;
     context.output.print(&Activated {
         name: authority.name().clone(),
         status: AuthorityStatus::Active,

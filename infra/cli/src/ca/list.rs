@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ledger::store::KnownAuthority;
+use ledger::store::AuthorityState;
 use pki::{
     authority::{Authority, AuthorityName, AuthorityStatus},
     clock::Timestamp,
@@ -38,7 +38,7 @@ struct Summary {
 }
 
 impl Summary {
-    fn new(known: &KnownAuthority, authority: &Authority, now: Timestamp) -> Self {
+    fn new(known: &AuthorityState, authority: &Authority, now: Timestamp) -> Self {
         let certificate = authority.certificate();
         let record = authority.record();
         Self {

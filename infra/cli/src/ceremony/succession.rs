@@ -6,7 +6,7 @@
 use ledger::{
     OperatorError,
     kms::Signer,
-    store::{Activation, KnownAuthority, Store},
+    store::{ActivationOutcome, AuthorityState, Store},
 };
 use pki::{
     authority::{Authority, AuthorityName, AuthorityRecord, AuthorityStatus},
@@ -15,7 +15,7 @@ use pki::{
 };
 
 /// The CAs on record.
-pub(crate) struct RecordedAuthorities(Vec<KnownAuthority>);
+pub(crate) struct RecordedAuthorities(Vec<AuthorityState>);
 
 impl RecordedAuthorities {
     /// Reads all CAs.
@@ -27,7 +27,7 @@ impl RecordedAuthorities {
     }
 
     /// Returns all CAs.
-    pub(crate) fn all(&self) -> &[KnownAuthority] {
+    pub(crate) fn all(&self) -> &[AuthorityState] {
         &self.0
     }
 
@@ -35,14 +35,14 @@ impl RecordedAuthorities {
     ///
     /// # Errors
     /// If there is none.
-    pub(crate) fn named(&self, name: &AuthorityName) -> anyhow::Result<&KnownAuthority> {
+    pub(crate) fn named(&self, name: &AuthorityName) -> anyhow::Result<&AuthorityState> {
         let found = self.0.iter().find(|it| it.record.name == *name);
         found.ok_or_else(|| OperatorError::Missing(format!("CA named {name}")).into())
     }
 
     /// Returns the active CA for `usage`.
-    pub(crate) fn active(&self, usage: Usage) -> Option<&KnownAuthority> {
-        let is_active = |it: &&KnownAuthority| it.status == AuthorityStatus::Active;
+    pub(crate) fn active(&self, usage: Usage) -> Option<&AuthorityState> {
+        let is_active = |it: &&AuthorityState| it.status == AuthorityStatus::Active;
         self.0.iter().filter(is_active).find(|it| it.record.name.usage() == usage)
     }
 
@@ -111,7 +111,7 @@ pub async fn put_to_use(
     kms: &aws_sdk_kms::Client,
     record: AuthorityRecord,
     now: Timestamp,
-) -> anyhow::Result<Activation> {
+) -> anyhow::Result<ActivationOutcome> {
     let known = RecordedAuthorities::read(store).await?;
     if known.recorded(&record)?.is_none() {
         let authority = known.check(kms, record.clone(), now).await?;

@@ -3,7 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use anyhow::Context as _;
-use ledger::store::KnownAuthority;
+use ledger::store::AuthorityState;
 use pki::{authority::AuthorityName, clock::Timestamp, profile::Usage};
 use tokio::time::Instant;
 
@@ -45,7 +45,7 @@ impl<'a> CrlRequests<'a> {
     /// # Errors
     /// If DynamoDB is unavailable.
     pub(crate) async fn send(&self) -> anyhow::Result<()> {
-        for KnownAuthority { record, .. } in
+        for AuthorityState { record, .. } in
             self.context.store.authorities().await.context(RECORDED)?
         {
             if record.name.usage() == self.usage {

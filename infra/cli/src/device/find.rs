@@ -1,7 +1,7 @@
 //! `birthcert device find`.
 
 use clap::builder::NonEmptyStringValueParser;
-use ledger::store::{CertificateStatus, DeviceRecord, LedgerEntry, Owner};
+use ledger::store::{CertificateOwner, CertificateStatus, DeviceRecord, LedgerEntry};
 use pki::names::{DeviceId, Label, ProjectId};
 use serde::Serialize;
 
@@ -154,8 +154,10 @@ impl FindCommand {
                     usage(format!("a serial number has {SERIAL_DIGITS} hexadecimal digits"))
                 })?;
                 let found = match context.store.certificate(&serial).await? {
-                    Some((Owner::Device(id), entry)) => device(context, id, Some(entry)).await?,
-                    Some((Owner::Server(name), entry)) => {
+                    Some((CertificateOwner::Device(id), entry)) => {
+                        device(context, id, Some(entry)).await?
+                    }
+                    Some((CertificateOwner::Service(name), entry)) => {
                         let server = Found { server: Some(name), ..Found::default() };
                         Some(server.with(context, Some(entry)))
                     }

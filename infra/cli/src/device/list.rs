@@ -5,7 +5,7 @@ use std::{
     num::NonZeroUsize,
 };
 
-use ledger::store::{DeviceRecord, Position};
+use ledger::store::{DeviceCursor, DeviceRecord};
 use pki::names::{DeviceId, Label, ProjectId, TokenId};
 
 use super::selection::{Filters, Selection};
@@ -153,7 +153,7 @@ async fn position(
     context: &Context,
     project: ProjectId,
     device_id: DeviceId,
-) -> anyhow::Result<Position> {
+) -> anyhow::Result<DeviceCursor> {
     let device = context.store.device(device_id).await?.map(|device| device.record);
     let device = device.filter(|device| device.project_id == project).ok_or_else(|| {
         CommandError::Missing(format!(
@@ -161,5 +161,5 @@ async fn position(
              --created-after"
         ))
     })?;
-    Ok(Position { created_at: device.created_at, device_id })
+    Ok(DeviceCursor { created_at: device.created_at, device_id })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
-use ledger::store::{DevicePage, DeviceQuery, DeviceRecord, DeviceStatus, Position};
+use ledger::store::{DeviceCursor, DevicePage, DeviceQuery, DeviceRecord, DeviceStatus};
 use pki::{
     clock::Timestamp,
     names::{Label, ProjectId, TokenId},
@@ -76,7 +76,7 @@ pub(crate) struct Selection<'a> {
     status: Option<DeviceStatus>,
     /// Tokens with which the devices enrolled; any token if not set.
     tokens: Option<HashSet<TokenId>>,
-    after: Option<Position>,
+    after: Option<DeviceCursor>,
     is_finished: bool,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Selection<'a> {
         project: ProjectId,
         filters: Filters,
         newest_first: bool,
-        after: Option<Position>,
+        after: Option<DeviceCursor>,
     ) -> anyhow::Result<Self> {
         context.expect_project(project).await?;
         let tokens = match (filters.token, &filters.batch_label) {

@@ -1,5 +1,5 @@
-//! The SDK's clients, configured by hand: a function knows its region and its credentials from its
-//! environment, so that none of aws-config's chain is linked, nor run at cold start.
+//! Clients of the AWS SDK, configured without aws-config: a function has its region and credentials in its
+//! environment, so the provider chain need not be linked, nor run at cold start.
 
 use std::time::Duration;
 
@@ -24,28 +24,28 @@ pub use aws_credential_types::Credentials;
 use super::{meter::Meter, service::AwsService};
 use crate::error::{Error, Result};
 
-/// The roots that AWS's endpoints chain to (https://www.amazontrust.com/repository/): five instead
-/// of the system's 140 save 3 ms of CPU at cold start, and trust nobody else.
+/// The root certificates of AWS's endpoints (<https://www.amazontrust.com/repository/>). Five instead of
+/// the system's 140 save 3 ms of CPU at cold start, and no other CA is trusted.
 const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
 
-/// How to reach AWS.
+/// Region, credentials and endpoints of AWS.
 #[derive(Clone)]
 pub struct AwsConfig {
-    /// The region of the table and the keys.
+    /// The region of the table, the keys and the bucket.
     pub region: String,
-    /// Whom to sign requests as.
+    /// The credentials that sign requests.
     pub credentials: Credentials,
-    /// Another endpoint for DynamoDB than AWS's own.
+    /// An endpoint for DynamoDB instead of AWS's.
     pub endpoint_dynamodb: Option<String>,
-    /// Another endpoint for KMS than AWS's own.
+    /// An endpoint for KMS instead of AWS's.
     pub endpoint_kms: Option<String>,
-    /// Another endpoint for S3 than AWS's own.
+    /// An endpoint for S3 instead of AWS's.
     pub endpoint_s3: Option<String>,
-    /// Roots, in PEM, to trust instead of Amazon's.
+    /// Root certificates to trust instead of Amazon's.
     pub ca_bundle: Option<CaBundle>,
 }
 
-/// Certificates, in PEM, to trust as roots. The SDK's HTTP client panics on one that it cannot read.
+/// Root certificates in PEM, checked beforehand: the SDK's HTTP client panics on one that it cannot parse.
 #[derive(Clone)]
 pub struct CaBundle(Vec<u8>);
 
@@ -56,30 +56,32 @@ impl TryFrom<Vec<u8>> for CaBundle {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|error| format!("is not PEM: {error}"))?;
-            roots.add(certificate).map_err(|error| format!("has no certificate: {error}"))?;
+            roots
+                .add(certificate)
+                .map_err(|error| format!("contains a certificate that is not valid: {error}"))?;
         }
         if roots.is_empty() {
-            return Err("has no certificate".into());
+            return Err("contains no certificate".into());
         }
         Ok(Self(pem))
     }
 }
 
-/// One attempt is given up after this long, so that its retry still fits the operation's budget.
+/// Timeout of one attempt. A retry still fits into the timeout of the operation.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// Retries included. A request makes three operations in sequence at the most before it fails
-/// (record, sign, withdraw), which together stay under the functions' timeout: the device gets an
-/// answer, and the issuance is given back.
+/// Timeout of one operation, including retries. A failing request makes at most three operations in
+/// sequence (record, sign, withdraw). Together they stay below the functions' timeout, so the device gets a
+/// response and the issuance is given back.
 const OPERATION: Duration = Duration::from_secs(5);
 
-/// One attempt to put some tens of megabytes into a bucket of the same region.
+/// Timeout of one attempt to upload tens of megabytes to a bucket in the same region.
 const TRANSFER: Duration = Duration::from_secs(20);
 
 impl AwsConfig {
-    /// A client for DynamoDB.
+    /// Returns a client for DynamoDB.
     ///
     /// # Errors
-    /// When the CA bundle cannot be used.
+    /// If the CA bundle cannot be used.
     pub fn dynamodb(&self) -> Result<aws_sdk_dynamodb::Client> {
         let sdk = self.sdk(self.endpoint_dynamodb.as_deref())?;
         let config = aws_sdk_dynamodb::config::Builder::from(&sdk);
@@ -87,10 +89,10 @@ impl AwsConfig {
         Ok(aws_sdk_dynamodb::Client::from_conf(config))
     }
 
-    /// A client for KMS.
+    /// Returns a client for KMS.
     ///
     /// # Errors
-    /// When the CA bundle cannot be used.
+    /// If the CA bundle cannot be used.
     pub fn kms(&self) -> Result<aws_sdk_kms::Client> {
         let sdk = self.sdk(self.endpoint_kms.as_deref())?;
         let config = aws_sdk_kms::config::Builder::from(&sdk);
@@ -98,10 +100,10 @@ impl AwsConfig {
         Ok(aws_sdk_kms::Client::from_conf(config))
     }
 
-    /// A client for S3, which may take longer for what is large.
+    /// Returns a client for S3, with longer timeouts for large objects.
     ///
     /// # Errors
-    /// When the CA bundle cannot be used.
+    /// If the CA bundle cannot be used.
     pub fn s3(&self) -> Result<aws_sdk_s3::Client> {
         let timeouts = timeouts()
             .to_builder()
@@ -109,9 +111,9 @@ impl AwsConfig {
             .operation_timeout(2 * TRANSFER)
             .build();
         let config = aws_sdk_s3::config::Builder::from(&self.sdk(self.endpoint_s3.as_deref())?)
-            // The signature is over the body's SHA-256 already.
+            // The request's signature covers the body's SHA-256 already.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            // Other endpoints have no name for each bucket.
+            // Emulators have no host name for each bucket.
             .force_path_style(self.endpoint_s3.is_some())
             .timeout_config(timeouts)
             .interceptor(Meter(AwsService::S3));
@@ -134,7 +136,7 @@ impl AwsConfig {
         let roots = self.ca_bundle.as_ref().map_or(AMAZON_ROOTS.as_bytes(), |bundle| &bundle.0);
         let trust = TrustStore::empty().with_pem_certificate(roots);
         let context = TlsContext::builder().with_trust_store(trust).build();
-        // ring, not aws-lc: the latter seeds itself with 22 ms of CPU at the first handshake.
+        // ring instead of aws-lc, whose seeding takes 22 ms of CPU at the first handshake.
         Ok(Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .tls_context(context.map_err(|error| Error::CaBundle(error.to_string()))?)
@@ -142,8 +144,7 @@ impl AwsConfig {
     }
 }
 
-/// Three attempts. The SDK's own backoff begins with a second, more than a device should wait for a
-/// throttle that is over in a tenth of it.
+/// Three attempts. The SDK's default backoff starts at one second; most throttling ends within 100 ms.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_initial_backoff(Duration::from_millis(100))

@@ -1,4 +1,5 @@
-//! What a request's calls to AWS cost, measured where the SDK makes them and kept with the request.
+//! Metrics of the calls to AWS that a request makes, measured by an interceptor of the SDK and collected per
+//! request.
 
 use std::{cell::RefCell, time::Instant};
 
@@ -21,53 +22,54 @@ tokio::task_local! {
     static REQUEST: Request;
 }
 
-/// A request to a function of AWS Lambda.
+/// The request that is being measured.
 struct Request {
     function: String,
     calls: RefCell<Calls>,
 }
 
-/// The calls of a request so far, each attempt by itself.
+/// The calls of a request so far. Each attempt counts as a call.
 #[derive(Default)]
 pub struct Calls {
-    /// To DynamoDB.
+    /// Calls to DynamoDB.
     pub dynamodb: Tally,
-    /// To KMS.
+    /// Calls to KMS.
     pub kms: Tally,
-    /// To S3.
+    /// Calls to S3.
     pub s3: Tally,
 }
 
-/// The calls to one service.
+/// The calls to one AWS service.
 #[derive(Default)]
 pub struct Tally {
-    /// How long each took, in milliseconds.
+    /// The duration of each call, in milliseconds.
     pub latencies: Vec<f64>,
-    /// How many the service throttled.
+    /// The number of throttled calls.
     pub throttles: u32,
-    /// How many came to nothing else that we asked for. A condition that does not hold is an answer.
+    /// The number of other failed calls. A failed condition is a regular answer and does not count.
     pub errors: u32,
 }
 
-/// Answers a request to the Lambda function `function` while its calls are measured.
-pub async fn measure<F: std::future::Future>(function: String, answer: F) -> F::Output {
-    REQUEST.scope(Request { function, calls: RefCell::default() }, answer).await
+/// Runs `handler`, which answers a request to the Lambda function `function`, and measures its calls.
+pub async fn measure<F: std::future::Future>(function: String, handler: F) -> F::Output {
+    REQUEST.scope(Request { function, calls: RefCell::default() }, handler).await
 }
 
-/// Takes what was measured, with the function's name; nothing outside of a Lambda function's request.
+/// Takes the calls measured so far, with the function's name. Returns `None` outside of [`measure`], or if
+/// that name is empty.
 pub fn take() -> Option<(String, Calls)> {
     let taken = REQUEST.try_with(|it| (it.function.clone(), it.calls.take()));
     taken.ok().filter(|(function, _)| !function.is_empty())
 }
 
-/// Measures the attempts of a client's calls.
+/// An interceptor that measures each attempt of a client's calls.
 #[derive(Debug)]
 pub(crate) struct Meter(pub(crate) AwsService);
 
 #[derive(Debug)]
-struct Begin(Instant);
+struct AttemptStart(Instant);
 
-impl Storable for Begin {
+impl Storable for AttemptStart {
     type Storer = StoreReplace<Self>;
 }
 
@@ -82,7 +84,7 @@ impl Intercept for Meter {
         _: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        bag.interceptor_state().store_put(Begin(Instant::now()));
+        bag.interceptor_state().store_put(AttemptStart(Instant::now()));
         Ok(())
     }
 
@@ -92,14 +94,14 @@ impl Intercept for Meter {
         _: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let took = bag.load::<Begin>().map(|begin| begin.0.elapsed());
+        let took = bag.load::<AttemptStart>().map(|start| start.0.elapsed());
         let fault = match context.response() {
             Some(response) if response.status().is_success() => None,
-            Some(response) if self.0 == AwsService::S3 => fault_of_s3(response.status().as_u16()),
+            Some(response) if self.0 == AwsService::S3 => s3_fault(response.status().as_u16()),
             Some(response) => fault(response.body().bytes().unwrap_or_default()),
             None => Some(Fault::Error),
         };
-        // Outside of a request, such as at a cold start, there is nothing to keep it with.
+        // Calls outside of a request, such as at cold start, are not recorded.
         let _ = REQUEST.try_with(|request| {
             let calls = &mut *request.calls.borrow_mut();
             let tally = match self.0 {
@@ -124,9 +126,9 @@ enum Fault {
     Error,
 }
 
-/// What is wrong with an answer that is no success.
+/// Classifies the body of an unsuccessful response from DynamoDB or KMS.
 fn fault(body: &[u8]) -> Option<Fault> {
-    /// An error of the protocols awsJson1.0 and awsJson1.1.
+    /// An error in the protocols awsJson1.0 and awsJson1.1.
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Body {
@@ -141,24 +143,24 @@ fn fault(body: &[u8]) -> Option<Fault> {
     }
 
     let Body { __type, reasons } = serde_json::from_slice(body).unwrap_or_default();
-    // A namespace may come before it.
+    // The code may have a namespace prefix.
     let code = __type.rsplit('#').next().unwrap_or_default();
     match code {
         "TransactionCanceledException" => {
             reasons.iter().any(|it| is_throttling(&it.code)).then_some(Fault::Throttle)
         }
         "ConditionalCheckFailedException" | "TransactionConflictException" => None,
-        // What a dry run is asked for.
+        // The success of a dry run.
         "DryRunOperationException" => None,
         code if is_throttling(code) => Some(Fault::Throttle),
         _ => Some(Fault::Error),
     }
 }
 
-/// S3 says in the status what it says to a HEAD, whose answer has no body.
-fn fault_of_s3(status: u16) -> Option<Fault> {
+/// Classifies an unsuccessful response from S3 by its status, because responses to HEAD have no body.
+fn s3_fault(status: u16) -> Option<Fault> {
     match status {
-        // Not there, or not as the condition wants it.
+        // No such object, or a failed precondition.
         404 | 409 | 412 => None,
         503 => Some(Fault::Throttle),
         _ => Some(Fault::Error),

@@ -1,4 +1,4 @@
-//! What the SDK's errors come to.
+//! Mapping of the SDK's errors.
 
 use std::iter::successors;
 
@@ -8,12 +8,12 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use super::{service::AwsService, throttling::is_throttling};
 use crate::error::Error;
 
-/// What an SDK error that has no meaning of its own for us comes to.
+/// Maps an SDK error that the caller has no specific handling for.
 pub(crate) fn outage<E>(service: AwsService, error: &SdkError<E>) -> Error
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    // Not the SDK's DisplayErrorContext, which adds a dump of the whole response.
+    // The SDK's DisplayErrorContext would add a dump of the whole response.
     let sources = successors(Some(error as &dyn std::error::Error), |error| error.source());
     let cause = sources.map(ToString::to_string).collect::<Vec<_>>().join(": ");
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);

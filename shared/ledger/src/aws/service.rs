@@ -1,4 +1,4 @@
-//! The AWS services that birthcert depends on.
+//! Names of the AWS services.
 
 /// An AWS service that birthcert depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

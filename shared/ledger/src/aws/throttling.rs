@@ -1,6 +1,7 @@
-//! The error codes by which AWS asks for a slower pace.
+//! AWS error codes for throttling.
 
-/// The codes that the SDK's own retries treat as throttling, and those in cancellation reasons.
+/// Returns true for the codes that the SDK's retries treat as throttling, and for those in DynamoDB's
+/// cancellation reasons.
 pub(crate) fn is_throttling(code: &str) -> bool {
     matches!(
         code,

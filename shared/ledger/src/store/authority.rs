@@ -1,7 +1,7 @@
-//! Authorities: the subordinate CAs that operators set up, generation after generation.
+//! Records of the subordinate CAs, and which of them is active for each usage.
 //!
-//! All of a usage are in one partition, and so is the one item that says which of them is active: a
-//! single query tells who issues, and no two can.
+//! All CAs of a usage are in one partition, with one item that names the active CA. A single query therefore
+//! finds the issuing CA, and two CAs cannot be active at once.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, OperatorError, Result};
 use crate::store::{
     client::Store,
-    item::{Item, item, key, number, record, string},
+    item::{Item, from_item, key, number, string, to_item},
     layout,
     write::{incomplete, update_write},
 };
@@ -22,135 +22,140 @@ use pki::{
     profile::Usage,
 };
 
-/// A CA and where it is in its life.
+/// A CA and its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownAuthority {
-    /// What an operator set up.
+pub struct AuthorityState {
+    /// The CA as an operator recorded it.
     pub record: AuthorityRecord,
-    /// What it does now.
+    /// The CA's status.
     pub status: AuthorityStatus,
-    /// Since when.
+    /// Time since which the CA has this status.
     pub since: Timestamp,
 }
 
-/// What came of an activation.
+/// The outcome of an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// It issues from now on.
-    Switched,
-    /// It did so before.
-    Already,
+pub enum ActivationOutcome {
+    /// The CA was activated, and issues from now on.
+    Activated,
+    /// The CA was active already.
+    AlreadyActive,
 }
 
+/// The item that names the active CA of a usage.
 #[derive(Serialize, Deserialize)]
 struct Active {
     name: AuthorityName,
     since: Timestamp,
 }
 
+/// The attribute of a CA's item that is not part of its record.
 #[derive(Deserialize)]
 struct Retirement {
     #[serde(default)]
     retired_at: Option<Timestamp>,
 }
 
-/// What a usage's partition holds.
-struct Generations {
+/// The items in a usage's partition.
+struct UsageItems {
     active: Option<Active>,
-    items: Vec<Item>,
+    authorities: Vec<Item>,
 }
 
-impl Generations {
-    fn known(self) -> Result<Vec<KnownAuthority>> {
-        let Self { active, items } = self;
-        let known = items.into_iter().map(|item| {
-            let retired_at = record::<Retirement>(item.clone())?.retired_at;
-            let record: AuthorityRecord = record(item)?;
+impl UsageItems {
+    fn states(self) -> Result<Vec<AuthorityState>> {
+        let Self { active, authorities } = self;
+        let states = authorities.into_iter().map(|item| {
+            let retired_at = from_item::<Retirement>(item.clone())?.retired_at;
+            let record: AuthorityRecord = from_item(item)?;
             let is_active = |active: &&Active| active.name == record.name;
             let (status, since) = match (active.as_ref().filter(is_active), retired_at) {
                 (Some(active), _) => (AuthorityStatus::Active, active.since),
                 (None, Some(since)) => (AuthorityStatus::Retired, since),
                 (None, None) => (AuthorityStatus::Prepared, record.created_at),
             };
-            Ok(KnownAuthority { record, status, since })
+            Ok(AuthorityState { record, status, since })
         });
-        known.collect()
+        states.collect()
     }
 }
 
 impl Store {
-    /// The CA that issues what `usage` is for: one round trip.
+    /// Returns the active CA of a usage, in one round trip.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn active_authority(&self, usage: Usage) -> Result<Option<AuthorityRecord>> {
-        // A query, unlike a transaction, may see one item as it was before a switch and the next as it
-        // is after. So nothing but the one item decides, and the records never change.
-        let Generations { active: Some(active), items } = self.generations(usage).await? else {
+        // A query is not isolated from a concurrent activation, so only the item that names the active CA
+        // decides. The records never change.
+        let UsageItems { active: Some(active), authorities } = self.usage_items(usage).await?
+        else {
             return Ok(None);
         };
-        // A damaged record of another generation stops nobody.
-        let sort = layout::authority_sort(&active.name);
-        items.into_iter().find(|item| is_at(item, &sort)).map(record).transpose()
+        // Only the active CA's record is parsed: a damaged one of another CA must not stop issuance.
+        let sort = layout::authority_sort_key(&active.name);
+        authorities.into_iter().find(|item| has_sort_key(item, &sort)).map(from_item).transpose()
     }
 
-    /// All CAs, those of a usage together, the oldest first.
+    /// Returns all CAs, grouped by usage, the oldest first.
     ///
     /// # Errors
-    /// When the store is away.
-    pub async fn authorities(&self) -> Result<Vec<KnownAuthority>> {
+    /// If DynamoDB is unavailable.
+    pub async fn authorities(&self) -> Result<Vec<AuthorityState>> {
         let mut all = Vec::new();
         for usage in Usage::ALL {
-            let mut known = self.generations(usage).await?.known()?;
-            known.sort_by_key(|it| it.record.created_at);
-            all.append(&mut known);
+            let mut states = self.usage_items(usage).await?.states()?;
+            states.sort_by_key(|it| it.record.created_at);
+            all.append(&mut states);
         }
         Ok(all)
     }
 
-    /// The record of the CA `name`, whatever its status.
+    /// Returns the record of the CA `name`, whatever its status.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn authority(&self, name: &str) -> Result<Option<AuthorityRecord>> {
         match name.parse::<AuthorityName>() {
             Ok(name) => {
-                self.get(layout::authority(name.usage()), layout::authority_sort(&name)).await
+                self.get(layout::authority(name.usage()), layout::authority_sort_key(&name)).await
             }
             Err(_) => Ok(None),
         }
     }
 
-    /// Records a CA that does not issue yet; one that is there is never overwritten.
+    /// Records a CA, which does not issue yet. Never overwrites one.
     ///
     /// # Errors
-    /// When there is one of its name, or the store is away.
+    /// If a CA of this name exists, or DynamoDB is unavailable.
     pub async fn prepare_authority(&self, record: &AuthorityRecord) -> Result<()> {
-        let item = item(
+        let item = to_item(
             layout::authority(record.name.usage()),
-            layout::authority_sort(&record.name),
+            layout::authority_sort_key(&record.name),
             record,
         )?;
         self.create(item, format!("CA named {}", record.name)).await
     }
 
-    /// Makes `name` the CA that issues, and `in_place_of` one that issues no more, in one transaction.
-    /// Its condition is that `in_place_of` is active, or none is: what was checked against that one
-    /// holds when the switch happens. To go back, activate the old one again.
+    /// Activates the CA `name` and retires `in_place_of`, in one transaction.
+    ///
+    /// The transaction is conditioned on `in_place_of` being active, or on no CA being active if it is
+    /// `None`. What the caller checked against the active CA therefore still holds. To roll back, activate
+    /// the old CA again.
     ///
     /// # Errors
-    /// When there is no such CA, when yet another one is active, or the store is away.
+    /// If the CA does not exist, another CA is active, or DynamoDB is unavailable.
     pub async fn activate_authority(
         &self,
         name: &AuthorityName,
         in_place_of: Option<&AuthorityName>,
         now: Timestamp,
-    ) -> Result<Activation> {
+    ) -> Result<ActivationOutcome> {
         let usage = name.usage();
         let active = Active { name: name.clone(), since: now };
         let switch = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item(layout::authority(usage), layout::ACTIVE.into(), &active)?))
+            .set_item(Some(to_item(layout::authority(usage), layout::ACTIVE.into(), &active)?))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let switch = match in_place_of {
             None => switch.condition_expression("attribute_not_exists(PK)"),
@@ -164,7 +169,7 @@ impl Store {
             TransactWriteItem::builder().put(switch).build(),
             update_write(self.authority_update(name).update_expression("REMOVE retired_at"))?,
         ];
-        // Where both are one the transaction would be refused for naming an item twice.
+        // DynamoDB refuses a transaction with two writes to one item.
         if let Some(old) = in_place_of.filter(|old| *old != name) {
             let retire = self
                 .authority_update(old)
@@ -173,12 +178,12 @@ impl Store {
             writes.push(update_write(retire)?);
         }
         let Some(cancelled) = self.transact(writes).await? else {
-            return Ok(Activation::Switched);
+            return Ok(ActivationOutcome::Activated);
         };
-        match cancelled.first_failed() {
-            Some(0) => match cancelled.item(0).cloned().map(record::<Active>).transpose()? {
-                Some(active) if active.name == *name => Ok(Activation::Already),
-                Some(active) => Err(is_active(active.name)),
+        match cancelled.first_failed_condition() {
+            Some(0) => match cancelled.item(0).cloned().map(from_item::<Active>).transpose()? {
+                Some(active) if active.name == *name => Ok(ActivationOutcome::AlreadyActive),
+                Some(active) => Err(still_active(active.name)),
                 None => Err(Error::Contended),
             },
             Some(_) => Err(missing(name)),
@@ -186,12 +191,11 @@ impl Store {
         }
     }
 
-    /// Retires a CA that was prepared and is not to be activated. Returns whether that changed
-    /// anything.
+    /// Retires a prepared CA that will not be activated. Returns false if it was retired already. An active
+    /// CA is retired by activating another.
     ///
     /// # Errors
-    /// When there is no such CA, or it is active: it is retired by activating another. Or when the
-    /// store is away.
+    /// If the CA does not exist or is active, or DynamoDB is unavailable.
     pub async fn retire_authority(&self, name: &AuthorityName, now: Timestamp) -> Result<bool> {
         let not_active = ConditionCheck::builder()
             .table_name(&self.table)
@@ -203,7 +207,7 @@ impl Store {
             .map_err(incomplete)?;
         let retire = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(layout::authority(name.usage()), layout::authority_sort(name))))
+            .set_key(Some(key(layout::authority(name.usage()), layout::authority_sort_key(name))))
             .condition_expression("attribute_exists(PK) AND attribute_not_exists(retired_at)")
             .update_expression("SET retired_at = :now")
             .expression_attribute_values(":now", number(now.unix()))
@@ -215,31 +219,33 @@ impl Store {
         let Some(cancelled) = self.transact(writes).await? else {
             return Ok(true);
         };
-        match cancelled.first_failed() {
-            Some(0) => Err(is_active(name.clone())),
+        match cancelled.first_failed_condition() {
+            Some(0) => Err(still_active(name.clone())),
             Some(_) if cancelled.item(1).is_some() => Ok(false),
             Some(_) => Err(missing(name)),
             None => Err(Error::Contended),
         }
     }
 
-    async fn generations(&self, usage: Usage) -> Result<Generations> {
-        let mut items = self.query(layout::authority(usage), None).await?;
-        let place = items.iter().position(|item| is_at(item, layout::ACTIVE));
-        let active = place.map(|place| items.remove(place)).map(record).transpose()?;
-        items.retain(|item| sort_of(item).is_some_and(|sort| sort.starts_with(layout::CA_NAME)));
-        Ok(Generations { active, items })
+    /// Reads a usage's partition.
+    async fn usage_items(&self, usage: Usage) -> Result<UsageItems> {
+        let mut authorities = self.query_partition(layout::authority(usage), None).await?;
+        let index = authorities.iter().position(|item| has_sort_key(item, layout::ACTIVE));
+        let active = index.map(|index| authorities.remove(index)).map(from_item).transpose()?;
+        authorities
+            .retain(|item| sort_key(item).is_some_and(|sort| sort.starts_with(layout::CA_NAME)));
+        Ok(UsageItems { active, authorities })
     }
 
     fn authority_update(&self, name: &AuthorityName) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(layout::authority(name.usage()), layout::authority_sort(name))))
+            .set_key(Some(key(layout::authority(name.usage()), layout::authority_sort_key(name))))
             .condition_expression("attribute_exists(PK)")
     }
 }
 
-fn is_active(name: AuthorityName) -> Error {
+fn still_active(name: AuthorityName) -> Error {
     OperatorError::AuthorityStatus { name, status: AuthorityStatus::Active }.into()
 }
 
@@ -247,10 +253,10 @@ fn missing(name: &AuthorityName) -> Error {
     OperatorError::Missing(format!("CA named {name}")).into()
 }
 
-fn sort_of(item: &Item) -> Option<&String> {
+fn sort_key(item: &Item) -> Option<&String> {
     item.get("SK").and_then(|value| value.as_s().ok())
 }
 
-fn is_at(item: &Item, sort: &str) -> bool {
-    sort_of(item).is_some_and(|it| it == sort)
+fn has_sort_key(item: &Item, sort: &str) -> bool {
+    sort_key(item).is_some_and(|it| it == sort)
 }

@@ -1,13 +1,12 @@
-//! Certificates on the ledger: every certificate that a signer was ever asked for, recorded before it was
-//! asked.
+//! Certificates on the ledger. Each is recorded before KMS is asked to sign it.
 
-pub(in crate::store) mod entry;
-pub(in crate::store) mod issuance;
-pub(in crate::store) mod lookup;
-pub(in crate::store) mod record;
-pub(in crate::store) mod request;
+pub(super) mod entry;
+pub(super) mod issuance;
+pub(super) mod lookup;
+pub(super) mod record;
+pub(super) mod request;
 
 pub use entry::{CertificateStatus, LedgerEntry};
-pub use lookup::Owner;
-pub use record::{EntryKey, Recorded};
+pub use lookup::CertificateOwner;
+pub use record::{LedgerEntryKey, RecordedTbs};
 pub use request::{IssuanceRequest, KeySource};

@@ -1,34 +1,34 @@
-//! Changes to some attributes of an item, in one write.
+//! Changes to several attributes of an item in one write.
 
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue,
 };
 
-/// What becomes of an attribute.
+/// A change to one attribute.
 #[derive(Clone, Debug, Default)]
 pub enum Change<T> {
-    /// It stays as it is.
+    /// Leave the attribute unchanged.
     #[default]
     Keep,
-    /// It is removed: there is no such limit any more.
+    /// Remove the attribute.
     Remove,
-    /// It becomes this.
+    /// Set the attribute to this value.
     Set(T),
 }
 
 impl<T> Change<T> {
-    /// What an operator says: what it becomes, if anything, or that it is removed.
+    /// Returns the change for a new value, if there is one, else for the flag `remove`.
     #[must_use]
-    pub fn to(to: Option<T>, remove: bool) -> Self {
-        match to {
-            Some(to) => Self::Set(to),
+    pub fn to(value: Option<T>, remove: bool) -> Self {
+        match value {
+            Some(value) => Self::Set(value),
             None if remove => Self::Remove,
             None => Self::Keep,
         }
     }
 
-    /// The same for the attribute.
-    pub(in crate::store) fn value(
+    /// Converts the new value to an attribute value.
+    pub(super) fn value(
         &self,
         attribute: impl FnOnce(&T) -> AttributeValue,
     ) -> Change<AttributeValue> {
@@ -41,14 +41,14 @@ impl<T> Change<T> {
 }
 
 impl<T> From<Option<T>> for Change<T> {
-    /// For what is always there, and never removed.
-    fn from(to: Option<T>) -> Self {
-        to.map_or(Self::Keep, Self::Set)
+    /// Returns the change for an attribute that cannot be removed.
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Keep, Self::Set)
     }
 }
 
-/// Adds changes to an update: where an attribute is, a name for its value, and what becomes of it.
-pub(in crate::store) fn apply<'a>(
+/// Adds changes to an update. Each is an attribute's path, a name for its value, and the change.
+pub(super) fn apply<'a>(
     mut update: UpdateItemFluentBuilder,
     changes: impl IntoIterator<Item = (String, &'a str, Change<AttributeValue>)>,
 ) -> UpdateItemFluentBuilder {

@@ -1,4 +1,4 @@
-//! The handle to the table.
+//! Access to the table, shared by all parts of the store.
 
 use aws_sdk_dynamodb::{Client, error::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -9,38 +9,38 @@ use crate::{
     store::layout::META,
 };
 
-/// The table.
+/// A handle to the DynamoDB table.
 #[derive(Clone)]
 pub struct Store {
-    pub(in crate::store) client: Client,
-    pub(in crate::store) table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl Store {
-    /// The table `table`.
+    /// Returns a handle to the table `table`.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
 
-    /// Its name.
+    /// Returns the table's name.
     #[must_use]
     pub fn table_name(&self) -> &str {
         &self.table
     }
 
-    /// Checks that the table is there, which warms the connection too.
+    /// Checks that the table can be read. This also opens the connection.
     ///
     /// # Errors
-    /// When it is not, or the store is away.
+    /// If the table does not exist, or DynamoDB refuses or is unavailable.
     pub async fn check(&self) -> Result<()> {
-        // No item has this key: what matters is that the table answers.
+        // No item has this key; the roles of the functions may read it.
         self.get::<serde::de::IgnoredAny>("CHECK".into(), META.into()).await.map(drop)
     }
 
-    /// What an SDK error that has no meaning of its own here comes to. Where AWS refuses, the table's
-    /// name or what may be done with it is at fault.
-    pub(in crate::store) fn unavailable<E>(&self, error: &SdkError<E>) -> Error
+    /// Maps an SDK error that the caller has no specific handling for. A refusal names the table, because
+    /// the table's name or the permissions for it are the likely cause.
+    pub(super) fn unavailable<E>(&self, error: &SdkError<E>) -> Error
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {

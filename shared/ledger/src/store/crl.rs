@@ -1,99 +1,99 @@
-//! What the publisher of CRLs keeps: which number is next, what was signed and published, and what was
-//! asked for.
+//! State of CRL publication: reserved numbers, signed digests, the last published CRL, and requests for new
+//! ones.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use pki::{clock::Timestamp, crl::LintedCrl, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, ItemError, Result},
     store::{
         client::Store,
-        item::{ItemError, item, key, number, record, string},
+        item::{from_item, key, number, string, to_item},
         layout::{self, META},
         write::is_condition_failure,
     },
 };
 
-/// The partition of requests, whose sort keys are the CAs' names. The stream's filter lets nothing
-/// else through to the publisher (template.yaml), so that its own writes do not call it again.
-/// How often a number is asked for against other publishers.
+/// Attempts to reserve a number against other publishers.
 const ATTEMPTS: u32 = 20;
 
-/// How far the lists of a CA are.
+/// The state of a CA's CRLs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrlState {
-    /// The last number that a publisher was given, whether or not a list came of it.
+    /// The last reserved number, whether or not a CRL with it was published.
     #[serde(default)]
     pub reserved: u64,
-    /// How many of the requests have been answered.
+    /// Number of requests that the published CRL answers.
     #[serde(default)]
     pub answered: u64,
-    /// The last list that was published.
+    /// The last published CRL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedCrl>,
 }
 
-/// A list that was published.
+/// A published CRL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedCrl {
-    /// Its number.
+    /// The CRL number.
     pub number: u64,
-    /// When it was published.
+    /// Time of publication.
     pub at: Timestamp,
-    /// Until when it is valid.
+    /// Time by which the next CRL is due (RFC 5280, section 5.1.2.5).
     pub next_update: Timestamp,
-    /// How many certificates it revokes.
+    /// Number of entries.
     pub entries: u64,
-    /// How many octets its DER has.
+    /// Size of the DER, in bytes.
     pub bytes: u64,
 }
 
-/// A list whose digest is in the table. Of a CA with its key in KMS only this can be signed, and only
-/// the store makes it.
+/// A CRL whose digest is recorded. The signer accepts no other CRL, and only [`Store::record_crl_digest`]
+/// creates one.
 pub struct RecordedCrl(LintedCrl);
 
 impl RecordedCrl {
+    /// Releases the CRL to the signer.
     pub(crate) fn into_linted(self) -> LintedCrl {
         self.0
     }
 }
 
-/// The item of a list that is signed.
+/// The item that records the digest of a CRL.
 #[derive(Serialize)]
 struct Signing {
     tbs_digest: String,
     requested_at: Timestamp,
 }
 
-/// The item that asks for lists of a CA.
+/// The item that requests CRLs of a CA.
 #[derive(Deserialize)]
 struct Requests {
     #[serde(rename = "SK")]
     ca: String,
-    /// How often it was asked. Besides, two requests in one second are two changes, both of which are
-    /// in the stream.
+    /// Number of requests. It also makes two requests in one second two changes, so that both are in the
+    /// stream.
     count: u64,
 }
 
 impl Store {
-    /// How far the lists of `ca` are.
+    /// Returns the state of the CRLs of `ca`.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn crl_state(&self, ca: &str) -> Result<CrlState> {
         Ok(self.get(layout::crl(ca), META.into()).await?.unwrap_or_default())
     }
 
-    /// A number for a list of `ca` that nobody else was or will be given, higher than `above` and than
-    /// all before. Whoever reads the ledger after this, for the list of this number, reads all that
-    /// those of lower numbers did.
+    /// Reserves a unique number for a CRL of `ca`, higher than `above` and than all numbers before.
     ///
-    /// It is the time, `now`, unless that is too low: so it is above what verifiers have seen even where
-    /// the table came from a backup and the bucket is lost.
+    /// A publisher that reads the ledger after this call sees everything that the publishers with lower
+    /// numbers saw.
+    ///
+    /// The number is the Unix time `now`, unless that is too low. It is therefore higher than what
+    /// verifiers have seen even if the table was restored from a backup and the bucket is lost.
     ///
     /// # Errors
-    /// When other publishers keep coming first, or the store is away.
+    /// If other publishers reserve a number in every attempt, or DynamoDB is unavailable.
     pub async fn reserve_crl_number(&self, ca: &str, above: u64, now: Timestamp) -> Result<u64> {
         for _ in 0..ATTEMPTS {
             let last = self.crl_state(ca).await?.reserved.max(above);
@@ -110,7 +110,7 @@ impl Store {
                 .await;
             match answer {
                 Ok(_) => return Ok(next),
-                // Or the answer to this very write was lost: then the number stays unused.
+                // If only the response was lost, this number stays unused.
                 Err(error) if is_condition_failure(&error) => {}
                 Err(error) => return Err(self.unavailable(&error)),
             }
@@ -118,11 +118,11 @@ impl Store {
         Err(Error::Contended)
     }
 
-    /// Puts the digest of a list on record before it is signed: every signature of a CA's key is
-    /// accounted for, as on the ledger.
+    /// Records the digest of a CRL before it is signed, so that every signature by a CA's key is accounted
+    /// for.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn record_crl_digest(
         &self,
         ca: &str,
@@ -131,22 +131,22 @@ impl Store {
         now: Timestamp,
     ) -> Result<RecordedCrl> {
         let tbs_digest = hex(linted.digest());
-        // In the order of the numbers. One number may have a second list, with its address in it.
+        // Sorted by number. A number may have a second CRL, which contains its own distribution point.
         let sort = format!("LIST#{crl_number:020}#{tbs_digest}");
         let signing = Signing { tbs_digest, requested_at: now };
-        let item = item(layout::crl(ca), sort, &signing)?;
+        let item = to_item(layout::crl(ca), sort, &signing)?;
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         put.send().await.map_err(|error| self.unavailable(&error))?;
         Ok(RecordedCrl(linted))
     }
 
-    /// Records that a list of `ca` was published, unless a newer one was.
+    /// Records that a CRL of `ca` was published, unless a newer one was.
     ///
     /// # Errors
-    /// When the store is away.
-    pub async fn record_crl(&self, ca: &str, published: &PublishedCrl) -> Result<()> {
+    /// If DynamoDB is unavailable.
+    pub async fn record_published_crl(&self, ca: &str, published: &PublishedCrl) -> Result<()> {
         let map = serde_dynamo::to_attribute_value(published)
-            .map_err(|cause| ItemError { item: layout::crl(ca), cause })?;
+            .map_err(|cause| ItemError { keys: layout::crl(ca), cause })?;
         let update = self
             .client
             .update_item()
@@ -163,11 +163,11 @@ impl Store {
         }
     }
 
-    /// Records that what was asked for `count` times is in what is published, unless more is.
+    /// Records that the published CRL answers the first `count` requests, unless it answers more.
     ///
     /// # Errors
-    /// When the store is away.
-    pub async fn answer_crl_requests(&self, ca: &str, count: u64) -> Result<()> {
+    /// If DynamoDB is unavailable.
+    pub async fn mark_crl_requests_answered(&self, ca: &str, count: u64) -> Result<()> {
         let update = self
             .client
             .update_item()
@@ -182,11 +182,11 @@ impl Store {
         }
     }
 
-    /// Asks the publisher for a new list of `ca`. Returns how often it was asked for by now: the list
-    /// is there when as many requests are answered ([`CrlState::answered`]).
+    /// Requests a new CRL of `ca` from the publisher. Returns the number of requests so far: the CRL is
+    /// published when that many are answered ([`CrlState::answered`]).
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn request_crl(&self, ca: &str, now: Timestamp) -> Result<u64> {
         let answer = self
             .client
@@ -201,13 +201,13 @@ impl Store {
             .send()
             .await
             .map_err(|error| self.unavailable(&error))?;
-        Ok(record::<Requests>(answer.attributes.unwrap_or_default())?.count)
+        Ok(from_item::<Requests>(answer.attributes.unwrap_or_default())?.count)
     }
 
-    /// How often new lists were asked for, of each CA of which that happened.
+    /// Returns the number of requests for each CA that has any.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn crl_requests(&self) -> Result<Vec<(String, u64)>> {
         let query = self
             .client
@@ -216,9 +216,9 @@ impl Store {
             .key_condition_expression("PK = :requests")
             .expression_attribute_values(":requests", string(layout::CRL_REQUESTS));
         let request = |item| {
-            let Requests { ca, count } = record(item)?;
+            let Requests { ca, count } = from_item(item)?;
             Ok(Some((ca, count)))
         };
-        self.every_page(query, request).await
+        self.collect_pages(query, request).await
     }
 }

@@ -1,10 +1,12 @@
 //! Devices, and the keys that were certified for them.
 
-pub(in crate::store) mod key;
-pub(in crate::store) mod page;
-pub(in crate::store) mod record;
-pub(in crate::store) mod upkeep;
+pub(super) mod key;
+pub(super) mod page;
+pub(super) mod record;
+pub(super) mod status;
+pub(super) mod upkeep;
 
 pub use key::KeyRecord;
-pub use page::{DevicePage, DeviceQuery, Position};
-pub use record::{DeviceDetails, DeviceRecord, DeviceStatus};
+pub use page::{DeviceCursor, DevicePage, DeviceQuery};
+pub use record::{DeviceDetails, DeviceRecord};
+pub use status::DeviceStatus;

@@ -1,6 +1,6 @@
-//! Enrollment tokens, and the write that every enrollment is conditioned on.
+//! Enrollment tokens, and the conditional write by which a device redeems one.
 
-pub(in crate::store) mod admission;
-pub(in crate::store) mod token;
+pub(super) mod admission;
+pub(super) mod token;
 
 pub use token::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};

@@ -1,8 +1,8 @@
-//! Projects: a fleet, and the policy for its certificates.
+//! Projects: fleets of devices, each with a policy for its certificates.
 
-pub(in crate::store) mod changes;
-pub(in crate::store) mod policy;
-pub(in crate::store) mod record;
+pub(super) mod changes;
+pub(super) mod policy;
+pub(super) mod record;
 
 pub use changes::{ProjectChanges, ProjectTerms};
 pub use policy::{Policy, PolicyError, PolicyTerms};

@@ -1,4 +1,4 @@
-//! Reads: one item, a partition, a partition of an index.
+//! Reads of an item, a partition, or a partition of an index.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use serde::de::DeserializeOwned;
@@ -7,14 +7,14 @@ use crate::{
     error::Result,
     store::{
         client::Store,
-        item::{Item, key, record, string},
+        item::{Item, from_item, key, string},
         table::INVENTORY,
     },
 };
 
 impl Store {
-    /// One item, read consistently.
-    pub(in crate::store) async fn get<T: DeserializeOwned>(
+    /// Reads one item, strongly consistent.
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         pk: String,
         sk: String,
@@ -28,12 +28,11 @@ impl Store {
             .send()
             .await
             .map_err(|error| self.unavailable(&error))?;
-        answer.item.map(record).transpose()
+        answer.item.map(from_item).transpose()
     }
 
-    /// The items of a partition, or those of them whose sort key begins with `prefix`, read
-    /// consistently.
-    pub(in crate::store) async fn query(
+    /// Reads the items of a partition whose sort keys begin with `prefix`, if given; strongly consistent.
+    pub(super) async fn query_partition(
         &self,
         partition: String,
         prefix: Option<String>,
@@ -59,8 +58,8 @@ impl Store {
         Ok(found)
     }
 
-    /// All items that the index `inventory` has under `partition`, oldest first.
-    pub(in crate::store) async fn inventory<T: DeserializeOwned>(
+    /// Reads a partition of the index `inventory`, oldest items first, at most `limit` of them.
+    pub(super) async fn inventory<T: DeserializeOwned>(
         &self,
         partition: String,
         limit: Option<usize>,
@@ -82,7 +81,7 @@ impl Store {
                 .await
                 .map_err(|error| self.unavailable(&error))?;
             for item in page.items.unwrap_or_default() {
-                records.push(record(item)?);
+                records.push(from_item(item)?);
             }
             start = page.last_evaluated_key;
             if start.is_none() || limit.is_some_and(|limit| records.len() >= limit) {
@@ -91,8 +90,8 @@ impl Store {
         }
     }
 
-    /// What a query finds, each item made into what is kept of it as it comes.
-    pub(in crate::store) async fn every_page<U>(
+    /// Reads all pages of a query, and keeps of each item only what `keep` returns.
+    pub(super) async fn collect_pages<U>(
         &self,
         query: QueryFluentBuilder,
         keep: impl Fn(Item) -> Result<Option<U>>,

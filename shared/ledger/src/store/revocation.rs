@@ -1,8 +1,8 @@
-//! Revocation of devices and their certificates, and what of it CRLs and denied lists contain.
+//! Revocation of devices and their certificates, and the content of CRLs and of lists of denied devices.
 
-pub(in crate::store) mod denied;
-pub(in crate::store) mod device;
-pub(in crate::store) mod index;
-pub(in crate::store) mod writes;
+pub(super) mod denied;
+pub(super) mod device;
+pub(super) mod index;
+pub(super) mod writes;
 
 pub use device::RevocationOutcome;

@@ -1,6 +1,6 @@
 //! Certificates of brokers and other services.
 
-pub(in crate::store) mod certificate;
-pub(in crate::store) mod revocation;
+pub(super) mod certificate;
+pub(super) mod revocation;
 
 pub use certificate::ServiceCertificate;

@@ -1,4 +1,4 @@
-//! The table itself, for where no template makes it: the local stack and the tests.
+//! Creation of the table, for the local stack and the tests. On AWS, `template.yaml` creates it.
 
 use std::time::Duration;
 
@@ -19,28 +19,28 @@ use crate::{
 };
 
 /// Index of projects, devices and services by age.
-pub(in crate::store) const INVENTORY: &str = "inventory";
+pub(super) const INVENTORY: &str = "inventory";
 /// Index of certificates by serial number.
-pub(in crate::store) const SERIALS: &str = "serials";
-/// Index of what is revoked, by CA and time.
-pub(in crate::store) const REVOCATIONS: &str = "revocations";
+pub(super) const SERIALS: &str = "serials";
+/// Index of revoked certificates and denied devices, by CA and time.
+pub(super) const REVOCATIONS: &str = "revocations";
 
-/// On AWS a table is there within some ten seconds.
+/// Time limit for the creation, which takes about ten seconds on AWS.
 const CREATION: Duration = Duration::from_secs(120);
 
-/// What lists of devices and projects show; counters stay out of it, so that issuing a certificate
-/// writes nothing to the index.
-const LISTED: [&str; 7] =
+/// Attributes projected into `inventory`: those that lists of devices and projects show. Counters are not
+/// among them, so that issuance does not write to the index.
+const INVENTORY_ATTRIBUTES: [&str; 7] =
     ["project_id", "name", "policy", "device_id", "label", "status", "token_id"];
 
-/// What a CRL says of a certificate besides its time, and when it need not any more.
-const REVOKED: [&str; 3] = ["serial_number", "revocation_reason", "not_after"];
+/// Attributes projected into `revocations`: those of a CRL entry, and the expiry after which it is dropped.
+const REVOCATIONS_ATTRIBUTES: [&str; 3] = ["serial_number", "revocation_reason", "not_after"];
 
 impl Store {
-    /// Creates the table unless it is there, and waits until it can be used.
+    /// Creates the table unless it exists, and waits until it can be used.
     ///
     /// # Errors
-    /// When DynamoDB refuses or is away.
+    /// If DynamoDB refuses or is unavailable.
     pub async fn create_table(&self) -> Result<()> {
         let request = self.table_request().map_err(incomplete)?;
         if let Err(error) = request.send().await {
@@ -49,7 +49,7 @@ impl Store {
                 _ => return Err(self.unavailable(&error)),
             }
         }
-        // A table that is being created takes no items yet.
+        // A table accepts no items while it is being created.
         let active = self.client.wait_until_table_exists().table_name(&self.table);
         active.wait(CREATION).await.map(drop).map_err(|error| Error::Unavailable {
             service: AwsService::DynamoDb,
@@ -77,7 +77,7 @@ impl Store {
             .index_name(INVENTORY)
             .key_schema(schema("inventory", KeyType::Hash)?)
             .key_schema(schema("created_at", KeyType::Range)?)
-            .projection(projection(&LISTED))
+            .projection(projection(&INVENTORY_ATTRIBUTES))
             .build()?;
         let serials = GlobalSecondaryIndex::builder()
             .index_name(SERIALS)
@@ -88,7 +88,7 @@ impl Store {
             .index_name(REVOCATIONS)
             .key_schema(schema("ca", KeyType::Hash)?)
             .key_schema(schema("revoked_at", KeyType::Range)?)
-            .projection(projection(&REVOKED))
+            .projection(projection(&REVOCATIONS_ATTRIBUTES))
             .build()?;
         Ok(self
             .client
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// What `create_table` asks for, in the words of template.yaml.
+    /// Renders the request of `create_table` in the syntax of template.yaml.
     fn as_in_the_template(request: &CreateTableFluentBuilder) -> String {
         let request = request.as_input();
         let keys = |keys: &[KeySchemaElement], indent: &str| -> String {
@@ -160,7 +160,7 @@ mod tests {
         let store = Store::new(Client::from_conf(config), "birthcert");
         let table = as_in_the_template(&store.table_request().unwrap());
         let after = template.split_once(&table).map(|(_, after)| after);
-        // What follows is another property of the table: no index or attribute more.
+        // Another property of the table follows, not another index or attribute.
         let is_property =
             |after: &str| after.starts_with("      ") && !after.starts_with("       ");
         assert!(after.is_some_and(is_property), "template.yaml does not make this table:\n{table}");

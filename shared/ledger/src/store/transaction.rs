@@ -1,4 +1,4 @@
-//! Transactions, and why DynamoDB cancels them.
+//! Transactions, and the reasons for which DynamoDB cancels them.
 
 use aws_sdk_dynamodb::{
     error::SdkError,
@@ -15,42 +15,42 @@ use crate::{
 const CONDITION: &str = "ConditionalCheckFailed";
 const CONFLICT: &str = "TransactionConflict";
 
-/// A transaction that DynamoDB cancelled: none of its writes was carried out. The reasons stand in the
-/// order of the writes.
-pub(in crate::store) struct Cancelled(SdkError<TransactWriteItemsError>);
+/// A transaction that DynamoDB cancelled, without carrying out any write. The reasons are in the order of
+/// the writes.
+pub(super) struct Cancelled(SdkError<TransactWriteItemsError>);
 
 impl Cancelled {
-    /// Returns the place of the first write whose condition did not hold.
-    pub(in crate::store) fn first_failed(&self) -> Option<usize> {
+    /// Returns the index of the first write whose condition did not hold.
+    pub(super) fn first_failed_condition(&self) -> Option<usize> {
         self.reasons().iter().position(|reason| reason.code() == Some(CONDITION))
     }
 
-    /// Returns true if the condition of the write at `place` did not hold.
-    pub(in crate::store) fn failed(&self, place: usize) -> bool {
-        self.reasons().get(place).is_some_and(|reason| reason.code() == Some(CONDITION))
+    /// Returns true if the condition of the write at `index` did not hold.
+    pub(super) fn condition_failed(&self, index: usize) -> bool {
+        self.reasons().get(index).is_some_and(|reason| reason.code() == Some(CONDITION))
     }
 
-    /// Returns the item on which the condition of the write at `place` was tested, if the write asked
-    /// for it and there is one.
-    pub(in crate::store) fn item(&self, place: usize) -> Option<&Item> {
-        self.reasons().get(place)?.item()
+    /// Returns the item that failed the condition of the write at `index`, if the item exists and the
+    /// write asked for it.
+    pub(super) fn item(&self, index: usize) -> Option<&Item> {
+        self.reasons().get(index)?.item()
     }
 
-    /// Returns true if another transaction held one of the items.
-    pub(in crate::store) fn is_conflict(&self) -> bool {
+    /// Returns true if another transaction was writing one of the items.
+    pub(super) fn is_conflict(&self) -> bool {
         self.codes().any(|code| code == CONFLICT)
     }
 
-    /// Returns the error to report if DynamoDB throttled one of the writes. A throttle says nothing about
-    /// conditions.
-    pub(in crate::store) fn throttled(&self) -> Option<Error> {
+    /// Returns the error to report if DynamoDB throttled one of the writes. Its conditions were then not
+    /// evaluated.
+    pub(super) fn throttled(&self) -> Option<Error> {
         let cause = || "the transaction was cancelled for throttling".to_owned();
         let is_throttled = self.codes().any(is_throttling);
         is_throttled.then(|| Error::Throttled { service: AwsService::DynamoDb, cause: cause() })
     }
 
-    /// Returns the SDK's error, for reasons that have no meaning here.
-    pub(in crate::store) fn into_error(self) -> SdkError<TransactWriteItemsError> {
+    /// Returns the SDK's error, for reasons that the caller has no specific handling for.
+    pub(super) fn into_error(self) -> SdkError<TransactWriteItemsError> {
         self.0
     }
 
@@ -69,11 +69,11 @@ impl Cancelled {
 }
 
 impl Store {
-    /// Carries out all writes or none. Returns the reasons if DynamoDB cancelled the transaction.
+    /// Carries out all writes or none. Returns `Some` if DynamoDB cancelled the transaction.
     ///
     /// # Errors
-    /// If DynamoDB is unavailable or refuses for any other reason.
-    pub(in crate::store) async fn transact(
+    /// If DynamoDB is unavailable, or refuses for a reason other than a cancellation.
+    pub(super) async fn transact(
         &self,
         writes: Vec<TransactWriteItem>,
     ) -> Result<Option<Cancelled>> {

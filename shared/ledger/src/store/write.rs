@@ -1,4 +1,4 @@
-//! Writes that have a condition in common.
+//! Conditional writes that several kinds of items share.
 
 use aws_sdk_dynamodb::{
     error::{BuildError, SdkError},
@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl Store {
-    /// Puts an item that must not be there yet; `what` names it in the error.
-    pub(in crate::store) async fn create(&self, item: Item, what: String) -> Result<()> {
+    /// Creates an item that must not exist yet. `what` names it in the error.
+    pub(super) async fn create(&self, item: Item, what: String) -> Result<()> {
         let answer = self
             .client
             .put_item()
@@ -31,7 +31,7 @@ impl Store {
             return Ok(());
         };
         match error.as_service_error() {
-            // The SDK retries where an answer was lost, and finds what it wrote itself.
+            // The SDK retried after a lost response, and found its own write.
             Some(PutItemError::ConditionalCheckFailedException(it)) if it.item() == Some(&item) => {
                 Ok(())
             }
@@ -42,9 +42,9 @@ impl Store {
         }
     }
 
-    /// Puts an item that must not be there yet, beside one that must, in one transaction. `parent_name` and
+    /// Creates an item that must not exist yet if `parent` exists, in one transaction. `parent_name` and
     /// `what` name the two in errors.
-    pub(in crate::store) async fn create_beside(
+    pub(super) async fn create_with_parent(
         &self,
         parent: Item,
         parent_name: String,
@@ -58,18 +58,18 @@ impl Store {
             .build()
             .map_err(incomplete)?;
         let parent = TransactWriteItem::builder().condition_check(parent).build();
-        let Some(cancelled) = self.transact(vec![parent, self.put_new(item)?]).await? else {
+        let Some(cancelled) = self.transact(vec![parent, self.new_item_write(item)?]).await? else {
             return Ok(());
         };
-        match cancelled.first_failed() {
+        match cancelled.first_failed_condition() {
             Some(0) => Err(OperatorError::Missing(parent_name).into()),
             Some(_) => Err(OperatorError::Exists(what).into()),
             None => Err(self.unavailable(&cancelled.into_error())),
         }
     }
 
-    /// The write that puts an item that must not be there yet.
-    pub(in crate::store) fn put_new(&self, item: Item) -> Result<TransactWriteItem> {
+    /// Returns the write that creates an item that must not exist yet.
+    pub(super) fn new_item_write(&self, item: Item) -> Result<TransactWriteItem> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))
@@ -80,18 +80,19 @@ impl Store {
     }
 }
 
-/// The part of a transaction that updates an item.
-pub(in crate::store) fn update_write(update: UpdateBuilder) -> Result<TransactWriteItem> {
+/// Converts an update to a write of a transaction.
+pub(super) fn update_write(update: UpdateBuilder) -> Result<TransactWriteItem> {
     let update = update.build().map_err(incomplete)?;
     Ok(TransactWriteItem::builder().update(update).build())
 }
 
-/// The SDK's builders want what they cannot do without; ours all have it.
-pub(in crate::store) fn incomplete(error: BuildError) -> Error {
+/// Maps the error of an SDK builder that lacks a required field. Ours set all of them.
+pub(super) fn incomplete(error: BuildError) -> Error {
     Error::Incomplete(error.to_string())
 }
 
-pub(in crate::store) fn is_condition_failure<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+/// Returns true if the condition of a write did not hold.
+pub(super) fn is_condition_failure<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     code == Some("ConditionalCheckFailedException")
 }

@@ -181,16 +181,17 @@ pub(super) async fn the_key_of_the_ca(
     let nobodys = format!("{parent}/00000000-0000-4000-8000-000000000000");
     for key_arn in ["device", "arn:aws:kms", &format!("{parent}/"), &nobodys] {
         replace(&env, &with_key(key_arn)).await?;
-        let key = format!("issuing CA device: its key {key_arn} cannot be used: KMS refuses");
+        let key =
+            format!("issuing CA device: its key {key_arn} cannot be used: KMS refused the request");
         refuses(&env, "identity", &[], &[&key]).await?;
     }
-    let other = "issuing CA device: the key in KMS is not the one in its certificate";
+    let other = "issuing CA device: its KMS key does not match its certificate";
     replace(&env, &with_key(&server.key_arn)).await?;
     refuses(&env, "identity", &[], &[other, &server.key_arn]).await?;
     for (spec, words) in [
         (KeySpec::EccNistP384, other),
         (KeySpec::Rsa2048, other),
-        (KeySpec::SymmetricDefault, "cannot be used: KMS refuses"),
+        (KeySpec::SymmetricDefault, "cannot be used: KMS refused the request"),
     ] {
         let usage = match spec {
             KeySpec::SymmetricDefault => KeyUsageType::EncryptDecrypt,
@@ -206,7 +207,10 @@ pub(super) async fn the_key_of_the_ca(
     }
 
     replace(&env, &right).await?;
-    let key = format!("issuing CA device: its key {} cannot be used: KMS refuses", right.key_arn);
+    let key = format!(
+        "issuing CA device: its key {} cannot be used: KMS refused the request",
+        right.key_arn
+    );
     kms.disable_key().key_id(&right.key_arn).send().await?;
     refuses(&env, "identity", &[], &[&key, "is disabled"]).await?;
     kms.schedule_key_deletion().key_id(&right.key_arn).send().await?;

@@ -1,63 +1,63 @@
-//! A certificate's entry on the ledger.
+//! Ledger entries, and the status of a certificate.
 
 use pki::{clock::Timestamp, crl::RevocationReason};
 use serde::{Deserialize, Serialize};
 
-/// A certificate's entry.
+/// A certificate's entry on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// Lower-case hex.
+    /// The serial number, in lower-case hex.
     pub serial_number: String,
-    /// The name of the CA that was asked to sign.
+    /// The name of the issuing CA.
     pub ca: String,
     /// SHA-256 of the subject public key info, in hex.
     pub key_fingerprint: String,
-    /// SHA-256 of the to-be-signed certificate, in hex: the very digest that is signed.
+    /// SHA-256 of the to-be-signed certificate, in hex: the digest that KMS signs.
     pub tbs_digest: String,
-    /// Begin of validity.
+    /// Start of validity.
     pub not_before: Timestamp,
     /// End of validity.
     pub not_after: Timestamp,
-    /// When it was asked for.
+    /// Time at which the entry was recorded, before signing.
     pub requested_at: Timestamp,
-    /// When it turned out that nothing was signed or released.
+    /// Time at which issuance failed, and no certificate was released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_at: Option<Timestamp>,
-    /// When a newer one took its place.
+    /// Time at which a newer certificate superseded this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_at: Option<Timestamp>,
-    /// From when on it counts as revoked: for a superseded one the end of its grace, which may lie
-    /// ahead.
+    /// Time from which the certificate counts as revoked. For a superseded certificate this is the end of
+    /// its grace period, which may lie in the future.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
-    /// Why.
+    /// Reason of the revocation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_reason: Option<RevocationReason>,
-    /// What `revoked_at` was when the certificate was put on hold, for when it is released.
+    /// Value of `revoked_at` before a hold, restored on release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at_before_hold: Option<Timestamp>,
 }
 
-/// How a certificate stands at some moment.
+/// The status of a certificate at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CertificateStatus {
-    /// Nothing speaks against it.
+    /// The certificate is valid.
     Good,
-    /// A newer one took its place; it is good until its grace is over.
+    /// A newer certificate superseded this one, whose grace period has not ended.
     Superseded,
-    /// It is suspended.
+    /// The certificate is suspended.
     OnHold,
-    /// It is revoked.
+    /// The certificate is revoked.
     Revoked,
-    /// Nothing was signed, as far as is known.
+    /// Issuance failed, and no certificate was released.
     Withdrawn,
-    /// Its validity is over.
+    /// The certificate has expired.
     Expired,
 }
 
 impl CertificateStatus {
-    /// Its name.
+    /// Returns the status as the command line spells it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl CertificateStatus {
 }
 
 impl LedgerEntry {
-    /// How the certificate stands at `now`.
+    /// Returns the status of the certificate at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> CertificateStatus {
         match self.revoked_at {

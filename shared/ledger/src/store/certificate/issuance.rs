@@ -1,5 +1,5 @@
-//! The write that a device's certificate begins with: it authenticates and authorises the device, and puts
-//! the certificate on the ledger.
+//! The transaction that starts the issuance to a device. It authenticates the device token, authorizes the
+//! device, and puts the certificate on the ledger.
 
 use std::time::Duration;
 
@@ -8,11 +8,8 @@ use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWrite
 use crate::store::{
     certificate::entry::LedgerEntry,
     client::Store,
-    device::{
-        key::KeyRecord,
-        record::{DeviceState, DeviceStatus},
-    },
-    item::{Item, key, number, record, string, strings},
+    device::{key::KeyRecord, record::DeviceState, status::DeviceStatus},
+    item::{Item, from_item, key, number, string, strings},
     layout::{self, META},
     project::policy::Policy,
     write::update_write,
@@ -23,14 +20,20 @@ use crate::{
 };
 use pki::{clock::Timestamp, crl::RevocationReason, token::DeviceToken};
 
-/// How often a device's transaction is tried against others for the same device.
+/// Attempts of the transaction against concurrent ones for the same device.
 const ATTEMPTS: u32 = 5;
-/// Places of the writes in the transaction: first the one that authenticates the device, then its key.
+/// Index of the write that authenticates the device.
 const DEVICE: usize = 0;
+/// Index of the write that binds the key to the device.
 const KEY: usize = 1;
 
 impl Store {
-    pub(in crate::store) async fn record_for_device(
+    /// Records a device's certificate on the ledger, and supersedes the device's earlier ones.
+    ///
+    /// # Errors
+    /// If the token does not authenticate, the device may not be issued a certificate, the key belongs to
+    /// another device or is compromised, or DynamoDB is unavailable.
+    pub(crate) async fn record_for_device(
         &self,
         token: &DeviceToken,
         policy: &Policy,
@@ -38,34 +41,34 @@ impl Store {
         entry_item: Item,
         now: Timestamp,
     ) -> Result<()> {
-        // The first guess is a device that was never issued anything: it costs one round trip. A
-        // wrong guess fails with the device's item in hand, and so does a lost race.
+        // The first attempt assumes that the device has no certificate yet, which saves a read. If that is
+        // wrong, or a concurrent request won, the failure returns the device's item for the next attempt.
         let mut live_serials = Vec::new();
         for attempt in 0..ATTEMPTS {
             let mut writes = vec![
-                self.claim(token, policy, &entry.serial_number, &live_serials, now)?,
-                self.claim_key(&entry.key_fingerprint, token.subject())?,
-                self.put_new(entry_item.clone())?,
+                self.authentication_write(token, policy, &entry.serial_number, &live_serials, now)?,
+                self.key_binding_write(&entry.key_fingerprint, token.subject())?,
+                self.new_item_write(entry_item.clone())?,
             ];
             for superseded in &live_serials {
-                writes.push(self.supersede(token, policy, superseded, now)?);
+                writes.push(self.supersession_write(token, policy, superseded, now)?);
             }
             let Some(cancelled) = self.transact(writes).await? else {
                 return Ok(());
             };
-            // A throttle or a conflict says nothing about conditions, and of a key nobody learns
-            // anything who was not found to be the device.
             if let Some(throttled) = cancelled.throttled() {
                 return Err(throttled);
             }
-            if cancelled.failed(DEVICE) {
-                let state = cancelled.item(DEVICE).cloned().map(record::<DeviceState>);
-                live_serials = entitlement(state.transpose()?, token, policy)?;
+            if cancelled.condition_failed(DEVICE) {
+                let state = cancelled.item(DEVICE).cloned().map(from_item::<DeviceState>);
+                live_serials = authorize(state.transpose()?, token, policy)?;
             } else if cancelled.is_conflict() {
-                // Another transaction holds the item for some milliseconds.
+                // Another transaction is writing the item, which takes some milliseconds.
                 tokio::time::sleep(Duration::from_millis(10 << attempt)).await;
-            } else if cancelled.failed(KEY) {
-                let key = cancelled.item(KEY).cloned().map(record::<KeyRecord>).transpose()?;
+            } else if cancelled.condition_failed(KEY) {
+                // Examined after the device's condition: only an authenticated device learns anything
+                // about a key.
+                let key = cancelled.item(KEY).cloned().map(from_item::<KeyRecord>).transpose()?;
                 return Err(key.map_or(Error::Contended, |key| key.refusal()));
             } else {
                 return Err(self.unavailable(&cancelled.into_error()));
@@ -74,8 +77,13 @@ impl Store {
         Err(Error::Contended)
     }
 
-    /// The write that authenticates and authorises a device, and makes `serial_number` its live one.
-    fn claim(
+    /// Returns the write that authenticates the device token, authorizes the device, counts the issuance, and
+    /// makes `serial_number` the device's live one.
+    ///
+    /// The condition is the authentication: the item has the token's hash and project. It is also the
+    /// authorization: the device is active, below its issuance limit, and its live serials are still
+    /// `live_serials`.
+    fn authentication_write(
         &self,
         token: &DeviceToken,
         policy: &Policy,
@@ -83,7 +91,7 @@ impl Store {
         live_serials: &[String],
         now: Timestamp,
     ) -> Result<TransactWriteItem> {
-        let entitled = "token_hash = :hash AND project_id = :project AND #status = :active \
+        let authenticated = "token_hash = :hash AND project_id = :project AND #status = :active \
                         AND (attribute_not_exists(issuance_limit) AND issued < :limit \
                         OR issued < issuance_limit)";
         let unchanged = match live_serials {
@@ -93,7 +101,7 @@ impl Store {
         let mut update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key(layout::device(token.subject()), META.into())))
-            .condition_expression(format!("{entitled} AND {unchanged}"))
+            .condition_expression(format!("{authenticated} AND {unchanged}"))
             .update_expression(
                 "SET issued = issued + :one, live_serials = :serials, last_issued_at = :now",
             )
@@ -113,7 +121,9 @@ impl Store {
         update_write(update)
     }
 
-    fn supersede(
+    /// Returns the write that supersedes an earlier certificate of the device: the certificate counts as
+    /// revoked when its grace period ends.
+    fn supersession_write(
         &self,
         token: &DeviceToken,
         policy: &Policy,
@@ -124,10 +134,10 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(key(
                 layout::ledger(token.subject()),
-                layout::certificate_sort(serial_number),
+                layout::certificate_sort_key(serial_number),
             )))
             .condition_expression("attribute_exists(PK)")
-            // Never later than what an operator may have set before.
+            // Keeps an earlier revocation by an operator.
             .update_expression(
                 "SET superseded_at = :now, \
                  revoked_at = if_not_exists(revoked_at, :then), \
@@ -139,34 +149,39 @@ impl Store {
         update_write(update)
     }
 
-    /// Checks that a token authenticates a device that may ask for certificates: for what is refused
-    /// before anything is recorded, and not everybody's to know.
+    /// Authenticates a device token and authorizes the device, without recording anything.
+    ///
+    /// [`Store::record`] does both again, in its transaction. This check is for answers that only the
+    /// device may see, such as what is wrong with its request.
     ///
     /// # Errors
-    /// When it does not, or the store is away.
+    /// If the token does not authenticate, the device may not be issued a certificate, or DynamoDB is
+    /// unavailable.
     pub async fn authenticate(&self, token: &DeviceToken, policy: &Policy) -> Result<()> {
-        let standing = self.get(layout::device(token.subject()), META.into()).await?;
-        entitlement(standing, token, policy).map(drop)
+        let device = self.get(layout::device(token.subject()), META.into()).await?;
+        authorize(device, token, policy).map(drop)
     }
 }
 
-/// Decides from a device's item why its transaction failed: with an error, or with the serials to
-/// supersede. Nobody without the right secret learns anything about a device.
-fn entitlement(
-    standing: Option<DeviceState>,
+/// Authenticates a device token and authorizes the device against the device's item. Returns the serial
+/// numbers to supersede.
+///
+/// The secret is checked first: without it, a caller learns nothing about the device.
+fn authorize(
+    device: Option<DeviceState>,
     token: &DeviceToken,
     policy: &Policy,
 ) -> Result<Vec<String>> {
     let rejected = |rejection| Err(Error::DeviceToken(rejection));
-    let Some(standing) = standing else {
+    let Some(device) = device else {
         return rejected(Rejection::Unknown);
     };
-    let limit = standing.issuance_limit.unwrap_or_else(|| policy.issuance_limit());
+    let limit = device.issuance_limit.unwrap_or_else(|| policy.issuance_limit());
     match () {
-        () if standing.token_hash != token.hash() => rejected(Rejection::Unknown),
-        () if standing.project_id != token.project() => rejected(Rejection::Unknown),
-        () if standing.status != DeviceStatus::Active => rejected(Rejection::Inactive),
-        () if standing.issued >= limit => Err(Error::IssuanceLimitReached),
-        () => Ok(standing.live_serials),
+        () if device.token_hash != token.hash() => rejected(Rejection::Unknown),
+        () if device.project_id != token.project() => rejected(Rejection::Unknown),
+        () if device.status != DeviceStatus::Active => rejected(Rejection::Inactive),
+        () if device.issued >= limit => Err(Error::IssuanceLimitReached),
+        () => Ok(device.live_serials),
     }
 }

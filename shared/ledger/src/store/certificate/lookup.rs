@@ -1,4 +1,4 @@
-//! Certificates by what one may hold in one's hands: a serial number.
+//! Lookup of certificates by serial number.
 
 use serde::Deserialize;
 
@@ -6,19 +6,19 @@ use crate::error::Result;
 use crate::store::{
     certificate::entry::LedgerEntry,
     client::Store,
-    item::{record, string},
+    item::{from_item, string},
     layout,
     table::SERIALS,
 };
 use pki::names::DeviceId;
 
-/// Whose certificate it is.
+/// The owner of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum CertificateOwner {
     /// A device, which may have been deleted since.
     Device(DeviceId),
-    /// A server, under its name on the ledger.
-    Server(String),
+    /// A broker or another service, by its common name; or the partition of an AWS IoT registration.
+    Service(String),
 }
 
 #[derive(Deserialize)]
@@ -30,11 +30,14 @@ struct Keys {
 }
 
 impl Store {
-    /// The certificate with this serial number, in lower-case hex, and whose it is.
+    /// Returns the certificate with this serial number, in lower-case hex, and its owner.
     ///
     /// # Errors
-    /// When the store is away.
-    pub async fn certificate(&self, serial_number: &str) -> Result<Option<(Owner, LedgerEntry)>> {
+    /// If DynamoDB is unavailable.
+    pub async fn certificate(
+        &self,
+        serial_number: &str,
+    ) -> Result<Option<(CertificateOwner, LedgerEntry)>> {
         let page = self
             .client
             .query()
@@ -45,16 +48,19 @@ impl Store {
             .send()
             .await
             .map_err(|error| self.unavailable(&error))?;
-        let keys = page.items.unwrap_or_default().into_iter().map(record::<Keys>);
+        let keys = page.items.unwrap_or_default().into_iter().map(from_item::<Keys>);
         let keys: Vec<Keys> = keys.collect::<Result<_>>()?;
-        let is_entry =
-            |keys: &Keys| layout::is_ledger(&keys.pk) && keys.sk.starts_with(layout::CERTIFICATE);
+        let is_entry = |keys: &Keys| {
+            layout::is_ledger_partition(&keys.pk) && keys.sk.starts_with(layout::CERTIFICATE)
+        };
         let Some(Keys { pk, sk }) = keys.into_iter().find(is_entry) else {
             return Ok(None);
         };
         let owner = match pk.strip_prefix(layout::LEDGER).map(str::parse) {
-            Some(Ok(id)) => Owner::Device(id),
-            _ => Owner::Server(pk.strip_prefix(layout::SERVICE).unwrap_or(&pk).to_owned()),
+            Some(Ok(id)) => CertificateOwner::Device(id),
+            _ => CertificateOwner::Service(
+                pk.strip_prefix(layout::SERVICE).unwrap_or(&pk).to_owned(),
+            ),
         };
         let entry = self.get(pk, sk).await?;
         Ok(entry.map(|entry| (owner, entry)))

@@ -1,4 +1,4 @@
-//! The ledger: every certificate that was ever asked of a signer, recorded before it was asked.
+//! Records certificates on the ledger before they are signed, and withdraws those that were not released.
 
 use aws_sdk_dynamodb::types::Update;
 use pki::{clock::Timestamp, hex, lint::LintedTbs, names::DeviceId};
@@ -8,54 +8,57 @@ use crate::{
     store::{
         certificate::{entry::LedgerEntry, request::IssuanceRequest},
         client::Store,
-        item::{item, key, number, record},
+        item::{from_item, key, number, to_item},
         layout::{self, META},
         write::update_write,
     },
 };
 
-/// A certificate that is on the ledger. Only this can be signed, and only the store makes it.
-pub struct Recorded {
+/// A to-be-signed certificate (TBS) that is on the ledger. The signer accepts nothing else, and only
+/// [`Store::record`] creates one.
+pub struct RecordedTbs {
     tbs: LintedTbs,
-    entry: EntryKey,
+    ledger_key: LedgerEntryKey,
 }
 
-/// Where a certificate stands on the ledger.
+/// The primary key of a ledger entry.
 #[derive(Clone)]
-pub struct EntryKey {
+pub struct LedgerEntryKey {
     partition: String,
     serial_number: String,
-    /// The device that is issued it.
+    /// The device that the certificate is for, if it is for one.
     device: Option<DeviceId>,
 }
 
-impl Recorded {
-    /// Where it stands.
+impl RecordedTbs {
+    /// Returns the key of the ledger entry.
     #[must_use]
-    pub fn entry(&self) -> EntryKey {
-        self.entry.clone()
+    pub fn ledger_key(&self) -> LedgerEntryKey {
+        self.ledger_key.clone()
     }
 
+    /// Releases the TBS to the signer. Consuming the record allows one signature for each.
     pub(crate) fn into_tbs(self) -> LintedTbs {
         self.tbs
     }
 }
 
 impl Store {
-    /// Puts a certificate on the ledger, in the same write that authenticates and authorises its
-    /// holder: a device by its token, its status and its issuance limit. For a device that was
-    /// issued before, the entries of its earlier certificates are superseded with it.
+    /// Puts a certificate on the ledger, in the same write that authenticates and authorizes `request`.
+    ///
+    /// A device is authenticated by its token, and authorized by its status and its issuance limit. The
+    /// write also supersedes the device's earlier certificates.
     ///
     /// # Errors
-    /// Why the holder is not entitled to it; or when the store is away.
+    /// If the request is not authentic or not allowed, or DynamoDB is unavailable.
     pub async fn record(
         &self,
-        holder: &IssuanceRequest<'_>,
+        request: &IssuanceRequest<'_>,
         tbs: LintedTbs,
         ca: &str,
         now: Timestamp,
-    ) -> Result<Recorded> {
-        let partition = holder.partition();
+    ) -> Result<RecordedTbs> {
+        let partition = request.partition();
         let entry = LedgerEntry {
             serial_number: tbs.serial_number().to_owned(),
             ca: ca.to_owned(),
@@ -70,9 +73,10 @@ impl Store {
             revocation_reason: None,
             revoked_at_before_hold: None,
         };
-        let entry_item =
-            || item(partition.clone(), layout::certificate_sort(&entry.serial_number), &entry);
-        let device = match holder {
+        let entry_item = || {
+            to_item(partition.clone(), layout::certificate_sort_key(&entry.serial_number), &entry)
+        };
+        let device = match request {
             IssuanceRequest::Device { token, policy, .. } => {
                 self.record_for_device(token, policy, &entry, entry_item()?, now).await?;
                 Some(token.subject())
@@ -88,20 +92,23 @@ impl Store {
             }
         };
         let serial_number = entry.serial_number;
-        Ok(Recorded { tbs, entry: EntryKey { partition, serial_number, device } })
+        let ledger_key = LedgerEntryKey { partition, serial_number, device };
+        Ok(RecordedTbs { tbs, ledger_key })
     }
 
-    /// Says on the ledger that nothing came of an entry, and gives a device its issuance back. The
-    /// entry stays, and stays the device's live one: should the signer have signed after all, the
-    /// next identity supersedes it like any other.
+    /// Marks a ledger entry as withdrawn, because no certificate was released, and gives a device its
+    /// issuance back.
+    ///
+    /// The entry stays the device's live one. If KMS signed after all, the next issuance supersedes that
+    /// certificate like any other.
     ///
     /// # Errors
-    /// When the store is away.
-    pub async fn withdraw(&self, entry: EntryKey, now: Timestamp) -> Result<()> {
-        let EntryKey { partition, serial_number, device } = entry;
+    /// If the entry was withdrawn already, or DynamoDB is unavailable.
+    pub async fn withdraw(&self, entry: LedgerEntryKey, now: Timestamp) -> Result<()> {
+        let LedgerEntryKey { partition, serial_number, device } = entry;
         let mark = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(partition, layout::certificate_sort(&serial_number))))
+            .set_key(Some(key(partition, layout::certificate_sort_key(&serial_number))))
             .condition_expression("attribute_exists(PK) AND attribute_not_exists(withdrawn_at)")
             .update_expression("SET withdrawn_at = :now")
             .expression_attribute_values(":now", number(now.unix()));
@@ -122,13 +129,13 @@ impl Store {
         }
     }
 
-    /// What the ledger holds of a device, oldest first.
+    /// Returns the ledger entries of a device, oldest first.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn device_certificates(&self, id: DeviceId) -> Result<Vec<LedgerEntry>> {
-        let items = self.certificates(layout::ledger(id)).await?;
-        let mut entries = items.into_iter().map(record).collect::<Result<Vec<LedgerEntry>>>()?;
+        let items = self.ledger_items(layout::ledger(id)).await?;
+        let mut entries = items.into_iter().map(from_item).collect::<Result<Vec<LedgerEntry>>>()?;
         entries.sort_by_key(|entry| entry.requested_at);
         Ok(entries)
     }

@@ -1,4 +1,4 @@
-//! Whom certificates are for.
+//! Requests for certificates.
 
 use crate::error::{Error, IssuerFault, Result};
 use crate::store::{layout, project::policy::Policy};
@@ -10,44 +10,46 @@ use pki::{
     token::DeviceToken,
 };
 
-/// In seconds.
+/// One day, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-/// Whom a certificate is for, and what entitles them to it.
+/// A request for a certificate: the subject, and what authorizes the issuance.
 pub enum IssuanceRequest<'a> {
-    /// A device, by its token and its project's policy.
+    /// For a device, authorized by its token and its project's policy.
     Device {
-        /// Believed only when the write's condition on it holds.
+        /// The device token, which [`Store::record`](crate::store::Store::record) authenticates.
         token: &'a DeviceToken,
         /// The policy of the project that the token names.
         policy: &'a Policy,
-        /// Who made the key.
+        /// The generator of the key.
         source: KeySource,
     },
-    /// A broker or another service, by an operator's word.
+    /// For a broker or another service, authorized by an operator.
     Service {
-        /// Which.
+        /// The subject.
         service: &'a pki::profile::Service,
-        /// Days until it expires.
+        /// Days until the certificate expires.
         validity_days: u32,
-        /// The serial number of the certificate that this one takes the place of, which must be on
-        /// the ledger and not revoked.
+        /// Serial number of the certificate that this one renews, which must be on the ledger and not
+        /// revoked.
         renews: Option<&'a str>,
     },
-    /// Nobody: it proves to AWS IoT that the device CA is ours, by an operator's word.
+    /// For the registration of the device CA with AWS IoT, authorized by an operator. The certificate
+    /// proves possession of the CA's key.
     Registration(&'a RegistrationCode),
 }
 
-/// Who made a device's key.
+/// The generator of a device's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// We did, on P-256.
+    /// The function `identity` generated the key, on P-256.
     Generated,
-    /// The device, which never shows it.
+    /// The device generated the key. The private key never leaves the device.
     Device,
 }
 
 impl IssuanceRequest<'_> {
+    /// Returns the profile of the certificate.
     pub(crate) fn profile(&self) -> Profile {
         match self {
             Self::Device { token, policy, source } => Profile::Device(profile::Device {
@@ -63,6 +65,7 @@ impl IssuanceRequest<'_> {
         }
     }
 
+    /// Returns the usage of the CA that must issue the certificate.
     pub(crate) fn usage(&self) -> Usage {
         match self {
             Self::Device { .. } | Self::Registration(_) => Usage::Device,
@@ -70,11 +73,13 @@ impl IssuanceRequest<'_> {
         }
     }
 
-    /// When a certificate expires that `authority` issues at `now`. What an operator asks for is what
-    /// they get, or an error; a device gets what there is.
+    /// Returns the expiry of a certificate that `authority` issues at `now`.
+    ///
+    /// A device's certificate is shortened to the policy's cap and the CA's expiry. An operator's request is
+    /// not shortened: the issuance fails if the CA expires earlier.
     ///
     /// # Errors
-    /// When the policy's cap is past.
+    /// If the policy's cap is past.
     pub(crate) fn not_after(&self, authority: &Authority, now: Timestamp) -> Result<Timestamp> {
         match self {
             Self::Device { policy, .. } => {
@@ -92,8 +97,8 @@ impl IssuanceRequest<'_> {
         }
     }
 
-    /// Where its certificates stand on the ledger.
-    pub(in crate::store) fn partition(&self) -> String {
+    /// Returns the partition of the ledger that the certificate belongs in.
+    pub(crate) fn partition(&self) -> String {
         match self {
             Self::Device { token, .. } => layout::ledger(token.subject()),
             Self::Service { service, .. } => layout::service(service.common_name()),

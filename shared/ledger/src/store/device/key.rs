@@ -1,7 +1,7 @@
-//! Whose key a key is: an item for each that was certified for a device, under its fingerprint.
+//! Binds each certified public key to one device.
 //!
-//! The item is written in the transaction that puts the certificate on the ledger, on the condition that
-//! it is nobody else's. It outlives certificate and device.
+//! The transaction that puts a certificate on the ledger also writes the item of its key, on the condition
+//! that no other device has it. The item outlives the certificate and the device.
 
 use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, builders::UpdateBuilder,
@@ -20,16 +20,16 @@ use pki::{clock::Timestamp, names::DeviceId};
 /// A key that was certified for a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// Whose it is, and stays.
+    /// The device that the key belongs to, for good.
     pub device_id: DeviceId,
-    /// When a certificate for it was revoked with keyCompromise.
+    /// Time at which a certificate for the key was revoked with keyCompromise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compromised_at: Option<Timestamp>,
 }
 
 impl KeyRecord {
-    /// Why the key is not certified (again).
-    pub(in crate::store) fn refusal(&self) -> Error {
+    /// Returns the error for a request that [`Store::key_binding_write`] refused.
+    pub(crate) fn refusal(&self) -> Error {
         match self.compromised_at {
             Some(_) => Error::KeyCompromised,
             None => Error::KeyInUse,
@@ -38,8 +38,8 @@ impl KeyRecord {
 }
 
 impl Store {
-    /// The write that makes a key a device's, or finds that it is.
-    pub(in crate::store) fn claim_key(
+    /// Returns the write that binds a key to a device, unless it belongs to another or is compromised.
+    pub(crate) fn key_binding_write(
         &self,
         fingerprint: &str,
         id: DeviceId,
@@ -58,9 +58,9 @@ impl Store {
         )
     }
 
-    /// The write after which no certificate is issued for a key, whoever has it. It makes the item where
-    /// there is none.
-    pub(in crate::store) fn distrust_key(
+    /// Returns the write that marks a key as compromised, after which no certificate is issued for it.
+    /// Creates the item if it does not exist.
+    pub(crate) fn key_compromise_write(
         &self,
         fingerprint: &str,
         id: DeviceId,
@@ -77,12 +77,11 @@ impl Store {
         )
     }
 
-    /// A key that was certified for a device, by its fingerprint: SHA-256 of its subject public key info,
-    /// in hex.
+    /// Returns a certified key by its fingerprint: SHA-256 of its subject public key info, in hex.
     ///
     /// # Errors
-    /// When the store is away.
-    pub async fn key(&self, fingerprint: &str) -> Result<Option<KeyRecord>> {
+    /// If DynamoDB is unavailable.
+    pub async fn device_key(&self, fingerprint: &str) -> Result<Option<KeyRecord>> {
         self.get(layout::device_key(fingerprint), META.into()).await
     }
 

@@ -1,6 +1,4 @@
-//! Devices, as they come in and as they are looked at.
-
-use std::fmt;
+//! Devices, as they enroll and as operators see them.
 
 use aws_sdk_dynamodb::{
     operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure,
@@ -17,64 +15,33 @@ use crate::{
     error::{OperatorError, Result},
     store::{
         client::Store,
-        item::{item, record},
+        device::status::DeviceStatus,
+        item::{from_item, to_item},
         layout::{self, META},
     },
 };
 
-pub(in crate::store) fn inventory(project: ProjectId) -> String {
+/// Returns the partition of a project's devices in the index `inventory`.
+pub(crate) fn inventory_partition(project: ProjectId) -> String {
     format!("DEVICES#{project}")
 }
 
-/// A device as it is stored and listed.
+/// A device as stored and listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRecord {
-    /// Its id, and the common name of its certificates.
+    /// The device's id, and the common name of its certificates.
     pub device_id: DeviceId,
-    /// The project it belongs to.
+    /// The project that the device belongs to.
     pub project_id: ProjectId,
-    /// What it called itself when it enrolled.
+    /// The label, which the device chose at enrollment or an operator set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// Whether it may ask for an identity.
+    /// The status of the device.
     pub status: DeviceStatus,
-    /// The enrollment token it came in on.
+    /// The enrollment token that the device used.
     pub token_id: TokenId,
-    /// When it enrolled.
+    /// Time of enrollment.
     pub created_at: Timestamp,
-}
-
-/// Whether a device may ask for an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceStatus {
-    /// It may.
-    Active,
-    /// Not until an operator enables it; its certificates stay good.
-    Disabled,
-    /// Not until an operator releases it; its certificates are on hold (RFC 5280, section 5.3.1).
-    Held,
-    /// Never again.
-    Revoked,
-}
-
-impl fmt::Display for DeviceStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl DeviceStatus {
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled => "disabled",
-            Self::Held => "held",
-            Self::Revoked => "revoked",
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -86,67 +53,67 @@ struct NewDevice<'a> {
     inventory: String,
 }
 
-/// What of a device decides whether it is issued a certificate.
+/// The attributes of a device that decide on issuance and revocation.
 #[derive(Deserialize)]
-pub(in crate::store) struct DeviceState {
-    pub(in crate::store) project_id: ProjectId,
-    pub(in crate::store) status: DeviceStatus,
-    pub(in crate::store) token_hash: SecretHash,
-    pub(in crate::store) issued: u32,
-    /// Set by an operator for this device, in place of the policy's.
+pub(crate) struct DeviceState {
+    pub(crate) project_id: ProjectId,
+    pub(crate) status: DeviceStatus,
+    pub(crate) token_hash: SecretHash,
+    pub(crate) issued: u32,
+    /// Issuance limit of this device, which overrides the policy's.
     #[serde(default)]
-    pub(in crate::store) issuance_limit: Option<u32>,
+    pub(crate) issuance_limit: Option<u32>,
     #[serde(default)]
-    pub(in crate::store) live_serials: Vec<String>,
-    /// When it was revoked or put on hold.
+    pub(crate) live_serials: Vec<String>,
+    /// Time at which the device was revoked or put on hold.
     #[serde(default)]
-    pub(in crate::store) revoked_at: Option<Timestamp>,
-    /// What it was before it was put on hold.
+    pub(crate) revoked_at: Option<Timestamp>,
+    /// Status before the hold.
     #[serde(default)]
-    pub(in crate::store) held_from: Option<DeviceStatus>,
+    pub(crate) held_from: Option<DeviceStatus>,
 }
 
-/// All that an operator may see of a device.
+/// A device with all details that operators see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceDetails {
-    /// What lists show.
+    /// The attributes that lists show.
     #[serde(flatten)]
     pub record: DeviceRecord,
-    /// How many certificates it was issued.
+    /// Number of certificates that the device was issued.
     pub issued: u32,
-    /// How many it may be issued, where an operator set that for this device.
+    /// Issuance limit of this device, if an operator overrode the policy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuance_limit: Option<u32>,
-    /// When it was last issued one.
+    /// Time of the last issuance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_issued_at: Option<Timestamp>,
-    /// When it was revoked or put on hold.
+    /// Time at which the device was revoked or put on hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Timestamp>,
-    /// Why.
+    /// Reason of the revocation or hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_reason: Option<RevocationReason>,
 }
 
 impl Store {
-    /// Adds a device that `token` authenticates from now on.
+    /// Adds a device, which `token` authenticates from now on.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If the device exists already, or DynamoDB is unavailable.
     pub async fn create_device(&self, device: &DeviceRecord, token: &DeviceToken) -> Result<()> {
         let hash = token.hash();
         let new = NewDevice {
             record: device,
             token_hash: hash.clone(),
             issued: 0,
-            inventory: inventory(device.project_id),
+            inventory: inventory_partition(device.project_id),
         };
         let answer = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item(layout::device(device.device_id), META.into(), &new)?))
-            // Not "or it has this hash": what an operator did to the device since would be undone.
+            .set_item(Some(to_item(layout::device(device.device_id), META.into(), &new)?))
+            // Without "OR token_hash = :hash": a retry would undo what an operator changed since.
             .condition_expression("attribute_not_exists(PK)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -158,9 +125,9 @@ impl Store {
             Some(PutItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
             _ => return Err(self.unavailable(&error)),
         };
-        // The SDK retries where an answer was lost, and finds what it wrote itself.
+        // The SDK retried after a lost response, and found its own write.
         let is_ours = match old {
-            Some(old) => record::<DeviceState>(old)?.token_hash == hash,
+            Some(old) => from_item::<DeviceState>(old)?.token_hash == hash,
             None => false,
         };
         if is_ours {
@@ -170,23 +137,23 @@ impl Store {
         }
     }
 
-    /// A device.
+    /// Returns a device.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn device(&self, id: DeviceId) -> Result<Option<DeviceDetails>> {
         self.get(layout::device(id), META.into()).await
     }
 
-    /// The devices of a project, oldest first; at most `limit` of them.
+    /// Returns the devices of a project, oldest first; at most `limit` of them.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn devices(
         &self,
         project: ProjectId,
         limit: Option<usize>,
     ) -> Result<Vec<DeviceRecord>> {
-        self.inventory(inventory(project), limit).await
+        self.inventory(inventory_partition(project), limit).await
     }
 }

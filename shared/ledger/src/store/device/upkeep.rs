@@ -1,5 +1,5 @@
-//! What operators change about a device, short of revoking it. Each is one conditional write to the
-//! item that the next issuance is conditioned on, and so acts at once.
+//! Changes by operators to a device, other than revocation. Each is one conditional write to the item that
+//! the next issuance is conditioned on, so it takes effect immediately.
 
 use aws_sdk_dynamodb::{
     operation::{
@@ -12,18 +12,18 @@ use aws_sdk_dynamodb::{
 use crate::error::{Error, OperatorError, Result};
 use crate::store::{
     client::Store,
-    device::record::{DeviceState, DeviceStatus},
-    item::{key, number, record, string},
+    device::{record::DeviceState, status::DeviceStatus},
+    item::{from_item, key, number, string},
     layout::{self, META},
     write::is_condition_failure,
 };
 use pki::names::{DeviceId, Label};
 
 impl Store {
-    /// Labels a device, or takes its label away.
+    /// Sets or removes a device's label.
     ///
     /// # Errors
-    /// When there is no such device, or the store is away.
+    /// If the device does not exist, or DynamoDB is unavailable.
     pub async fn label_device(&self, id: DeviceId, label: Option<&Label>) -> Result<()> {
         let update = self.device_update(id);
         let update = match label {
@@ -32,13 +32,13 @@ impl Store {
                 .expression_attribute_values(":label", string(label.as_str())),
             None => update.update_expression("REMOVE label"),
         };
-        self.changed(update, id).await
+        self.send_device_update(update, id).await
     }
 
-    /// Disables an active device, or enables a disabled one. Returns whether that changed anything.
+    /// Disables an active device, or enables a disabled one. Returns false if that changed nothing.
     ///
     /// # Errors
-    /// When there is no such device, or it is held or revoked; or when the store is away.
+    /// If the device does not exist, is held or revoked, or DynamoDB is unavailable.
     pub async fn set_device_enabled(&self, id: DeviceId, enabled: bool) -> Result<bool> {
         let (from, to) = match enabled {
             true => (DeviceStatus::Disabled, DeviceStatus::Active),
@@ -61,7 +61,7 @@ impl Store {
             Some(UpdateItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
             _ => return Err(self.unavailable(&error)),
         };
-        let status = record::<DeviceState>(old.ok_or_else(|| missing(id))?)?.status;
+        let status = from_item::<DeviceState>(old.ok_or_else(|| missing(id))?)?.status;
         if status == to {
             Ok(false)
         } else {
@@ -69,11 +69,11 @@ impl Store {
         }
     }
 
-    /// Lets a device be issued `more` certificates from now on, whatever its project's limit; or,
-    /// without a number, as many as its project's limit says. The count of what it was issued stays.
+    /// Allows a device `more` certificates from now on, whatever its project's issuance limit. `None`
+    /// restores the project's limit. The count of certificates issued does not change.
     ///
     /// # Errors
-    /// When there is no such device, or the store is away.
+    /// If the device does not exist, or DynamoDB is unavailable.
     pub async fn lift_issuance_limit(&self, id: DeviceId, more: Option<u32>) -> Result<()> {
         let update = self.device_update(id);
         let update = match more {
@@ -82,14 +82,14 @@ impl Store {
                 .expression_attribute_values(":more", number(more)),
             None => update.update_expression("REMOVE issuance_limit"),
         };
-        self.changed(update, id).await
+        self.send_device_update(update, id).await
     }
 
-    /// Removes a revoked device. Its ledger stays, and it stays among the denied. One that is not there
-    /// is removed already.
+    /// Deletes a revoked device. Its ledger entries remain, and it stays denied. Deleting a device that does
+    /// not exist succeeds.
     ///
     /// # Errors
-    /// When it is not revoked; or when the store is away.
+    /// If the device is not revoked, or DynamoDB is unavailable.
     pub async fn delete_device(&self, id: DeviceId) -> Result<()> {
         let answer = self
             .client
@@ -112,7 +112,7 @@ impl Store {
         match old {
             None => Ok(()),
             Some(old) => {
-                let status = record::<DeviceState>(old)?.status;
+                let status = from_item::<DeviceState>(old)?.status;
                 Err(OperatorError::DeviceStatus { device_id: id, status }.into())
             }
         }
@@ -126,7 +126,11 @@ impl Store {
             .condition_expression("attribute_exists(PK)")
     }
 
-    async fn changed(&self, update: UpdateItemFluentBuilder, id: DeviceId) -> Result<()> {
+    async fn send_device_update(
+        &self,
+        update: UpdateItemFluentBuilder,
+        id: DeviceId,
+    ) -> Result<()> {
         match update.send().await {
             Ok(_) => Ok(()),
             Err(error) if is_condition_failure(&error) => Err(missing(id)),
@@ -135,6 +139,7 @@ impl Store {
     }
 }
 
-pub(in crate::store) fn missing(id: DeviceId) -> Error {
+/// Returns the error for a device that does not exist.
+pub(crate) fn missing(id: DeviceId) -> Error {
     OperatorError::Missing(format!("device {id}")).into()
 }

@@ -1,4 +1,4 @@
-//! Letting devices in: the write that every enrollment is conditioned on.
+//! Redemption of enrollment tokens: one conditional write per enrollment.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 use crate::store::{
     client::Store,
     enrollment::token::{EnrollmentTokenRecord, TokenStatus, ranges_value},
-    item::{Item, key, number, record, string},
+    item::{Item, from_item, key, number, string},
     layout,
     write::is_condition_failure,
 };
@@ -19,39 +19,42 @@ use crate::{
 };
 use pki::{clock::Timestamp, names::AddressRanges, token::EnrollmentToken};
 
-/// How often an operator may change a token's address ranges within one enrollment.
+/// Attempts against concurrent changes of the token's address ranges.
 const ATTEMPTS: u32 = 5;
 
 impl Store {
-    /// Lets one device in: counts a use of `token`, on the condition that it is right, active, not
-    /// expired, below its cap, and that the caller is within its address ranges. Returns those.
+    /// Redeems an enrollment token for one device: counts a use of `token`, on the condition that it
+    /// authenticates, is active, not expired and below its device cap, and that the caller is within its
+    /// address ranges. Returns these ranges.
     ///
-    /// DynamoDB cannot match an address against a range. So the write is conditioned on the very
-    /// ranges that the caller was held against: `expected`, the ones of last time, at first. Wrong
-    /// ones fail with the token's item in hand, which has the ones to try next. What is expected
-    /// decides nothing but the number of round trips: one when it is right.
+    /// DynamoDB cannot match an address against a range. The address is therefore matched here, and the
+    /// write is conditioned on the ranges that were used: first on `expected`, the ranges known from the
+    /// last time. If they changed, the failure returns the token's item with the ranges to try next. A wrong
+    /// `expected` only costs a round trip.
     ///
     /// # Errors
-    /// Why not; or when the store is away.
-    pub async fn admit(
+    /// If the token does not authenticate or may not be used, its ranges change in every attempt, or
+    /// DynamoDB is unavailable.
+    pub async fn redeem_enrollment_token(
         &self,
         token: &EnrollmentToken,
         caller: Option<IpAddr>,
         expected: Option<AddressRanges>,
         now: Timestamp,
     ) -> Result<Option<AddressRanges>> {
-        // Ranges without the caller would let nobody in, and not say whether they still hold.
+        // Expected ranges without the caller cannot succeed, and may be outdated: start without ranges.
         let mut ranges = expected.filter(|expected| expected.admit(caller));
         for _ in 0..ATTEMPTS {
-            match self.count_use(token, ranges.as_ref(), now).await? {
+            match self.increment_uses(token, ranges.as_ref(), now).await? {
                 Admission::Counted => return Ok(ranges),
-                Admission::Refused(old) => ranges = passage(token, old, caller, now)?,
+                Admission::Refused(old) => ranges = explain_refusal(token, old, caller, now)?,
             }
         }
         Err(Error::Contended)
     }
 
-    async fn count_use(
+    /// Counts a use of the token, on the condition that its ranges are `ranges`.
+    async fn increment_uses(
         &self,
         token: &EnrollmentToken,
         ranges: Option<&AddressRanges>,
@@ -67,7 +70,7 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(key(
                 layout::project(token.project()),
-                layout::token_sort(token.subject()),
+                layout::token_sort_key(token.subject()),
             )))
             .update_expression("ADD uses :one")
             .condition_expression(format!(
@@ -100,16 +103,19 @@ impl Store {
     }
 }
 
+/// The outcome of the conditional write.
 enum Admission {
     Counted,
-    /// With the token's item, if there is one.
+    /// The condition did not hold. Contains the token's item, if it exists.
     Refused(Option<Item>),
 }
 
-/// Which part of the condition did not hold, in the order in which it may be told: nobody without
-/// the right secret learns anything about a token, and nobody in the wrong place how it stands. If
-/// it was the ranges alone, and the caller is within the ones that are there, these are returned.
-fn passage(
+/// Returns the error for the part of the condition that did not hold. If only the ranges differed, and the
+/// caller is within the token's current ranges, returns these to try again.
+///
+/// The order of the checks limits what a caller learns: nothing about the token without its secret, and
+/// not its status from an address outside of its ranges.
+fn explain_refusal(
     token: &EnrollmentToken,
     old: Option<Item>,
     caller: Option<IpAddr>,
@@ -119,12 +125,12 @@ fn passage(
     let Some(old) = old else {
         return rejected(Rejection::Unknown);
     };
-    let old: EnrollmentTokenRecord = record(old)?;
+    let old: EnrollmentTokenRecord = from_item(old)?;
     let hash = token.hash();
     match () {
-        // A regeneration that was sent twice leaves one hash in both places.
-        () if !old.is(&hash) && old.was(&hash) => rejected(Rejection::Superseded),
-        () if !old.is(&hash) => rejected(Rejection::Unknown),
+        // If the request to regenerate was retried, both attributes have the new hash.
+        () if !old.has_hash(&hash) && old.had_hash(&hash) => rejected(Rejection::Superseded),
+        () if !old.has_hash(&hash) => rejected(Rejection::Unknown),
         () if old.expires_at.is_some_and(|end| end <= now) => rejected(Rejection::Expired),
         () if old.address_ranges.as_ref().is_some_and(|ranges| !ranges.admit(caller)) => {
             Err(Error::AddressNotAllowed)

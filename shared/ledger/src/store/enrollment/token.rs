@@ -1,4 +1,4 @@
-//! Enrollment tokens, as operators make and change them. What they let in is decided in `admission`.
+//! Enrollment tokens, as operators create and change them. Module `admission` redeems them.
 
 use std::fmt;
 
@@ -18,68 +18,69 @@ use crate::{
     store::{
         change::{self, Change},
         client::Store,
-        item::{item, key, number, record, string},
+        item::{from_item, key, number, string, to_item},
         layout::{self, META},
         write::is_condition_failure,
     },
 };
 
-/// Address ranges as their attribute is compared with and set to.
-pub(in crate::store) fn ranges_value(ranges: &AddressRanges) -> AttributeValue {
+/// Converts address ranges to their attribute value.
+pub(crate) fn ranges_value(ranges: &AddressRanges) -> AttributeValue {
     AttributeValue::L(ranges.iter().map(string).collect())
 }
 
-/// An enrollment token as it is stored: all but its secret.
+/// An enrollment token as stored, without its secret.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct EnrollmentTokenRecord {
-    /// Its public name.
+    /// The public id of the token.
     pub token_id: TokenId,
     hash: SecretHash,
-    /// What the hash was before the token was regenerated, to tell the log that an old one is tried.
+    /// Hash of the secret before the last regeneration. It lets the log tell a superseded token from an
+    /// unknown one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_hash: Option<SecretHash>,
-    /// Whether it lets anyone in.
+    /// The status of the token.
     pub status: TokenStatus,
-    /// For people: the batch of devices it is meant for.
+    /// Name of the batch of devices, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_label: Option<Label>,
-    /// When it stops letting anyone in.
+    /// Time of expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// How many devices it may enroll.
+    /// Maximum number of devices that the token may enroll.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_cap: Option<u64>,
-    /// From where it lets devices in; from anywhere, unless set.
+    /// Source addresses from which devices may enroll; any, unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address_ranges: Option<AddressRanges>,
-    /// How many devices it enrolled.
+    /// Number of enrollments.
     pub uses: u64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When its secret was last changed.
+    /// Time of the last regeneration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regenerated_at: Option<Timestamp>,
 }
 
 impl EnrollmentTokenRecord {
-    /// Whether this is the hash of its secret.
-    pub(in crate::store) fn is(&self, hash: &SecretHash) -> bool {
+    /// Returns true if this is the hash of the token's secret.
+    pub(crate) fn has_hash(&self, hash: &SecretHash) -> bool {
         self.hash == *hash
     }
 
-    /// Whether this is the hash of the secret that it had before.
-    pub(in crate::store) fn was(&self, hash: &SecretHash) -> bool {
+    /// Returns true if this is the hash of the secret before the last regeneration.
+    pub(crate) fn had_hash(&self, hash: &SecretHash) -> bool {
         self.previous_hash.as_ref().is_some_and(|previous| previous == hash)
     }
 }
 
-/// Whether an enrollment token lets anyone in.
+/// The status of an enrollment token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenStatus {
-    /// It does.
+    /// Devices may enroll.
     Active,
-    /// Not until an operator resumes it.
+    /// No device may enroll until an operator resumes the token.
     Paused,
 }
 
@@ -90,7 +91,8 @@ impl fmt::Display for TokenStatus {
 }
 
 impl TokenStatus {
-    pub(in crate::store) fn as_str(self) -> &'static str {
+    /// Returns the status as the table and the command line spell it.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Paused => "paused",
@@ -98,37 +100,37 @@ impl TokenStatus {
     }
 }
 
-/// What an operator says of a new enrollment token.
+/// An operator's settings for a new enrollment token.
 #[derive(Clone, Debug, Default)]
 pub struct NewToken {
-    /// For people: the batch of devices it is meant for.
+    /// Name of the batch of devices, for people.
     pub batch_label: Option<Label>,
-    /// When it stops letting anyone in.
+    /// Time of expiry.
     pub expires_at: Option<Timestamp>,
-    /// How many devices it may enroll.
+    /// Maximum number of devices that the token may enroll.
     pub device_cap: Option<u64>,
-    /// From where.
+    /// Source addresses from which devices may enroll.
     pub address_ranges: Option<AddressRanges>,
 }
 
-/// What an operator changes about an enrollment token. It all takes effect in one write.
+/// An operator's changes to an enrollment token. They take effect in one write.
 #[derive(Clone, Debug, Default)]
 pub struct TokenChanges {
-    /// For people: the batch of devices it is meant for.
+    /// Name of the batch of devices, for people.
     pub batch_label: Change<Label>,
-    /// When it stops letting anyone in.
+    /// Time of expiry.
     pub expires_at: Change<Timestamp>,
-    /// How many devices it may enroll, the ones that it did enroll included.
+    /// Maximum number of devices, including those already enrolled.
     pub device_cap: Change<u64>,
-    /// From where.
+    /// Source addresses from which devices may enroll.
     pub address_ranges: Change<AddressRanges>,
 }
 
 impl Store {
-    /// Adds an enrollment token to a project that exists.
+    /// Adds an enrollment token to an existing project.
     ///
     /// # Errors
-    /// When there is no such project, or the store is away.
+    /// If the project does not exist, or DynamoDB is unavailable.
     pub async fn create_token(
         &self,
         token: &EnrollmentToken,
@@ -149,8 +151,9 @@ impl Store {
             regenerated_at: None,
         };
         let project = token.project();
-        let put = item(layout::project(project), layout::token_sort(record.token_id), &record)?;
-        self.create_beside(
+        let put =
+            to_item(layout::project(project), layout::token_sort_key(record.token_id), &record)?;
+        self.create_with_parent(
             key(layout::project(project), META.into()),
             format!("project {project}"),
             put,
@@ -160,11 +163,11 @@ impl Store {
         Ok(record)
     }
 
-    /// Gives a token a new secret. From the moment this returns the old one enrolls nobody: it is
-    /// one write to the very item that [`Store::admit`] is conditioned on.
+    /// Replaces a token's secret. The old one stops working immediately, because
+    /// [`Store::redeem_enrollment_token`] is conditioned on the same item.
     ///
     /// # Errors
-    /// When there is no such token, or the store is away.
+    /// If the token does not exist, or DynamoDB is unavailable.
     pub async fn regenerate_token(&self, token: &EnrollmentToken, now: Timestamp) -> Result<()> {
         let (project, id) = (token.project(), token.subject());
         let update = self
@@ -173,13 +176,13 @@ impl Store {
             .expression_attribute_names("#hash", "hash")
             .expression_attribute_values(":hash", string(token.hash().as_str()))
             .expression_attribute_values(":now", number(now.unix()));
-        self.updated(update, project, id).await.map(drop)
+        self.send_token_update(update, project, id).await.map(drop)
     }
 
     /// Pauses or resumes a token.
     ///
     /// # Errors
-    /// When there is no such token, or the store is away.
+    /// If the token does not exist, or DynamoDB is unavailable.
     pub async fn set_token_status(
         &self,
         project: ProjectId,
@@ -191,13 +194,13 @@ impl Store {
             .update_expression("SET #status = :status")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":status", string(status.as_str()));
-        self.updated(update, project, token).await.map(drop)
+        self.send_token_update(update, project, token).await.map(drop)
     }
 
-    /// Changes a token and returns it as it is then. Nothing but what is given changes.
+    /// Changes a token, and returns its new state.
     ///
     /// # Errors
-    /// When there is no such token, or the store is away.
+    /// If the token does not exist, or DynamoDB is unavailable.
     pub async fn change_token(
         &self,
         project: ProjectId,
@@ -212,25 +215,25 @@ impl Store {
         ];
         let attributes = attributes.map(|(name, change)| (name.to_owned(), name, change));
         let update = change::apply(self.token_update(project, token), attributes);
-        self.updated(update, project, token).await
+        self.send_token_update(update, project, token).await
     }
 
-    /// A token of a project.
+    /// Returns a token of a project.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn token(
         &self,
         project: ProjectId,
         token: TokenId,
     ) -> Result<Option<EnrollmentTokenRecord>> {
-        self.get(layout::project(project), layout::token_sort(token)).await
+        self.get(layout::project(project), layout::token_sort_key(token)).await
     }
 
-    /// The tokens of a project.
+    /// Returns the tokens of a project, oldest first.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn tokens(&self, project: ProjectId) -> Result<Vec<EnrollmentTokenRecord>> {
         let mut pages = self
             .client
@@ -245,7 +248,7 @@ impl Store {
             .send();
         let mut tokens: Vec<EnrollmentTokenRecord> = Vec::new();
         while let Some(item) = pages.next().await {
-            tokens.push(record(item.map_err(|error| self.unavailable(&error))?)?);
+            tokens.push(from_item(item.map_err(|error| self.unavailable(&error))?)?);
         }
         tokens.sort_by_key(|token| token.created_at);
         Ok(tokens)
@@ -255,19 +258,19 @@ impl Store {
         self.client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(key(layout::project(project), layout::token_sort(token))))
+            .set_key(Some(key(layout::project(project), layout::token_sort_key(token))))
             .condition_expression("attribute_exists(PK)")
             .return_values(ReturnValue::AllNew)
     }
 
-    async fn updated(
+    async fn send_token_update(
         &self,
         update: UpdateItemFluentBuilder,
         project: ProjectId,
         token: TokenId,
     ) -> Result<EnrollmentTokenRecord> {
         match update.send().await {
-            Ok(answer) => record(answer.attributes.unwrap_or_default()),
+            Ok(answer) => from_item(answer.attributes.unwrap_or_default()),
             Err(error) if is_condition_failure(&error) => {
                 Err(OperatorError::Missing(format!("token {token} in project {project}")).into())
             }

@@ -1,4 +1,4 @@
-//! Changes that an operator makes to a project.
+//! An operator's changes to a project.
 
 use pki::{
     clock::Timestamp,
@@ -9,38 +9,38 @@ use pki::{
 use super::policy::{Policy, PolicyError};
 use crate::store::change::Change;
 
-/// What an operator changes about a project, before anybody looked whether it makes sense.
+/// An operator's changes to a project, not yet checked.
 #[derive(Clone, Debug, Default)]
 pub struct ProjectTerms {
-    /// For people.
+    /// The name, for people.
     pub name: Option<Label>,
-    /// For how many days a certificate is valid.
+    /// Validity of a certificate, in days.
     pub validity_days: Option<u32>,
-    /// How many hours a superseded certificate stays off the CRL.
+    /// Grace period after which a superseded certificate is revoked, in hours.
     pub grace_hours: Option<u32>,
-    /// How many certificates a device may be issued.
+    /// Maximum number of certificates that a device may be issued.
     pub issuance_limit: Option<u32>,
-    /// When every certificate expires at the latest.
+    /// Latest expiry of any certificate.
     pub not_after_cap: Change<Timestamp>,
-    /// Of which kinds the keys may be that devices bring along.
+    /// Kinds of keys that are allowed for keys that devices generate.
     pub key_kinds: Option<KeyKinds>,
-    /// Whether devices may also be given key pairs.
+    /// True if devices may also request a key pair that the function `identity` generates.
     pub server_generated_keys: Option<bool>,
     /// The organization in the subject of every certificate.
     pub organization: Change<Organization>,
 }
 
-/// What an operator changes about a project. It all takes effect in one write.
+/// An operator's changes to a project, within the policy's bounds. They take effect in one write.
 #[derive(Clone, Debug)]
-pub struct ProjectChanges(pub(in crate::store) ProjectTerms);
+pub struct ProjectChanges(pub(crate) ProjectTerms);
 
 impl ProjectChanges {
-    /// The changes of an operator at `now`.
+    /// Checks an operator's changes at `now`.
     ///
     /// # Errors
-    /// When a term is out of its bounds, or the cap is past.
+    /// If a term is out of bounds, or the cap is past.
     pub fn new(terms: ProjectTerms, now: Timestamp) -> Result<Self, PolicyError> {
-        // No term's bounds depend on another: what holds among the defaults holds anywhere.
+        // No term's bounds depend on another term, so checking against the defaults suffices.
         let mut policy = Policy::default().terms().clone();
         policy.validity_days = terms.validity_days.unwrap_or(policy.validity_days);
         policy.grace_hours = terms.grace_hours.unwrap_or(policy.grace_hours);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_held_to_the_same_bounds() {
+    fn changes_have_the_same_bounds() {
         let now = Timestamp::from_unix(1_000);
         let new = |terms| ProjectChanges::new(terms, now);
         let past = Change::Set(now);

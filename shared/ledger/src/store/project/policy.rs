@@ -3,30 +3,31 @@
 use pki::{clock::Timestamp, key::KeyKinds, names::Organization};
 use serde::{Deserialize, Serialize};
 
+/// One day, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-/// What a project's devices get. Functions may hold to the one of a minute ago.
+/// A project's policy, within its bounds. Functions cache it for up to a minute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "PolicyTerms", into = "PolicyTerms")]
 pub struct Policy(PolicyTerms);
 
-/// A policy's terms, before anybody looked whether they make sense.
+/// The terms of a policy, not yet checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyTerms {
-    /// For how many days a certificate is valid.
+    /// Validity of a certificate, in days.
     pub validity_days: u32,
-    /// How many hours a superseded certificate stays off the CRL.
+    /// Grace period after which a superseded certificate is revoked, in hours.
     pub grace_hours: u32,
-    /// How many certificates a device may be issued.
+    /// Maximum number of certificates that a device may be issued.
     pub issuance_limit: u32,
-    /// When every certificate expires at the latest: AWS IoT, for one, takes none that lives beyond
+    /// Latest expiry of any certificate. AWS IoT, for example, refuses certificates that expire after
     /// 2049-12-31T23:59:59Z.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after_cap: Option<Timestamp>,
-    /// Of which kinds the keys may be that devices bring along.
+    /// Kinds of keys that are allowed for keys that devices generate.
     #[serde(default = "KeyKinds::all")]
     pub key_kinds: KeyKinds,
-    /// Whether devices may also be given key pairs.
+    /// True if devices may also request a key pair that the function `identity` generates.
     #[serde(default = "allowed")]
     pub server_generated_keys: bool,
     /// The organization in the subject of every certificate.
@@ -34,29 +35,28 @@ pub struct PolicyTerms {
     pub organization: Option<Organization>,
 }
 
-/// Of policies that were stored before there was a choice.
+/// The default for policies that were stored before this term existed.
 fn allowed() -> bool {
     true
 }
 
-/// A policy out of bounds.
+/// An error for a policy that is out of bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PolicyError(&'static str);
 
 impl Policy {
-    /// Thirty years, leap days included.
+    /// Thirty years, including leap days.
     pub const DEFAULT_VALIDITY_DAYS: u32 = 10_957;
-    /// A day.
+    /// One day.
     pub const DEFAULT_GRACE_HOURS: u32 = 24;
     /// The first identity and nine recoveries.
     pub const DEFAULT_ISSUANCE_LIMIT: u32 = 10;
 
-    /// A policy: how many days a certificate is valid, how many hours a superseded one still is,
-    /// and how many a device may be issued. All else is as it is unless set.
+    /// Returns a policy with these terms, and defaults for all others.
     ///
     /// # Errors
-    /// When a number makes no sense.
+    /// If a term is out of bounds.
     pub fn new(
         validity_days: u32,
         grace_hours: u32,
@@ -66,40 +66,40 @@ impl Policy {
         Self::try_from(PolicyTerms { validity_days, grace_hours, issuance_limit, ..terms })
     }
 
-    /// Checks that certificates can be issued under it at `now`.
+    /// Checks that certificates can be issued under this policy at `now`.
     ///
     /// # Errors
-    /// When its cap is past.
+    /// If the cap is past.
     pub fn check(&self, now: Timestamp) -> Result<(), PolicyError> {
         match self.0.not_after_cap {
             Some(cap) if cap <= now => {
-                Err(PolicyError("the cap of the validity is past: no certificate could be issued"))
+                Err(PolicyError("the expiry cap is past: no certificate could be issued"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Its terms.
+    /// Returns the terms.
     #[must_use]
     pub fn terms(&self) -> &PolicyTerms {
         &self.0
     }
 
-    /// When a certificate that is issued at `now` expires: with its validity, or at the cap, or with the
-    /// CA at `ca_not_after`, whichever comes first.
+    /// Returns the expiry of a certificate issued at `now`: the end of its validity, the cap, or the CA's
+    /// expiry `ca_not_after`, whichever comes first.
     #[must_use]
     pub fn not_after(&self, now: Timestamp, ca_not_after: Timestamp) -> Timestamp {
-        let own = now.plus(u64::from(self.0.validity_days) * DAY);
-        own.min(self.0.not_after_cap.unwrap_or(Timestamp::NEVER)).min(ca_not_after)
+        let validity_end = now.plus(u64::from(self.0.validity_days) * DAY);
+        validity_end.min(self.0.not_after_cap.unwrap_or(Timestamp::NEVER)).min(ca_not_after)
     }
 
-    /// How long a superseded certificate stays off the CRL.
+    /// Returns the grace period of superseded certificates, in seconds.
     #[must_use]
     pub fn grace_seconds(&self) -> u64 {
         u64::from(self.0.grace_hours) * 60 * 60
     }
 
-    /// How many certificates a device may be issued.
+    /// Returns the maximum number of certificates that a device may be issued.
     #[must_use]
     pub fn issuance_limit(&self) -> u32 {
         self.0.issuance_limit
@@ -129,13 +129,13 @@ impl TryFrom<PolicyTerms> for Policy {
                 Err(PolicyError("the validity must be 1 to 36525 days (100 years)"))
             }
             () if terms.grace_hours > 8_760 => {
-                Err(PolicyError("the grace period may be 8760 hours at most"))
+                Err(PolicyError("the grace period must be at most 8760 hours"))
             }
             () if terms.issuance_limit == 0 => {
-                Err(PolicyError("the issuance limit must be 1 at least"))
+                Err(PolicyError("the issuance limit must be at least 1"))
             }
             () if terms.not_after_cap.is_some_and(|cap| cap > Timestamp::NEVER) => {
-                Err(PolicyError("there is no year 10000 in a certificate"))
+                Err(PolicyError("the expiry cap must be before the year 10000"))
             }
             () => Ok(Self(terms)),
         }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_from_before_allows_what_it_did() {
+    fn a_policy_without_newer_terms_has_their_defaults() {
         let stored = r#"{"validity_days":10957,"grace_hours":24,"issuance_limit":10}"#;
         assert_eq!(serde_json::from_str::<Policy>(stored).unwrap(), Policy::default());
         let all = serde_json::to_string(&Policy::default()).unwrap();

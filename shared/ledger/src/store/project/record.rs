@@ -1,4 +1,4 @@
-//! Projects: a fleet, and the policy for its certificates.
+//! Projects, as operators create and change them.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use pki::{
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{OperatorError, Result},
     store::{
-        change::{self},
+        change,
         client::Store,
-        item::{item, key, number, record, string, strings},
+        item::{from_item, key, number, string, strings, to_item},
         layout::{self, META},
         project::{changes::ProjectChanges, policy::Policy},
         write::is_condition_failure,
@@ -23,18 +23,19 @@ use crate::{
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectRecord {
-    /// Its id.
+    /// The id of the project.
     pub project_id: ProjectId,
-    /// For people.
+    /// The name, for people.
     pub name: Label,
-    /// For its devices' certificates.
+    /// The policy for the certificates of its devices.
     pub policy: Policy,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 
+/// A project with its partition in the index `inventory`.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct IndexedProject<'a> {
     #[serde(flatten)]
     record: &'a ProjectRecord,
     inventory: &'static str,
@@ -43,18 +44,18 @@ struct Listed<'a> {
 const INVENTORY_PARTITION: &str = "PROJECTS";
 
 impl Store {
-    /// The project `id`.
+    /// Returns the project `id`.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn project(&self, id: ProjectId) -> Result<Option<ProjectRecord>> {
         self.get(layout::project(id), META.into()).await
     }
 
-    /// Projects, oldest first; at most `limit` of them.
+    /// Returns the projects, oldest first; at most `limit` of them.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn projects(&self, limit: Option<usize>) -> Result<Vec<ProjectRecord>> {
         self.inventory(INVENTORY_PARTITION.into(), limit).await
     }
@@ -62,19 +63,20 @@ impl Store {
     /// Adds a project.
     ///
     /// # Errors
-    /// When it exists, or the store is away.
+    /// If the project exists already, or DynamoDB is unavailable.
     pub async fn create_project(&self, record: &ProjectRecord) -> Result<()> {
-        let listed = Listed { record, inventory: INVENTORY_PARTITION };
-        let item = item(layout::project(record.project_id), META.into(), &listed)?;
+        let indexed = IndexedProject { record, inventory: INVENTORY_PARTITION };
+        let item = to_item(layout::project(record.project_id), META.into(), &indexed)?;
         self.create(item, format!("project {}", record.project_id)).await
     }
 
-    /// Changes a project and returns it as it is then. Nothing but what is given changes; each term is
-    /// within its bounds by itself, so that two operators at once do each other no harm. Functions may
-    /// hold to the old policy for a minute.
+    /// Changes a project, and returns its new state. Functions may apply the old policy for another minute.
+    ///
+    /// Concurrent changes by two operators cannot make the policy invalid, because no term's bounds depend on
+    /// another term.
     ///
     /// # Errors
-    /// When there is no such project, a term is out of bounds, or the store is away.
+    /// If the project does not exist, or DynamoDB is unavailable.
     pub async fn change_project(
         &self,
         id: ProjectId,
@@ -100,14 +102,14 @@ impl Store {
         let policy = policy.map(|(name, change)| (format!("policy.{name}"), name, change));
         let name = terms.name.as_ref().map(|name| string(name.as_str()));
         let update = match terms.name {
-            // A word of DynamoDB's.
+            // A reserved word of DynamoDB.
             Some(_) => update.expression_attribute_names("#name", "name"),
             None => update,
         };
         let name = [("#name".to_owned(), "name", name.into())];
         let update = change::apply(update, policy.into_iter().chain(name));
         match update.send().await {
-            Ok(answer) => record(answer.attributes.unwrap_or_default()),
+            Ok(answer) => from_item(answer.attributes.unwrap_or_default()),
             Err(error) if is_condition_failure(&error) => {
                 Err(OperatorError::Missing(format!("project {id}")).into())
             }

@@ -1,7 +1,7 @@
-//! The denied devices: those that are revoked or on hold, and those that were deleted since.
+//! The denied devices: those that are revoked or on hold, including those that were deleted since.
 //!
-//! Each is an item of its own, in a partition that no function may write: a device's own item is in one where
-//! `enroll` may put another, and `identity` counts.
+//! Each is an item in a partition of its own that no function may write. The device's own partition would not
+//! do: `enroll` and `identity` write there.
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
 use pki::{clock::Timestamp, names::DeviceId};
@@ -17,14 +17,14 @@ use crate::{
     },
 };
 
-/// Their partition in the index `revocations`. No CA has a name like it.
+/// Partition of denied devices in the index `revocations`. No CA can have this name.
 const DENIED: &str = "DENIED";
 
 impl Store {
-    /// The devices that are revoked or on hold, sorted.
+    /// Returns the denied devices, sorted.
     ///
     /// # Errors
-    /// When the store is away, or an item is damaged.
+    /// If DynamoDB is unavailable, or an item cannot be parsed.
     pub async fn denied_devices(&self) -> Result<Vec<DeviceId>> {
         let query = self
             .client
@@ -32,14 +32,18 @@ impl Store {
             .index_name(REVOCATIONS)
             .key_condition_expression("ca = :ca")
             .expression_attribute_values(":ca", string(DENIED));
-        let mut devices = self.every_page(query, id).await?;
+        let mut devices = self.collect_pages(query, id).await?;
         devices.sort_unstable();
         devices.dedup();
         Ok(devices)
     }
 
-    /// Denies a device, if it is not denied yet.
-    pub(in crate::store) fn deny(&self, id: DeviceId, now: Timestamp) -> Result<TransactWriteItem> {
+    /// Returns the write that denies a device. A device that is denied already stays so.
+    pub(crate) fn deny_device_write(
+        &self,
+        id: DeviceId,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem> {
         update_write(
             Update::builder()
                 .table_name(&self.table)
@@ -50,8 +54,8 @@ impl Store {
         )
     }
 
-    /// Denies it no longer.
-    pub(in crate::store) fn allow(&self, id: DeviceId) -> Result<TransactWriteItem> {
+    /// Returns the write that no longer denies a device.
+    pub(crate) fn undeny_device_write(&self, id: DeviceId) -> Result<TransactWriteItem> {
         let delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(key(layout::denied(id), META.into())))
@@ -60,7 +64,8 @@ impl Store {
     }
 }
 
-/// What is elsewhere denies nobody: functions may write there.
+/// Returns the device that an item denies. An item in another partition denies none, because a function may
+/// have forged it.
 fn id(item: Item) -> Result<Option<DeviceId>> {
     let Some(id) = partition_key(&item).strip_prefix(layout::DENIED) else { return Ok(None) };
     match id.parse() {

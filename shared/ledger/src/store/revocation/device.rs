@@ -1,8 +1,4 @@
-//! Revocation on the ledger.
-//!
-//! The index `revocations` has every entry with a `revoked_at`, by CA and by that time: what of a CA
-//! counts as revoked at some moment is one query, superseded certificates included, whose time is set
-//! ahead by the write that supersedes them.
+//! Revocation of devices and of their certificates, holds, and releases from a hold.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,39 +8,40 @@ use crate::error::{Error, OperatorError, Result};
 use crate::store::{
     certificate::entry::LedgerEntry,
     client::Store,
-    device::{
-        record::{DeviceState, DeviceStatus},
-        upkeep::missing,
-    },
+    device::{record::DeviceState, status::DeviceStatus, upkeep::missing},
     layout::{self, META},
-    revocation::writes::{Issued, is_on_hold},
+    revocation::writes::{LiveSerials, is_on_hold},
 };
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
+/// Attempts of a transaction against concurrent ones for the same device.
 const ATTEMPTS: u32 = 20;
-/// A device that keeps asking may be issued a certificate in each round. After so many it is closed
-/// first, in a write that cannot lose against that.
-const ROUNDS_IN_ONE_WRITE: u32 = 2;
-/// A transaction has 100 items at most, of which two are the device's, and each entry may have a key.
+/// A device that keeps requesting certificates can make each attempt fail. After this many attempts the
+/// device itself is revoked first, in a write without a condition on issuance.
+const ROUNDS_BEFORE_DEVICE_FIRST: u32 = 2;
+/// A transaction has at most 100 items: two for the device, and up to two for each ledger entry, with its
+/// key.
 const ENTRIES_AT_ONCE: usize = 49;
 
-/// What a revocation or a release changed.
+/// The outcome of a revocation, a hold or a release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RevocationOutcome {
-    /// Whether anything was changed, on the device or its ledger.
+    /// True if the device or any of its ledger entries changed.
     pub changed: bool,
-    /// How many certificates were.
+    /// The number of certificates that changed.
     pub certificates: usize,
 }
 
 impl Store {
-    /// Revokes a device and every certificate of its that is good still, or will be revoked only
-    /// later; or puts them on hold, if that is the reason. From the moment this returns it is issued
-    /// nothing, and whatever it was issued is revoked on the ledger. To do it again changes nothing.
+    /// Revokes a device and all its certificates that are not revoked yet, or puts them on hold if that is
+    /// the reason.
+    ///
+    /// After this returns, the device is issued nothing, and all its certificates are revoked on the
+    /// ledger. Repeating the call changes nothing.
     ///
     /// # Errors
-    /// When there is no such device, or it is revoked and cannot be put on hold; or when the store
-    /// is away.
+    /// If the device does not exist, is revoked and so cannot be put on hold, or changes in every attempt;
+    /// or if DynamoDB is unavailable.
     pub async fn revoke_device(
         &self,
         id: DeviceId,
@@ -55,60 +52,70 @@ impl Store {
             RevocationReason::CertificateHold => DeviceStatus::Held,
             _ => DeviceStatus::Revoked,
         };
-        let mut stamped = RevocationOutcome::default();
+        let mut outcome = RevocationOutcome::default();
         for attempt in 0..ATTEMPTS {
-            // The device first: what is issued after this changes its live serials, and the
-            // transaction below fails. What was issued before is in the entries read next.
-            let device = self.standing(id).await?;
+            // The device is read before its entries. An issuance after this read changes the live serials,
+            // and the transaction below fails; an earlier one is among the entries.
+            let device = self.device_state(id).await?;
             if device.status == DeviceStatus::Revoked && target == DeviceStatus::Held {
                 return Err(
                     OperatorError::DeviceStatus { device_id: id, status: device.status }.into()
                 );
             }
-            if attempt >= ROUNDS_IN_ONE_WRITE && device.status != target {
-                let close = self.close(id, &device, target, reason, now, Issued::Anything)?;
-                stamped.changed |= self.attempt(close.into(), attempt).await?;
+            if attempt >= ROUNDS_BEFORE_DEVICE_FIRST && device.status != target {
+                let writes =
+                    self.revoke_device_writes(id, &device, target, reason, now, LiveSerials::Any)?;
+                outcome.changed |= self.try_transact(writes.into(), attempt).await?;
                 continue;
             }
             let entries = self.device_certificates(id).await?;
             let mut due: Vec<_> =
-                entries.iter().filter(|entry| is_due(entry, reason, now)).collect();
+                entries.iter().filter(|entry| needs_revocation(entry, reason, now)).collect();
             if due.is_empty() && device.status == target {
-                return Ok(stamped);
+                return Ok(outcome);
             }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
             let now =
-                if target == DeviceStatus::Held { held_at(&device, &entries, now) } else { now };
-            let close = self.close(id, &device, target, reason, now, Issued::NothingSince)?;
-            let mut writes = Vec::from(close);
+                if target == DeviceStatus::Held { hold_start(&device, &entries, now) } else { now };
+            let device_writes = self.revoke_device_writes(
+                id,
+                &device,
+                target,
+                reason,
+                now,
+                LiveSerials::Unchanged,
+            )?;
+            let mut writes = Vec::from(device_writes);
             for entry in &due {
-                writes.push(self.stamp(id, entry, reason, now)?);
+                writes.push(self.revoke_entry_write(id, entry, reason, now)?);
             }
             if reason == RevocationReason::KeyCompromise {
-                // A device that brings its own key may have several certificates for it.
+                // A device that generates its own key may have several certificates for it.
                 let keys: BTreeSet<_> = due.iter().map(|entry| &entry.key_fingerprint).collect();
                 for fingerprint in keys {
-                    writes.push(self.distrust_key(fingerprint, id, now)?);
+                    writes.push(self.key_compromise_write(fingerprint, id, now)?);
                 }
             }
-            if self.attempt(writes, attempt).await? {
-                stamped.changed = true;
-                stamped.certificates += due.len();
+            if self.try_transact(writes, attempt).await? {
+                outcome.changed = true;
+                outcome.certificates += due.len();
                 if is_last {
-                    return Ok(stamped);
+                    return Ok(outcome);
                 }
             }
         }
         Err(Error::Contended)
     }
 
-    /// Revokes one certificate of a device, or puts it on hold. The device may ask for another. If it was
-    /// the key that was compromised, no certificate is issued for that again, and the device's others for
-    /// it are revoked too.
+    /// Revokes one certificate of a device, or puts it on hold if that is the reason. The device may obtain
+    /// another certificate.
+    ///
+    /// If the reason is a key compromise, no certificate is issued for the key again, and the device's
+    /// other certificates for it are revoked too.
     ///
     /// # Errors
-    /// When there is no such certificate; or when the store is away.
+    /// If the certificate does not exist or changes in every attempt, or DynamoDB is unavailable.
     pub async fn revoke_certificate(
         &self,
         id: DeviceId,
@@ -123,10 +130,11 @@ impl Store {
         })?;
         let is_compromised = reason == RevocationReason::KeyCompromise;
         if is_compromised {
-            // The key first: what is issued for it, is on the ledger when that is read again.
-            self.distrust(&named.key_fingerprint, id, now).await?;
+            // The key is marked before the entries are read again, which then include every certificate
+            // that was issued for it.
+            self.mark_key_compromised(&named.key_fingerprint, id, now).await?;
         }
-        let mut stamped = RevocationOutcome::default();
+        let mut outcome = RevocationOutcome::default();
         for attempt in 0..ATTEMPTS {
             let entries = self.device_certificates(id).await?;
             let mut due: Vec<_> = entries
@@ -135,45 +143,56 @@ impl Store {
                     entry.serial_number == serial_number
                         || is_compromised && entry.key_fingerprint == named.key_fingerprint
                 })
-                .filter(|entry| is_due(entry, reason, now))
+                .filter(|entry| needs_revocation(entry, reason, now))
                 .collect();
             if due.is_empty() {
-                return Ok(stamped);
+                return Ok(outcome);
             }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
-            let writes = due.iter().map(|entry| self.stamp(id, entry, reason, now));
-            if self.attempt(writes.collect::<Result<_>>()?, attempt).await? {
-                stamped.changed = true;
-                stamped.certificates += due.len();
+            let writes = due.iter().map(|entry| self.revoke_entry_write(id, entry, reason, now));
+            if self.try_transact(writes.collect::<Result<_>>()?, attempt).await? {
+                outcome.changed = true;
+                outcome.certificates += due.len();
                 if is_last {
-                    return Ok(stamped);
+                    return Ok(outcome);
                 }
             }
         }
         Err(Error::Contended)
     }
 
-    /// Lets no certificate be issued for a key again.
-    async fn distrust(&self, fingerprint: &str, id: DeviceId, now: Timestamp) -> Result<()> {
+    /// Marks a key as compromised, so that no certificate is issued for it again.
+    async fn mark_key_compromised(
+        &self,
+        fingerprint: &str,
+        id: DeviceId,
+        now: Timestamp,
+    ) -> Result<()> {
         for attempt in 0..ATTEMPTS {
-            if self.attempt(vec![self.distrust_key(fingerprint, id, now)?], attempt).await? {
+            if self
+                .try_transact(vec![self.key_compromise_write(fingerprint, id, now)?], attempt)
+                .await?
+            {
                 return Ok(());
             }
         }
         Err(Error::Contended)
     }
 
-    /// Takes back a hold: the device becomes what it was before, and so do its certificates. What
-    /// was superseded meanwhile does not become good again. Certificates that were on hold before the
-    /// device was, stay so; of a device that is not on hold, they are released.
+    /// Releases a device from a hold: restores its former status and that of its certificates.
+    ///
+    /// Certificates that were put on hold one by one before the device was, stay on hold. If the device
+    /// is not on hold, they are released. A certificate that was superseded during the hold does not
+    /// become good again.
     ///
     /// # Errors
-    /// When there is no such device, or it is revoked for good; or when the store is away.
+    /// If the device does not exist, is revoked, or changes in every attempt; or if DynamoDB is
+    /// unavailable.
     pub async fn release_hold(&self, id: DeviceId) -> Result<RevocationOutcome> {
-        let mut stamped = RevocationOutcome::default();
+        let mut outcome = RevocationOutcome::default();
         for attempt in 0..ATTEMPTS {
-            let device = self.standing(id).await?;
+            let device = self.device_state(id).await?;
             if device.status == DeviceStatus::Revoked {
                 return Err(
                     OperatorError::DeviceStatus { device_id: id, status: device.status }.into()
@@ -182,47 +201,49 @@ impl Store {
             let entries = self.device_certificates(id).await?;
             let is_held = device.status == DeviceStatus::Held;
             let since = device.revoked_at.filter(|_| is_held);
-            let is_due = |entry: &&LedgerEntry| is_on_hold(entry) && entry.revoked_at >= since;
-            let mut due: Vec<_> = entries.iter().filter(is_due).collect();
+            let is_releasable =
+                |entry: &&LedgerEntry| is_on_hold(entry) && entry.revoked_at >= since;
+            let mut due: Vec<_> = entries.iter().filter(is_releasable).collect();
             if due.is_empty() && !is_held {
-                return Ok(stamped);
+                return Ok(outcome);
             }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
             let mut writes = Vec::new();
-            // The device last, so that no crash leaves an active one with certificates on hold.
+            // The device comes last, so that a crash leaves no active device with certificates on hold.
             if is_held && is_last {
-                writes.extend(self.reopen(id, device.held_from)?);
+                writes.extend(self.release_device_writes(id, device.held_from)?);
             }
             for entry in &due {
-                writes.push(self.unstamp(id, entry)?);
+                writes.push(self.release_entry_write(id, entry)?);
             }
-            if self.attempt(writes, attempt).await? {
-                stamped.changed = true;
-                stamped.certificates += due.len();
+            if self.try_transact(writes, attempt).await? {
+                outcome.changed = true;
+                outcome.certificates += due.len();
                 if is_last {
-                    return Ok(stamped);
+                    return Ok(outcome);
                 }
             }
         }
         Err(Error::Contended)
     }
 
-    async fn standing(&self, id: DeviceId) -> Result<DeviceState> {
-        let standing = self.get(layout::device(id), META.into()).await?;
-        standing.ok_or_else(|| missing(id))
+    /// Reads the state of a device that must exist.
+    async fn device_state(&self, id: DeviceId) -> Result<DeviceState> {
+        let device = self.get(layout::device(id), META.into()).await?;
+        device.ok_or_else(|| missing(id))
     }
 
-    /// Tries the writes. Returns false if something in them changed meanwhile, after a pause that grows
-    /// with `attempt`.
-    async fn attempt(&self, writes: Vec<TransactWriteItem>, attempt: u32) -> Result<bool> {
+    /// Tries a transaction. If a condition did not hold or another transaction was in its way, pauses for a
+    /// time that grows with `attempt`, and returns false.
+    async fn try_transact(&self, writes: Vec<TransactWriteItem>, attempt: u32) -> Result<bool> {
         let Some(cancelled) = self.transact(writes).await? else {
             return Ok(true);
         };
         if let Some(throttled) = cancelled.throttled() {
             return Err(throttled);
         }
-        if cancelled.first_failed().is_none() && !cancelled.is_conflict() {
+        if cancelled.first_failed_condition().is_none() && !cancelled.is_conflict() {
             return Err(self.unavailable(&cancelled.into_error()));
         }
         tokio::time::sleep(Duration::from_millis(5 << attempt.min(6))).await;
@@ -230,19 +251,21 @@ impl Store {
     }
 }
 
-/// When a hold of the device began, or is to: after those of single certificates, by which a release tells them
-/// apart, whatever clocks were set to.
-fn held_at(device: &DeviceState, entries: &[LedgerEntry], now: Timestamp) -> Timestamp {
+/// Returns the time to record for certificates that are put on hold with their device: `now`, but not before
+/// the device's own hold, and after all holds of single certificates.
+///
+/// A release tells the two kinds of hold apart by these times, so their order must not depend on clocks.
+fn hold_start(device: &DeviceState, entries: &[LedgerEntry], now: Timestamp) -> Timestamp {
     if device.status == DeviceStatus::Held {
         return device.revoked_at.map_or(now, |since| since.max(now));
     }
-    let own = entries.iter().filter(|it| is_on_hold(it)).filter_map(|it| it.revoked_at).max();
-    own.map_or(now, |own| own.plus(1).max(now))
+    let last = entries.iter().filter(|it| is_on_hold(it)).filter_map(|it| it.revoked_at).max();
+    last.map_or(now, |last| last.plus(1).max(now))
 }
 
-/// Whether revoking for this reason changes the entry: one that is not revoked, or only later, or that
-/// was on hold and will not be released any more. What expired is off every CRL anyway.
-fn is_due(entry: &LedgerEntry, reason: RevocationReason, now: Timestamp) -> bool {
+/// Returns true if a revocation for this reason changes the entry: if it is not revoked yet, or on hold and
+/// to be revoked for good. Expired certificates are on no CRL, so they are not changed.
+fn needs_revocation(entry: &LedgerEntry, reason: RevocationReason, now: Timestamp) -> bool {
     let is_hold = reason == RevocationReason::CertificateHold;
     entry.not_after > now
         && match entry.revoked_at {
@@ -276,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_already_is_left_as_it_is() {
+    fn revoked_certificates_are_left_unchanged() {
         use RevocationReason::{CertificateHold, KeyCompromise, Superseded};
         for (revoked, for_good, on_hold) in [
             (None, true, true),
@@ -286,9 +309,9 @@ mod tests {
             (Some((900, CertificateHold)), true, false),
         ] {
             let entry = entry(revoked);
-            assert_eq!(is_due(&entry, KeyCompromise, NOW), for_good, "{revoked:?}");
-            assert_eq!(is_due(&entry, CertificateHold, NOW), on_hold, "{revoked:?}");
+            assert_eq!(needs_revocation(&entry, KeyCompromise, NOW), for_good, "{revoked:?}");
+            assert_eq!(needs_revocation(&entry, CertificateHold, NOW), on_hold, "{revoked:?}");
         }
-        assert!(!is_due(&entry(None), KeyCompromise, NOW.plus(100)), "expired");
+        assert!(!needs_revocation(&entry(None), KeyCompromise, NOW.plus(100)), "expired");
     }
 }

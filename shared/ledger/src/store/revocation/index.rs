@@ -1,13 +1,15 @@
-//! What is revoked: what the index `revocations` has of a CA's certificates.
+//! The revoked certificates of a CA, from the index `revocations`.
 //!
-//! The index is behind the table by a moment, so that it may miss a revocation that is an instant old.
+//! The index has every ledger entry with a `revoked_at`, including superseded ones, for which that is the end
+//! of the grace period. One query therefore returns all that is revoked at a given time. The index is
+//! eventually consistent, so it may miss a very recent revocation.
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::store::{
     client::Store,
-    item::{Item, number, partition_key, record, string},
+    item::{Item, from_item, number, partition_key, string},
     layout,
     table::REVOCATIONS,
 };
@@ -16,7 +18,7 @@ use pki::{
     crl::{CrlReason, Entry, RevocationReason, Serial},
 };
 
-/// How fast an operator's clock may be, in seconds.
+/// Tolerance for an operator's clock that is fast, in seconds.
 const SKEW: u64 = 60 * 60;
 
 /// An item of the index `revocations`.
@@ -29,15 +31,15 @@ struct Revoked {
 }
 
 impl Store {
-    /// What of the CA `ca` is revoked at `now`, without what expired before `expired_before`; by
-    /// serial number, each once.
+    /// Returns the CRL entries of the CA `ca` at `now`, without certificates that expired before
+    /// `expired_before`; sorted by serial number, without duplicates.
     ///
-    /// An operator's clock may be fast. What was revoked by a time that is [`SKEW`] ahead at most is
-    /// revoked now, unless that time is the end of a grace.
+    /// An operator's clock may be fast. A revocation at most an hour in the future counts as of now,
+    /// unless that time is the end of a grace period.
     ///
     /// # Errors
-    /// When the store is away, or an entry is damaged.
-    pub async fn revoked(
+    /// If DynamoDB is unavailable, or an entry cannot be parsed.
+    pub async fn revoked_certificates(
         &self,
         ca: &str,
         now: Timestamp,
@@ -52,8 +54,8 @@ impl Store {
             .expression_attribute_values(":ca", string(ca))
             .expression_attribute_values(":now", number(now.plus(SKEW).unix()))
             .expression_attribute_values(":expired_before", number(expired_before.unix()));
-        let mut entries = self.every_page(query, |item| entry(item, now)).await?;
-        // What changes between two pages may be in both. The first time counts.
+        let mut entries = self.collect_pages(query, |item| entry(item, now)).await?;
+        // An item that changes between two pages may be in both. The earlier revocation counts.
         entries.sort_unstable_by_key(|entry| (entry.serial, entry.revoked_at));
         entries.dedup_by_key(|entry| entry.serial);
         Ok(entries)
@@ -61,11 +63,11 @@ impl Store {
 }
 
 fn entry(item: Item, now: Timestamp) -> Result<Option<Entry>> {
-    // Before anything else of it is read: what somebody put elsewhere may be anything.
-    if !layout::is_ledger(partition_key(&item)) {
+    // Checked before parsing: a forged item in another partition may contain anything.
+    if !layout::is_ledger_partition(partition_key(&item)) {
         return Ok(None);
     }
-    let Revoked { serial_number, revoked_at, revocation_reason } = record(item)?;
+    let Revoked { serial_number, revoked_at, revocation_reason } = from_item(item)?;
     if revoked_at > now && revocation_reason == Some(RevocationReason::Superseded) {
         return Ok(None);
     }

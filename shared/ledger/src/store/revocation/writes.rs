@@ -1,4 +1,4 @@
-//! The single writes that revocations are made of.
+//! The writes of which the transactions of revocations and releases consist.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update, builders::UpdateBuilder};
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
@@ -8,38 +8,40 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
-        device::record::{DeviceState, DeviceStatus},
+        device::{record::DeviceState, status::DeviceStatus},
         item::{key, number, string, strings},
         layout::{self, META},
         write::update_write,
     },
 };
 
-/// What a device may have been issued since it was read, for a write to be carried out.
+/// The condition of a write on the device's live serials, which every issuance changes.
 #[derive(Clone, Copy)]
-pub(in crate::store) enum Issued {
-    NothingSince,
-    Anything,
+pub(crate) enum LiveSerials {
+    /// Nothing was issued since the device was read.
+    Unchanged,
+    /// No condition.
+    Any,
 }
 
 impl Store {
-    /// The device's part: no token of it counts any more, and it is denied.
-    pub(in crate::store) fn close(
+    /// Returns the writes that revoke a device or put it on hold, as `target` says, and deny it. From then on
+    /// its token does not authenticate.
+    pub(crate) fn revoke_device_writes(
         &self,
         id: DeviceId,
         device: &DeviceState,
         target: DeviceStatus,
         reason: RevocationReason,
         now: Timestamp,
-        issued: Issued,
+        live_serials: LiveSerials,
     ) -> Result<[TransactWriteItem; 2]> {
-        let mut update = self.device_part(id);
+        let mut update = self.device_update_builder(id);
         let mut condition = "#status = :from".to_owned();
-        // Each issuance makes another serial the live one.
-        match (issued, device.live_serials.as_slice()) {
-            (Issued::Anything, _) => {}
-            (Issued::NothingSince, []) => condition += " AND attribute_not_exists(live_serials)",
-            (Issued::NothingSince, seen) => {
+        match (live_serials, device.live_serials.as_slice()) {
+            (LiveSerials::Any, _) => {}
+            (LiveSerials::Unchanged, []) => condition += " AND attribute_not_exists(live_serials)",
+            (LiveSerials::Unchanged, seen) => {
                 condition += " AND live_serials = :seen";
                 let seen = strings(seen.iter().map(String::as_str));
                 update = update.expression_attribute_values(":seen", seen);
@@ -51,7 +53,7 @@ impl Store {
         if target == DeviceStatus::Held && device.status != DeviceStatus::Held {
             set += ", held_from = :from";
         }
-        let close = update_write(
+        let revoke = update_write(
             update
                 .condition_expression(condition)
                 .update_expression(set)
@@ -61,17 +63,19 @@ impl Store {
                 .expression_attribute_values(":reason", string(reason.as_str()))
                 .expression_attribute_values(":now", number(now.unix())),
         )?;
-        Ok([close, self.deny(id, now)?])
+        Ok([revoke, self.deny_device_write(id, now)?])
     }
 
-    pub(in crate::store) fn reopen(
+    /// Returns the writes that release a device from a hold, to the status `held_from` or else to active, and
+    /// no longer deny it.
+    pub(crate) fn release_device_writes(
         &self,
         id: DeviceId,
-        back: Option<DeviceStatus>,
+        held_from: Option<DeviceStatus>,
     ) -> Result<[TransactWriteItem; 2]> {
-        let back = back.unwrap_or(DeviceStatus::Active);
-        let reopen = update_write(
-            self.device_part(id)
+        let back = held_from.unwrap_or(DeviceStatus::Active);
+        let release = update_write(
+            self.device_update_builder(id)
                 .condition_expression("#status = :held")
                 .update_expression(
                     "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
@@ -80,10 +84,11 @@ impl Store {
                 .expression_attribute_values(":held", string(DeviceStatus::Held.as_str()))
                 .expression_attribute_values(":back", string(back.as_str())),
         )?;
-        Ok([reopen, self.allow(id)?])
+        Ok([release, self.undeny_device_write(id)?])
     }
 
-    pub(in crate::store) fn stamp(
+    /// Returns the write that revokes a ledger entry, or puts it on hold if that is the reason.
+    pub(crate) fn revoke_entry_write(
         &self,
         id: DeviceId,
         entry: &LedgerEntry,
@@ -91,9 +96,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<TransactWriteItem> {
         let is_hold = reason == RevocationReason::CertificateHold;
-        let update = self.entry_part(id, entry);
+        let update = self.entry_update_builder(id, entry);
         let update = match entry.revoked_at {
-            // It is out since it was put on hold.
+            // The certificate has been on the CRL since the hold: keep that time.
             Some(_) if is_on_hold(entry) => update
                 .update_expression("SET revocation_reason = :reason REMOVE revoked_at_before_hold"),
             Some(_) if is_hold => update.update_expression(
@@ -110,13 +115,15 @@ impl Store {
         update_write(update.expression_attribute_values(":reason", string(reason.as_str())))
     }
 
-    pub(in crate::store) fn unstamp(
+    /// Returns the write that releases a ledger entry from a hold.
+    pub(crate) fn release_entry_write(
         &self,
         id: DeviceId,
         entry: &LedgerEntry,
     ) -> Result<TransactWriteItem> {
-        let update = self.entry_part(id, entry);
-        // Superseded before the hold, or under it: then its grace was over when it began.
+        let update = self.entry_update_builder(id, entry);
+        // Superseded before the hold: restore the end of the grace period. Superseded under the hold: there
+        // was no grace period to set, so the certificate counts as revoked from that time.
         let then = entry.revoked_at_before_hold.or(entry.superseded_at);
         update_write(match then {
             None => update.update_expression("REMOVE revoked_at, revocation_reason"),
@@ -133,17 +140,20 @@ impl Store {
         })
     }
 
-    fn device_part(&self, id: DeviceId) -> UpdateBuilder {
+    /// Starts an update of a device.
+    fn device_update_builder(&self, id: DeviceId) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.table)
             .set_key(Some(key(layout::device(id), META.into())))
     }
 
-    /// An entry's part, provided that nobody else stamped or superseded it since it was read.
-    fn entry_part(&self, id: DeviceId, entry: &LedgerEntry) -> UpdateBuilder {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(layout::ledger(id), layout::certificate_sort(&entry.serial_number))));
+    /// Starts an update of a ledger entry, on the condition that it was neither revoked, released nor
+    /// superseded since it was read.
+    fn entry_update_builder(&self, id: DeviceId, entry: &LedgerEntry) -> UpdateBuilder {
+        let update = Update::builder().table_name(&self.table).set_key(Some(key(
+            layout::ledger(id),
+            layout::certificate_sort_key(&entry.serial_number),
+        )));
         let (mut conditions, mut values) = (vec!["attribute_exists(PK)".to_owned()], Vec::new());
         for (name, seen) in [
             ("revoked_at", entry.revoked_at.map(|time| number(time.unix()))),
@@ -166,6 +176,7 @@ impl Store {
     }
 }
 
-pub(in crate::store) fn is_on_hold(entry: &LedgerEntry) -> bool {
+/// Returns true if a certificate is on hold.
+pub(crate) fn is_on_hold(entry: &LedgerEntry) -> bool {
     entry.revocation_reason == Some(RevocationReason::CertificateHold)
 }

@@ -1,4 +1,4 @@
-//! What was issued to brokers and services.
+//! Certificates of brokers and other services on the ledger.
 
 use std::collections::BTreeSet;
 
@@ -13,30 +13,34 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
-        item::{Item, item, key, number, record, string},
+        item::{Item, from_item, key, number, string, to_item},
         layout,
         write::incomplete,
     },
 };
 
-/// The partition of the index that lists services' certificates.
+/// Partition of services' certificates in the index `inventory`.
 const INVENTORY: &str = "SERVICES";
 
-/// A service's certificate as it stands on the ledger.
+/// A service's certificate on the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceCertificate {
-    /// Whom it names.
+    /// The subject.
     pub service: Service,
-    /// Its entry.
+    /// The ledger entry.
     pub entry: LedgerEntry,
 }
 
 impl Store {
-    /// Puts a service's certificate on the ledger. One that renews another does so only if that is
-    /// there, not revoked, and of the same role and names, in the same write: who lost a certificate
-    /// to a revocation does not get the next one from a schedule, nor does one who can write to the
-    /// files that a schedule renews get other names into them.
-    pub(in crate::store) async fn record_for_service(
+    /// Records a service's certificate on the ledger.
+    ///
+    /// A renewal is conditioned on the certificate that it renews: it must exist, not be revoked, and have
+    /// the same role and names. A scheduled renewal therefore does not replace a revoked certificate, and
+    /// someone who can write the files that it renews cannot add names.
+    ///
+    /// # Errors
+    /// If the condition does not hold, or DynamoDB is unavailable.
+    pub(crate) async fn record_for_service(
         &self,
         service: &Service,
         renews: Option<&str>,
@@ -45,10 +49,10 @@ impl Store {
     ) -> Result<()> {
         let partition = layout::service(service.common_name());
         let mut new =
-            item(partition.clone(), layout::certificate_sort(&entry.serial_number), entry)?;
-        new.extend(item(
+            to_item(partition.clone(), layout::certificate_sort_key(&entry.serial_number), entry)?;
+        new.extend(to_item(
             partition.clone(),
-            layout::certificate_sort(&entry.serial_number),
+            layout::certificate_sort_key(&entry.serial_number),
             service,
         )?);
         new.insert("inventory".into(), string(INVENTORY));
@@ -59,7 +63,7 @@ impl Store {
         let attribute = |name: &str| new.get(name).cloned().unwrap_or(AttributeValue::Null(true));
         let supersede = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(key(partition, layout::certificate_sort(renewed))))
+            .set_key(Some(key(partition, layout::certificate_sort_key(renewed))))
             .condition_expression(
                 "attribute_exists(PK) AND attribute_not_exists(revoked_at) \
                  AND #role = :role AND #names = :names",
@@ -74,39 +78,40 @@ impl Store {
             .build()
             .map_err(incomplete)?;
         let supersede = TransactWriteItem::builder().update(supersede).build();
-        let Some(cancelled) = self.transact(vec![supersede, self.put_new(new)?]).await? else {
+        let Some(cancelled) = self.transact(vec![supersede, self.new_item_write(new)?]).await?
+        else {
             return Ok(());
         };
-        if !cancelled.failed(0) {
+        if !cancelled.condition_failed(0) {
             return Err(self.unavailable(&cancelled.into_error()));
         }
         let name = format!("certificate {renewed} of {}", service.common_name());
         Err(Error::from(match cancelled.item(0) {
             Some(old) if old.contains_key("revoked_at") => OperatorError::Revoked(name),
-            Some(_) => OperatorError::OtherNames(name),
+            Some(_) => OperatorError::RenewalMismatch(name),
             None => OperatorError::Missing(format!("{name} on the ledger")),
         }))
     }
 
-    /// Every certificate that was issued to a service, oldest first.
+    /// Returns all certificates issued to services, oldest first.
     ///
     /// # Errors
-    /// When the store is away.
+    /// If DynamoDB is unavailable.
     pub async fn service_certificates(&self) -> Result<Vec<ServiceCertificate>> {
         #[derive(Deserialize)]
-        struct Listed {
+        struct IndexEntry {
             #[serde(rename = "PK")]
             partition: String,
         }
-        // The index says which services there are; the table itself, what they were issued.
-        let listed: Vec<Listed> = self.inventory(INVENTORY.into(), None).await?;
+        // The index only names the services. Their entries are read from the table, strongly consistent.
+        let listed: Vec<IndexEntry> = self.inventory(INVENTORY.into(), None).await?;
         let partitions: BTreeSet<_> = listed.into_iter().map(|it| it.partition).collect();
         let mut certificates = Vec::new();
         for partition in partitions {
-            for item in self.certificates(partition).await? {
+            for item in self.ledger_items(partition).await? {
                 certificates.push(ServiceCertificate {
-                    service: record::<Service>(item.clone())?,
-                    entry: record(item)?,
+                    service: from_item::<Service>(item.clone())?,
+                    entry: from_item(item)?,
                 });
             }
         }
@@ -114,8 +119,8 @@ impl Store {
         Ok(certificates)
     }
 
-    /// The entries in a partition of the ledger.
-    pub(in crate::store) async fn certificates(&self, partition: String) -> Result<Vec<Item>> {
-        self.query(partition, Some(layout::CERTIFICATE.into())).await
+    /// Reads the entries of a partition of the ledger.
+    pub(crate) async fn ledger_items(&self, partition: String) -> Result<Vec<Item>> {
+        self.query_partition(partition, Some(layout::CERTIFICATE.into())).await
     }
 }

@@ -1,26 +1,27 @@
-//! Revocation of what brokers and services were issued.
+//! Revocation of certificates of brokers and other services.
 
 use crate::error::{Error, OperatorError, Result};
 use crate::store::{
     certificate::entry::LedgerEntry,
     client::Store,
-    item::{key, number, record, string},
+    item::{from_item, key, number, string},
     layout,
     write::is_condition_failure,
 };
 use pki::{clock::Timestamp, crl::RevocationReason, names::Host};
 
-/// How often a renewal may come in between.
+/// Rounds after which concurrent renewals make a revocation fail.
 const ROUNDS: u32 = 20;
 
 impl Store {
-    /// Revokes the certificates of a service, by its common name, that are good still: all of them,
-    /// or the one with `serial_number`. Returns how many; to do it again changes nothing. None is
-    /// renewed from the moment it is revoked, and one that a renewal made meanwhile is revoked too.
+    /// Revokes the certificates of a service, by its common name: all that are not revoked yet, or only the
+    /// one with `serial_number`. Returns their number; repeating the call changes nothing.
+    ///
+    /// A revoked certificate cannot be renewed. A certificate from a concurrent renewal is revoked too.
     ///
     /// # Errors
-    /// When nothing was issued under that name, or no certificate has that serial number; or when the
-    /// store is away.
+    /// If no such certificate was issued under that name, renewals win in every round, or DynamoDB is
+    /// unavailable.
     pub async fn revoke_service(
         &self,
         common_name: &Host,
@@ -31,30 +32,33 @@ impl Store {
         let partition = layout::service(common_name);
         let mut revoked = 0;
         for _ in 0..ROUNDS {
-            let items = self.certificates(partition.clone()).await?;
-            let entries = items.into_iter().map(record).collect::<Result<Vec<LedgerEntry>>>()?;
-            let meant = |it: &&LedgerEntry| serial_number.is_none_or(|one| it.serial_number == one);
-            if !entries.iter().any(|it| meant(&it)) {
+            let items = self.ledger_items(partition.clone()).await?;
+            let entries = items.into_iter().map(from_item).collect::<Result<Vec<LedgerEntry>>>()?;
+            let is_selected =
+                |it: &&LedgerEntry| serial_number.is_none_or(|one| it.serial_number == one);
+            if !entries.iter().any(|it| is_selected(&it)) {
                 let which = serial_number.map_or_else(String::new, |one| format!(" {one}"));
                 return Err(
                     OperatorError::Missing(format!("certificate{which} of {common_name}")).into()
                 );
             }
-            let due: Vec<_> = entries.iter().filter(meant).filter(|it| is_due(it, now)).collect();
+            let due: Vec<_> =
+                entries.iter().filter(is_selected).filter(|it| needs_revocation(it, now)).collect();
             if due.is_empty() {
                 return Ok(revoked);
             }
             for entry in due {
                 let serial_number = &entry.serial_number;
-                revoked +=
-                    usize::from(self.stamp_service(&partition, serial_number, reason, now).await?);
+                revoked += usize::from(
+                    self.revoke_service_entry(&partition, serial_number, reason, now).await?,
+                );
             }
         }
         Err(Error::Contended)
     }
 
-    /// Whether it was not revoked before.
-    async fn stamp_service(
+    /// Revokes one ledger entry. Returns false if it was revoked already.
+    async fn revoke_service_entry(
         &self,
         partition: &str,
         serial_number: &str,
@@ -65,7 +69,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(key(partition.to_owned(), layout::certificate_sort(serial_number))))
+            .set_key(Some(key(partition.to_owned(), layout::certificate_sort_key(serial_number))))
             .condition_expression("attribute_exists(PK) AND attribute_not_exists(revoked_at)")
             .update_expression("SET revoked_at = :now, revocation_reason = :reason")
             .expression_attribute_values(":now", number(now.unix()))
@@ -80,7 +84,7 @@ impl Store {
     }
 }
 
-/// What expired is off every CRL anyway.
-fn is_due(entry: &LedgerEntry, now: Timestamp) -> bool {
+/// Returns true if a certificate is not revoked yet. Expired ones are on no CRL, so they are not changed.
+fn needs_revocation(entry: &LedgerEntry, now: Timestamp) -> bool {
     entry.revoked_at.is_none() && entry.not_after > now
 }
