@@ -25,11 +25,12 @@ sam-local:
 test:
 	tests/run-all
 
-## Format and lints.
+## Format, layers, lints, and the documentation's links.
 check:
 	infra/tools/check-layers
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 ## Unit tests; `make unit TEST=serial` runs those with `serial` in their name.
 unit:

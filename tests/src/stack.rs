@@ -161,7 +161,7 @@ impl Stack {
     /// their own.
     ///
     /// # Errors
-    /// As [`Stack::signed_digests`] and [`Stack::ledger_digests`].
+    /// As `signed_digests` and [`Stack::ledger_digests`].
     pub async fn signed_except_crls(&self) -> anyhow::Result<Vec<String>> {
         // In this order: a CRL is on record before it is signed.
         let mut signed = self.signed_digests()?;
@@ -275,7 +275,7 @@ impl Stack {
         send_signal(name, self.pid).await
     }
 
-    /// Waits until the stack ends, within [`STOP`]; returns its exit status.
+    /// Waits until the stack ends, within `STOP`; returns its exit status.
     ///
     /// # Errors
     /// If it continues.

@@ -9,6 +9,8 @@
 //! | [`audit`] | log events, with embedded CloudWatch metrics |
 //! | [`cache`] | values that may be up to a minute old |
 //! | [`runtime`] | the clock and the log, as values |
+#![doc = "\n"]
+#![doc = include_str!("../../README.md")]
 
 pub mod audit;
 pub mod cache;

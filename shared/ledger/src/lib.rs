@@ -10,6 +10,8 @@
 //! | [`kms`] | the signer: a CA key that never leaves AWS KMS |
 //! | [`bucket`] | the S3 bucket in which CRLs and CA chains are published |
 //! | [`aws`] | clients of the AWS SDK, the mapping of their errors, and metrics of their calls |
+#![doc = "\n"]
+#![doc = include_str!("../../README.md")]
 
 pub mod aws;
 pub mod bucket;

@@ -14,6 +14,8 @@
 //! | [`crl`] | certificate revocation lists |
 //!
 //! Callers pass in the time and the random source as values.
+#![doc = "\n"]
+#![doc = include_str!("../../README.md")]
 
 pub mod authority;
 mod base62;
