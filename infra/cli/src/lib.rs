@@ -23,7 +23,7 @@ mod token;
 
 pub use {
     arguments::Arguments,
-    ceremony::succession,
+    ceremony::authorities,
     exit::report,
     files::{ensure_private_directory, write_new, write_private},
 };

@@ -10,7 +10,7 @@ mod issuing;
 mod name;
 mod record;
 mod roots;
-mod succession;
+mod rotation;
 
 pub use ca_certificate::CaCertificate;
 pub use chain_certificate::ChainCertificate;

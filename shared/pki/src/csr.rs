@@ -12,7 +12,7 @@ use x509_cert::{
     request::{CertReq, CertReqInfo},
 };
 
-mod requested;
+mod requested_names;
 
 use crate::{
     key::{KeyFault, KeyKind, PublicKey, SignatureFault},
@@ -143,7 +143,7 @@ impl VerifiedCsr {
     /// # Errors
     /// If the CSR requests a name of another kind, or its extensions cannot be decoded.
     pub fn requested_hosts(&self) -> Result<Vec<Host>, &'static str> {
-        requested::hosts(&self.attributes)
+        requested_names::hosts(&self.attributes)
     }
 }
 

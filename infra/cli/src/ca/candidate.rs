@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pki::authority::{AuthorityName, AuthorityRecord};
 
 use super::{chain::ChainFiles, naming::UsageName, request::KmsKeyOption, url::http_url};
-use crate::{ceremony::succession::RecordedAuthorities, context::Context, files::read};
+use crate::{ceremony::authorities::RecordedAuthorities, context::Context, files::read};
 
 /// A certified subordinate CA. All options or none: the command decides.
 #[derive(clap::Args)]

@@ -10,7 +10,7 @@ use pki::{
 use serde::Serialize;
 
 use crate::{
-    ceremony::{fields::CertificateFields, succession::RecordedAuthorities},
+    ceremony::{authorities::RecordedAuthorities, fields::CertificateFields},
     context::Context,
     output::table::Table,
 };

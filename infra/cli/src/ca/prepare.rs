@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{candidate::Candidate, chain::with_review};
 use crate::{
-    ceremony::{consent::Consent, plan::Plan, succession::RecordedAuthorities},
+    ceremony::{authorities::RecordedAuthorities, consent::Consent, plan::Plan},
     context::Context,
     crl,
 };

@@ -6,7 +6,7 @@ use pki::authority::{AuthorityName, AuthorityStatus};
 use serde::Serialize;
 
 use crate::{
-    ceremony::{consent::Consent, plan::Plan, succession::RecordedAuthorities},
+    ceremony::{authorities::RecordedAuthorities, consent::Consent, plan::Plan},
     context::Context,
     error::CommandError,
 };

@@ -14,7 +14,7 @@ use super::{
     url::https_remark,
 };
 use crate::{
-    ceremony::{consent::Consent, plan::Plan, succession::put_to_use, transcript::Transcript},
+    ceremony::{authorities::activate_first, consent::Consent, plan::Plan, transcript::Transcript},
     context::Context,
     crl,
 };
@@ -80,7 +80,7 @@ impl SubordinateCommand {
             crl_url: distribution.crl_url,
             created_at: now,
         };
-        let activation = put_to_use(&context.store, &context.kms, record.clone(), now).await?;
+        let activation = activate_first(&context.store, &context.kms, record.clone(), now).await?;
         crl::request(context, &record.name).await?;
         print(context, &Authority::try_from(record)?, activation, None)
     }

@@ -1,7 +1,7 @@
 //! The key and the CSR of a subordinate CA in KMS.
 //!
 //! A subordinate CA is set up in three steps, on up to three machines: its key is created in KMS and
-//! signs a CSR; the root certifies it offline; it is recorded and activated ([`succession`](super::succession)).
+//! signs a CSR; the root certifies it offline; it is recorded and activated ([`authorities`](super::authorities)).
 
 use anyhow::Context;
 use aws_sdk_kms::{

@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::Context;
 use birthcert_cli::{
-    ceremony, ensure_private_directory,
+    authorities, ceremony, ensure_private_directory,
     root::{CERTIFICATE_FILE, Lock, NewRoot, Root, RootKey, Subordinate},
-    succession, write_private,
+    write_private,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use ledger::store::{NewToken, Policy, ProjectRecord, Store};
@@ -101,7 +101,7 @@ async fn set_up_subordinate(
         Some(record) => record,
         None => certify(kms, root, name, crl_url, now).await?,
     };
-    succession::put_to_use(store, kms, record, now).await.map(drop)
+    authorities::activate_first(store, kms, record, now).await.map(drop)
 }
 
 async fn certify(

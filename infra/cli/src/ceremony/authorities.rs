@@ -1,4 +1,4 @@
-//! Succession of CAs: a certified subordinate is recorded, activated and retired.
+//! The CAs on record: a certified subordinate is recorded, activated and retired.
 //!
 //! Records never change, and each activation is conditional on the CA that it replaces. So checks against
 //! the records still hold when the change is written.
@@ -106,7 +106,7 @@ impl RecordedAuthorities {
 ///
 /// # Errors
 /// If the CA could not issue, another CA has its name or is active, or AWS is unavailable.
-pub async fn put_to_use(
+pub async fn activate_first(
     store: &Store,
     kms: &aws_sdk_kms::Client,
     record: AuthorityRecord,
