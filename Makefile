@@ -28,6 +28,7 @@ test:
 ## Format, layers, lints, and the documentation's links.
 check:
 	infra/tools/check-layers
+	infra/tools/check-import-circles.py shared/*/ functions/*/ infra/agent infra/cli infra/local tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
