@@ -20,7 +20,7 @@ const KEEP_EXPIRED_SECONDS: u64 = 24 * 60 * 60;
 pub(crate) struct CrlContent {
     /// The revoked certificates.
     pub(crate) revoked: Vec<Entry>,
-    /// The list of denied devices, if the CA issues to devices.
+    /// The deny list, if the CA issues to devices.
     pub(crate) denied: Option<DenyList>,
 }
 

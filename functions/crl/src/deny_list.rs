@@ -1,4 +1,4 @@
-//! The list of denied devices: those that are revoked or on hold. Brokers end their sessions, which a CRL
+//! The deny list: the devices that are revoked or on hold. Brokers end their sessions, which a CRL
 //! cannot do.
 
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use pki::{crl::denied_digest, hex, names::DeviceId};
 
-/// The list of denied devices.
+/// The deny list.
 pub(crate) struct DenyList {
     /// The published text: one id per line.
     pub(crate) text: Bytes,

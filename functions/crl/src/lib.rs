@@ -1,4 +1,4 @@
-//! Publishes CRLs, the list of denied devices, and the certificates of the CAs.
+//! Publishes CRLs, the deny list, and the certificates of the CAs.
 //!
 //! An operator's command writes a request into the table. The table's stream then invokes the function
 //! within a second. A schedule invokes it every hour, because the grace period of a superseded
@@ -9,7 +9,7 @@
 //! | `publisher` | one invocation: finds the CRLs that are requested or due, and repeats for late requests |
 //! | `publication` | the five steps that publish one CRL |
 //! | `crl_content` | reads the revoked certificates of a CA from the ledger |
-//! | `deny_list` | the list of denied devices, as text and as mosquitto's access rules |
+//! | `deny_list` | the deny list, as text and as mosquitto's access rules |
 //! | `ca_index` | publishes the CAs' certificates and the index of all CAs |
 //! | `objects` | keys, content types and cache lifetimes of the objects in the bucket |
 //!

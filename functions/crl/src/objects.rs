@@ -6,7 +6,7 @@ use ledger::bucket::Object;
 /// The index of all CAs.
 pub(crate) const CA_INDEX: &str = "ca/index.json";
 
-/// The list of denied devices, under a fixed key.
+/// The deny list, under a fixed key.
 pub(crate) const DENIED_DEVICES: &str = "denied/devices.txt";
 
 /// For objects that have to reach verifiers within seconds. A cache that revalidates gets a 304 as long
@@ -52,12 +52,12 @@ pub(crate) fn ca_index(json: Vec<u8>) -> Object {
     object(CA_INDEX.into(), "application/json", SHORT, json)
 }
 
-/// The list of denied devices, under the digest that a CRL contains.
+/// The deny list, under the digest that a CRL contains.
 pub(crate) fn denied_devices_by_digest(digest: &str, text: Bytes) -> Object {
     object(format!("denied/{digest}.txt"), "text/plain", FOREVER, text)
 }
 
-/// The list of denied devices, under its fixed key.
+/// The deny list, under its fixed key.
 pub(crate) fn denied_devices(text: Bytes) -> Object {
     object(DENIED_DEVICES.into(), "text/plain", SHORT, text)
 }

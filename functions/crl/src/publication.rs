@@ -19,7 +19,7 @@ use crate::{crl_content::CrlContent, objects};
 /// The age in seconds at which a CRL is published again even if its content is the same. CRLs are valid
 /// for much longer, so publishing may fail for days before one expires.
 const REFRESH_SECONDS: u64 = 12 * 60 * 60;
-/// The name under which the list of denied devices has its numbers in the table. No CA has this name.
+/// The name under which the deny list has its numbers in the table. No CA has this name.
 const DENY_LIST: &str = "denied";
 
 /// The publication of the CRL of one CA.
@@ -65,7 +65,7 @@ impl Publication<'_> {
             Usage::Server | Usage::Service => 0,
         };
 
-        // 2. Read the content. The list of denied devices goes first, because the CRL contains its digest.
+        // 2. Read the content. The deny list goes first, because the CRL contains its digest.
         let content = CrlContent::read(self.store, self.ca, self.now).await?;
         let digest = content.digest()?;
         if let Some(denied) = &content.denied {

@@ -98,7 +98,8 @@ impl Enroll {
     }
 }
 
-/// Parses the enrollment token in the header, and checks its checksum. [`Store::admit`] authenticates it.
+/// Parses the enrollment token in the header, and checks its checksum. The ledger authenticates it, in
+/// [`Store::redeem_enrollment_token`].
 fn parse_enrollment_token(request: &Request) -> Result<EnrollmentToken, CredentialFault> {
     let text = lambda::http::single_header(request, &TOKEN)?;
     EnrollmentToken::parse(text).map_err(|_| CredentialFault::Malformed)

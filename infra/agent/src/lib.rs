@@ -14,6 +14,7 @@ mod brokers;
 mod ca_name;
 mod counters;
 mod disk;
+mod help;
 mod log;
 mod options;
 mod published;
@@ -23,6 +24,7 @@ mod trust;
 
 pub use brokers::Command;
 pub use disk::{DirectoryInUse, replace};
+pub use help::with_examples;
 
 use std::io::Write as _;
 

@@ -9,13 +9,4 @@ mod rendered;
 #[cfg(test)]
 mod snapshots;
 
-/// Returns a help template with `examples` below the options.
-///
-/// Clap wraps `after_help` at the terminal's width and would break commands. It prints the text of a
-/// template as it stands.
-pub(crate) fn with_examples(examples: &str) -> String {
-    format!(
-        "{{before-help}}{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n\
-         {{all-args}}\n\n{examples}{{after-help}}"
-    )
-}
+pub(crate) use birthcert_agent::with_examples;

@@ -80,7 +80,7 @@ pub enum CredentialFault {
     #[error("missing")]
     Missing,
     /// More than one credential was sent, or not as a bearer token.
-    #[error("sent in the wrong way")]
+    #[error("sent more than once, or not as a bearer token")]
     Misplaced,
     /// The credential is not a token, or its checksum does not match.
     #[error("malformed")]

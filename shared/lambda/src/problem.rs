@@ -279,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn callers_cannot_tell_unknown_from_superseded() {
+    fn callers_cannot_tell_unknown_from_regenerated() {
         let of = |rejection| document(&ledger::Error::EnrollmentToken(rejection).into());
-        assert_eq!(of(Rejection::Unknown), of(Rejection::Superseded));
+        assert_eq!(of(Rejection::Unknown), of(Rejection::Regenerated));
         assert_eq!(of(Rejection::Unknown), of(Rejection::Expired));
         let of = |rejection| document(&ledger::Error::DeviceToken(rejection).into());
         assert_eq!(of(Rejection::Unknown), of(Rejection::Inactive));

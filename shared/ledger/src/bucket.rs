@@ -1,4 +1,4 @@
-//! The S3 bucket in which CRLs, CA chains and lists of denied devices are published, and from which a CDN
+//! The S3 bucket in which CRLs, CA chains and deny lists are published, and from which a CDN
 //! serves them.
 //!
 //! The number of a published object never decreases. A publisher reads the current number first, and S3

@@ -135,8 +135,8 @@ pub enum Rejection {
     #[error("unknown")]
     Unknown,
     /// The token was regenerated.
-    #[error("superseded")]
-    Superseded,
+    #[error("regenerated")]
+    Regenerated,
     /// The token has expired.
     #[error("expired")]
     Expired,

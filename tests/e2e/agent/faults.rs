@@ -126,7 +126,7 @@ async fn a_source_that_is_away_changes_nothing() -> anyhow::Result<()> {
     let late = fixture.mosquitto.host.device()?;
     fixture.mosquitto.host.revoke(&late);
     // Half a CRL is not a CRL.
-    let status = fixture.reports("warning", "GET ").await?;
+    let status = fixture.reports("warning", "cannot download ").await?;
     ensure!(status["level"] == "warning" && status["applied"] == true, "{status}");
     fixture.holds().await?;
 
@@ -136,7 +136,7 @@ async fn a_source_that_is_away_changes_nothing() -> anyhow::Result<()> {
     // An agent that starts now uses the state that was kept.
     fixture.agent.kill().await?;
     fixture.agent = fixture.mosquitto.command.start()?;
-    fixture.reports("warning", "GET ").await?;
+    fixture.reports("warning", "cannot download ").await?;
     fixture.agent.has(2).await?;
     fixture.mosquitto.stop_broker();
     fixture.mosquitto.start_broker().await?;
@@ -301,7 +301,7 @@ async fn a_damaged_directory_is_mended() -> anyhow::Result<()> {
         let content = fs::read(&path)?;
         fs::write(&path, &content[..content.len() / 2])?;
         fixture.agent = fixture.mosquitto.command.start()?;
-        fixture.reports("warning", "GET ").await?;
+        fixture.reports("warning", "cannot download ").await?;
         // The agent knows less than the broker has, and so writes nothing.
         ensure!(fixture.installed()? == before, "{file}: it was written");
         fixture.holds().await?;

@@ -15,7 +15,7 @@ use pki::token::{DeviceToken, EnrollmentToken};
 pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![
         enrollment_tokens,
-        superseded_enrollment_tokens,
+        regenerated_enrollment_tokens,
         expired_paused_and_capped_enrollment_tokens,
         device_tokens,
         a_token_of_one_device_with_the_id_of_another,
@@ -76,7 +76,7 @@ async fn enrollment_tokens(emulators: &Emulators, backend: Backend) -> anyhow::R
     env.verify_ledger(&[device]).await
 }
 
-async fn superseded_enrollment_tokens(
+async fn regenerated_enrollment_tokens(
     emulators: &Emulators,
     backend: Backend,
 ) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! The subcommands: one per kind of broker.
 
 use super::{broker::Broker, hook, mosquitto, nats, rabbitmq};
-use crate::{disk::DataDirectory, options::Options};
+use crate::{disk::DataDirectory, help::with_examples, options::Options};
 
 /// The agent's command line: the kind of broker, and its options.
 #[derive(clap::Args)]
@@ -12,17 +12,17 @@ pub struct Command {
 
 #[derive(clap::Subcommand)]
 enum Kind {
-    /// Eclipse Mosquitto 2.0 and 2.1.
-    #[command(after_help = mosquitto::EXAMPLE)]
+    /// Run the agent beside Eclipse Mosquitto 2.0 or 2.1.
+    #[command(help_template = with_examples(mosquitto::EXAMPLE), after_help = mosquitto::NOTES)]
     Mosquitto(mosquitto::Arguments),
-    /// RabbitMQ with the MQTT and management plugins.
-    #[command(after_help = rabbitmq::EXAMPLE)]
+    /// Run the agent beside RabbitMQ with the MQTT and management plugins.
+    #[command(help_template = with_examples(rabbitmq::EXAMPLE), after_help = rabbitmq::NOTES)]
     Rabbitmq(rabbitmq::Arguments),
-    /// NATS with the MQTT listener.
-    #[command(after_help = nats::EXAMPLE)]
+    /// Run the agent beside NATS with the MQTT listener.
+    #[command(help_template = with_examples(nats::EXAMPLE), after_help = nats::NOTES)]
     Nats(nats::Arguments),
-    /// Any other broker: runs your command after each change.
-    #[command(after_help = hook::EXAMPLE)]
+    /// Run the agent beside any other broker, with a command to run after each change.
+    #[command(help_template = with_examples(hook::EXAMPLE))]
     Command(hook::Arguments),
 }
 

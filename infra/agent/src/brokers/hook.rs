@@ -9,14 +9,14 @@ use crate::{
 };
 
 pub(super) const EXAMPLE: &str = "\
-Writes these files to the directory, whose path the command gets in BIRTHCERT_DIRECTORY:
-  crl.pem          the CRLs of all CAs, in PEM
-  crls/<CA>.crl    one CRL per CA, in DER
-  denied.txt       the ids of the denied devices, one per line
-
 Example:
   birthcert-agent command --source https://crl.example.com --root root.pem \\
-    --directory /var/lib/birthcert --run /usr/local/bin/tell-the-broker";
+    --directory /var/lib/birthcert --run /usr/local/bin/tell-the-broker
+
+The command runs after a change of these files, whose directory is in BIRTHCERT_DIRECTORY:
+  crl.pem          the CRLs of all CAs, in PEM
+  crls/<CA>.crl    one CRL per CA, in DER
+  denied.txt       the ids of the denied devices, one per line";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

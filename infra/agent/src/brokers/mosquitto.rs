@@ -28,9 +28,10 @@ Example:
   birthcert-agent mosquitto --source https://crl.example.com \\
     --root /etc/mosquitto/birthcert/root.pem --directory /var/lib/birthcert \\
     --acl /etc/mosquitto/devices/acl \\
-    --pid-file /var/lib/birthcert/mosquitto.pid
+    --pid-file /var/lib/birthcert/mosquitto.pid";
 
-Writes crl.pem (for crlfile) and acl (for acl_file) to the directory.";
+pub(super) const NOTES: &str =
+    "Writes crl.pem (for crlfile) and acl (for acl_file) to the directory.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -26,10 +26,11 @@ Example:
   birthcert broker users nats --project \"$BIRTHCERT_PROJECT\" --file /etc/nats/all-devices.conf
   birthcert-agent nats --source https://crl.example.com --root /etc/nats/birthcert/root.pem \\
     --directory /var/lib/birthcert --users /etc/nats/all-devices.conf \\
-    --reload-command \"systemctl reload nats-server\" --monitoring http://127.0.0.1:8222
+    --reload-command \"systemctl reload nats-server\" --monitoring http://127.0.0.1:8222";
 
-Writes devices.conf (for include) to the directory: the users without the denied devices. NATS does
-not check CRLs: a renewed device's old certificate stays valid until it expires.";
+pub(super) const NOTES: &str = "Writes devices.conf (for include) to the directory: the users without \
+    the denied devices. NATS does not check CRLs: a renewed device's old certificate stays valid until \
+    it expires.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -29,11 +29,11 @@ pub(super) const EXAMPLE: &str = "\
 Example:
   birthcert-agent rabbitmq --source https://crl.example.com \\
     --root /etc/rabbitmq/birthcert/root.pem --directory /var/lib/birthcert \\
-    --management http://127.0.0.1:15672 --credentials agent.txt
+    --management http://127.0.0.1:15672 --credentials agent.txt";
 
-Writes the CRLs to the directory's folder crls (for ssl_crl_hash_dir). Limits a denied device to no
-connections, like `rabbitmqctl set_user_limits`, and closes those that it has. Removes the limit
-when the device is no longer denied.";
+pub(super) const NOTES: &str = "Writes the CRLs to the directory's folder crls (for \
+    ssl_crl_hash_dir). Limits a denied device to no connections, like `rabbitmqctl set_user_limits`, \
+    and closes those that it has. Removes the limit when the device is no longer denied.";
 
 /// Far more than a response takes.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -83,7 +83,7 @@ impl Source {
     pub(crate) async fn fetch(&self, request: &Request) -> anyhow::Result<Fetched> {
         let url = format!("{}/{}", self.base, request.path.trim_start_matches('/'));
         let fetched = self.get(&url, request.known.as_ref(), request.limit).await;
-        fetched.with_context(|| format!("GET {url}"))
+        fetched.with_context(|| format!("cannot download {url}"))
     }
 
     async fn get(

@@ -16,7 +16,7 @@ pub(crate) async fn table(config: &SdkConfig, stack: &str) -> anyhow::Result<Str
         // CloudFormation has no error code of its own for a stack that does not exist.
         Err(error) if error.code() == Some("ValidationError") => {
             let message = error.message().unwrap_or("no such stack");
-            bail!("CloudFormation in {region}: {message}");
+            bail!("cannot look up the stack {stack} in {region}: {message}");
         }
         Err(error) => {
             return Err(error).with_context(|| format!("cannot look up the stack {stack}"));

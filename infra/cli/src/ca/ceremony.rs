@@ -143,7 +143,7 @@ fn existing_root(task: &RootTask) -> anyhow::Result<Option<CaCertificate>> {
     let expires = root.not_after() != Timestamp::NEVER;
     ensure!(
         expires == task.valid.is_some(),
-        "{name} exists, but is valid until {}, unlike the input says",
+        "{name} exists, but is valid until {}, which differs from the input",
         root.not_after()
     );
     Ok(Some(root))

@@ -1,4 +1,4 @@
-//! Revocation of devices and their certificates, and the content of CRLs and of lists of denied devices.
+//! Revocation of devices and their certificates, and the content of CRLs and of deny lists.
 
 pub(super) mod denied;
 pub(super) mod device;

@@ -36,7 +36,7 @@ pub struct Contents<'a> {
     pub next_update: Timestamp,
     /// The revoked certificates, ordered by serial number, without duplicates.
     pub revoked: &'a [Entry],
-    /// The [`denied_digest`](super::denied_digest) of the list of denied devices that the CRL covers.
+    /// The [`denied_digest`](super::denied_digest) of the deny list that the CRL covers.
     pub denied_devices: Option<[u8; 32]>,
     /// The URL of the CRL, for verifiers that compare it with the one in certificates (RFC 5280, section
     /// 5.2.5). That extension is critical, so the CRL for those verifiers is a separate document.

@@ -49,7 +49,7 @@ pub enum CrlError {
     /// The CRL is a delta CRL, covers only some certificates, or covers those of other CAs.
     #[error("the CRL is a delta, partial or indirect CRL")]
     NotFull,
-    /// The digest of the list of denied devices is damaged.
+    /// The digest of the deny list is damaged.
     #[error("the CRL's digest of denied devices is damaged")]
     DeniedDevices,
     /// An extension occurs twice.
@@ -197,7 +197,7 @@ impl VerifiedCrl {
         self.next_update
     }
 
-    /// Returns the [`denied_digest`](super::denied_digest) of the list of denied devices, if the CRL has
+    /// Returns the [`denied_digest`](super::denied_digest) of the deny list, if the CRL has
     /// one.
     #[must_use]
     pub fn denied_devices(&self) -> Option<&[u8; 32]> {

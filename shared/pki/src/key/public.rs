@@ -19,11 +19,12 @@ use crate::hex;
 pub struct PublicKey {
     pub(super) spki: SubjectPublicKeyInfoOwned,
     fingerprint: String,
-    pub(super) verifying: Verifying,
+    pub(super) verifying: VerifyingKey,
 }
 
+/// The key as the library that verifies with it takes it.
 #[derive(Clone, Debug)]
-pub(super) enum Verifying {
+pub(super) enum VerifyingKey {
     P256(p256::ecdsa::VerifyingKey),
     P384(p384::ecdsa::VerifyingKey),
     Ed25519,
@@ -35,10 +36,10 @@ impl PublicKey {
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         match self.verifying {
-            Verifying::P256(_) => KeyKind::P256,
-            Verifying::P384(_) => KeyKind::P384,
-            Verifying::Ed25519 => KeyKind::Ed25519,
-            Verifying::Rsa => KeyKind::Rsa,
+            VerifyingKey::P256(_) => KeyKind::P256,
+            VerifyingKey::P384(_) => KeyKind::P384,
+            VerifyingKey::Ed25519 => KeyKind::Ed25519,
+            VerifyingKey::Rsa => KeyKind::Rsa,
         }
     }
 
@@ -67,11 +68,11 @@ impl TryFrom<SubjectPublicKeyInfoOwned> for PublicKey {
                 // Named curves only (RFC 5480, section 2.1.1).
                 let curve = parameters.and_then(|it| it.decode_as::<ObjectIdentifier>().ok());
                 match curve.ok_or(KeyFault::Encoding)? {
-                    SECP_256_R_1 => Verifying::P256(on_curve(
+                    SECP_256_R_1 => VerifyingKey::P256(on_curve(
                         uncompressed(bits, 32)?,
                         p256::ecdsa::VerifyingKey::from_sec1_bytes,
                     )?),
-                    SECP_384_R_1 => Verifying::P384(on_curve(
+                    SECP_384_R_1 => VerifyingKey::P384(on_curve(
                         uncompressed(bits, 48)?,
                         p384::ecdsa::VerifyingKey::from_sec1_bytes,
                     )?),
@@ -82,7 +83,7 @@ impl TryFrom<SubjectPublicKeyInfoOwned> for PublicKey {
             ID_ED_25519 if parameters.is_some() => return Err(KeyFault::Encoding),
             ID_ED_25519 => {
                 ed25519::check(bits)?;
-                Verifying::Ed25519
+                VerifyingKey::Ed25519
             }
             // RFC 3279, section 2.3.1: the parameters are NULL.
             RSA_ENCRYPTION if !parameters.is_some_and(|it| it.is_null()) => {
@@ -90,7 +91,7 @@ impl TryFrom<SubjectPublicKeyInfoOwned> for PublicKey {
             }
             RSA_ENCRYPTION => {
                 rsa::check(bits)?;
-                Verifying::Rsa
+                VerifyingKey::Rsa
             }
             _ => return Err(KeyFault::Kind),
         };

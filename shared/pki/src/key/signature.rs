@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 use signature::hazmat::PrehashVerifier;
 use spki::AlgorithmIdentifierRef;
 
-use super::public::{PublicKey, Verifying};
+use super::public::{PublicKey, VerifyingKey};
 
 /// The reason why a signature is refused.
 ///
@@ -44,23 +44,23 @@ impl PublicKey {
         signature: &[u8],
     ) -> Result<(), SignatureFault> {
         let verified = match &self.verifying {
-            Verifying::P256(key) => {
+            VerifyingKey::P256(key) => {
                 let signature = p256::ecdsa::DerSignature::from_bytes(signature);
                 let signature = signature.map_err(|_| SignatureFault::Wrong)?;
                 key.verify_prehash(&prehash(algorithm, message)?, &signature).is_ok()
             }
-            Verifying::P384(key) => {
+            VerifyingKey::P384(key) => {
                 let signature = p384::ecdsa::DerSignature::from_bytes(signature);
                 let signature = signature.map_err(|_| SignatureFault::Wrong)?;
                 key.verify_prehash(&prehash(algorithm, message)?, &signature).is_ok()
             }
-            Verifying::Ed25519 => {
+            VerifyingKey::Ed25519 => {
                 // RFC 8410, section 3: the parameters are absent.
                 let fits = algorithm.oid == ID_ED_25519 && algorithm.parameters.is_none();
                 let algorithm = fits.then_some(&ED25519 as &dyn VerificationAlgorithm);
                 self.is_by(algorithm.ok_or(SignatureFault::Algorithm)?, message, signature)
             }
-            Verifying::Rsa => self.is_by(rsa(algorithm)?, message, signature),
+            VerifyingKey::Rsa => self.is_by(rsa(algorithm)?, message, signature),
         };
         if verified { Ok(()) } else { Err(SignatureFault::Wrong) }
     }

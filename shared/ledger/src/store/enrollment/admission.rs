@@ -129,7 +129,7 @@ fn explain_refusal(
     let hash = token.hash();
     match () {
         // If the request to regenerate was retried, both attributes have the new hash.
-        () if !old.has_hash(&hash) && old.had_hash(&hash) => rejected(Rejection::Superseded),
+        () if !old.has_hash(&hash) && old.had_hash(&hash) => rejected(Rejection::Regenerated),
         () if !old.has_hash(&hash) => rejected(Rejection::Unknown),
         () if old.expires_at.is_some_and(|end| end <= now) => rejected(Rejection::Expired),
         () if old.address_ranges.as_ref().is_some_and(|ranges| !ranges.admit(caller)) => {

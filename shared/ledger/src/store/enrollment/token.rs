@@ -35,7 +35,7 @@ pub struct EnrollmentTokenRecord {
     /// The public id of the token.
     pub token_id: TokenId,
     hash: SecretHash,
-    /// Hash of the secret before the last regeneration. It lets the log tell a superseded token from an
+    /// Hash of the secret before the last regeneration. It lets the log tell a regenerated token from an
     /// unknown one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_hash: Option<SecretHash>,
