@@ -52,7 +52,7 @@ bench: functions
 	cargo run -p birthcert-tests --bin cold_start
 	cargo run -p birthcert-tests --bin warm
 	cargo build --profile emulator -p birthcert-local
-	cargo run --profile emulator -p birthcert-tests --bin lists
+	cargo run --profile emulator -p birthcert-tests --bin crl_length
 
 clean:
 	cargo clean

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
-use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
+use birthcert_cli::root::{KeyFilePassphrase, NewRoot, Root, RootKey, Subordinate};
 use birthcert_cli::{authorities, ceremony};
 use birthcert_local::gateway::{self, Functions};
 use birthcert_local::stack::{CREDENTIAL, REGION};
@@ -140,7 +140,7 @@ impl Env {
 
         let now = Timestamp::now();
         let directory = scratch.path().join("ca");
-        let key = RootKey::make_file(&directory, Lock::Random(PASSPHRASE))?;
+        let key = RootKey::make_file(&directory, KeyFilePassphrase::Random(PASSPHRASE))?;
         let root = Root::create(&directory, key, &NewRoot::lasting("Test root"), now)?;
         let authorities = [
             ("device", Usage::Device, setup.device_ca_seconds),

@@ -1,6 +1,7 @@
 //! `birthcert broker`: certificates, users and configurations of brokers and related services.
 
 mod aws_iot;
+mod certificate_directory;
 mod config;
 mod current;
 mod issue;
@@ -10,7 +11,6 @@ mod revocation;
 mod revoke;
 mod template;
 mod users;
-mod versions;
 
 use pki::clock::Timestamp;
 

@@ -9,6 +9,6 @@ pub(crate) mod pkcs11;
 
 pub use {
     ca::{CERTIFICATE_FILE, NewRoot, Root, Subordinate},
-    key::{KEY_FILE, Lock, RootKey},
+    key::{KEY_FILE, KeyFilePassphrase, RootKey},
     pkcs11::Pkcs11Location,
 };

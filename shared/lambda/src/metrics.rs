@@ -3,7 +3,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
-use ledger::aws::meter::{Calls, Tally};
+use ledger::aws::meter::{Calls, ServiceCalls};
 use pki::clock::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -43,7 +43,7 @@ pub(crate) fn members(
         }
     }
     for (service, tally) in [("DynamoDb", calls.dynamodb), ("Kms", calls.kms), ("S3", calls.s3)] {
-        let Tally { latencies, throttles, errors } = tally;
+        let ServiceCalls { latencies, throttles, errors } = tally;
         if latencies.is_empty() {
             continue;
         }

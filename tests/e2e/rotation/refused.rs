@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use birthcert_cli::ceremony;
-use birthcert_cli::root::{Lock, NewRoot, Root, RootKey, Subordinate};
+use birthcert_cli::root::{KeyFilePassphrase, NewRoot, Root, RootKey, Subordinate};
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::env::{Env, YEAR, subordinate};
@@ -36,7 +36,7 @@ async fn cas_that_could_not_issue_are_refused(
     let now = Timestamp::now();
     let folder = env.scratch.path().join("old");
     // No CA is valid before its root.
-    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
+    let key = RootKey::make_file(&folder, KeyFilePassphrase::Random("a passphrase"))?;
     let old_root = Root::create(&folder, key, &NewRoot::lasting("Test root"), now.minus(3 * DAY))?;
     let certified = async |name, usage, from, seconds| {
         subordinate(&env.config, &old_root, name, usage, from, seconds).await

@@ -15,7 +15,7 @@ use x509_cert::{
     ext::pkix::{ExtendedKeyUsage, SubjectAltName},
 };
 
-use super::versions::{CLIENT, CertificateDirectory, FileNames, SERVER};
+use super::certificate_directory::{CLIENT, CertificateDirectory, FileNames, SERVER};
 
 pub(super) struct CurrentCertificate {
     pub(super) service: Service,

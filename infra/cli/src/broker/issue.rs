@@ -17,7 +17,9 @@ use pki::{
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::versions::{CLIENT, CertificateDirectory, FileNames, ROOT, SERVER, StagedVersion};
+use super::certificate_directory::{
+    CLIENT, CertificateDirectory, FileNames, ROOT, SERVER, StagedVersion,
+};
 use crate::{context::Context, error::usage, files::csr, options::confirm::Confirm};
 
 pub(super) const EXAMPLES: &str = "\

@@ -7,9 +7,9 @@ use pki::clock::Timestamp;
 use serde::Serialize;
 
 use super::{
+    certificate_directory::CertificateDirectory,
     current::CurrentCertificate,
     issue::{IssuedFiles, sign, stage_key},
-    versions::CertificateDirectory,
 };
 use crate::{context::Context, files::csr, output::format::Format};
 

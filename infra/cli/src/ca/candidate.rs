@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pki::authority::{AuthorityName, AuthorityRecord};
 
-use super::{chain::ChainFiles, naming::UsageName, request::KmsKeyOption, url::http_url};
+use super::{chain::ChainFiles, naming::UsageOption, request::KmsKeyOption, url::http_url};
 use crate::{ceremony::authorities::RecordedAuthorities, context::Context, files::read};
 
 /// A certified subordinate CA. All options or none: the command decides.
@@ -12,7 +12,7 @@ use crate::{ceremony::authorities::RecordedAuthorities, context::Context, files:
 pub(super) struct Candidate {
     /// Kind of certificates that the CA issues.
     #[arg(long, value_enum, requires_all = ["certificate", "root_certificate"])]
-    usage: Option<UsageName>,
+    usage: Option<UsageOption>,
     /// Permanent name of the CA: its usage, or its usage with a suffix, such as device-2. The default
     /// for a new CA is the next free number.
     #[arg(long, value_name = "NAME")]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{
     certify::{CertifyTask, Terms},
-    naming::UsageName,
+    naming::UsageOption,
     root::RootTask,
     url::http_url,
     years::Years,
@@ -50,7 +50,7 @@ enum KeyInput {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SubordinateInput {
-    usage: UsageName,
+    usage: UsageOption,
     common_name: String,
     organization: Option<String>,
     valid_years: Years,

@@ -11,7 +11,7 @@ use crate::{error::usage, root::ca::distinguished};
 pub(crate) struct NameOptions {
     /// Kind of certificates that the CA issues.
     #[arg(long, value_enum)]
-    pub(super) usage: UsageName,
+    pub(super) usage: UsageOption,
     /// Name of the CA: its usage, with a suffix for a successor, such as device-2. The default is the
     /// usage.
     #[arg(long, value_name = "NAME")]
@@ -45,7 +45,7 @@ impl NameOptions {
 
 #[derive(Clone, Copy, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum UsageName {
+pub(super) enum UsageOption {
     /// Identities of devices.
     Device,
     /// Certificates of brokers and other servers.
@@ -55,7 +55,7 @@ pub(super) enum UsageName {
     Service,
 }
 
-impl UsageName {
+impl UsageOption {
     pub(super) fn usage(self) -> Usage {
         match self {
             Self::Device => Usage::Device,

@@ -29,14 +29,14 @@ pub const KEY_FILE: &str = "root-key.pem";
 
 /// The passphrase of a root's key file.
 #[derive(Clone, Copy)]
-pub enum Lock<'a> {
+pub enum KeyFilePassphrase<'a> {
     /// Chosen by a person. Each guess costs about half a second.
     Chosen(&'a str),
     /// 256 random bits, which need no protection against guessing.
     Random(&'a str),
 }
 
-impl<'a> Lock<'a> {
+impl<'a> KeyFilePassphrase<'a> {
     fn text(self) -> &'a str {
         match self {
             Self::Chosen(text) | Self::Random(text) => text,
@@ -67,7 +67,7 @@ impl RootKey {
     ///
     /// # Errors
     /// If the file exists, or cannot be written.
-    pub fn make_file(directory: &Path, lock: Lock<'_>) -> anyhow::Result<Self> {
+    pub fn make_file(directory: &Path, lock: KeyFilePassphrase<'_>) -> anyhow::Result<Self> {
         let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
         let encrypted = encrypted(&key, lock)?;
         ensure_private_directory(directory)?;
@@ -135,7 +135,7 @@ impl RootKey {
 }
 
 /// Encrypts the key, as PEM.
-fn encrypted(key: &SigningKey, lock: Lock<'_>) -> anyhow::Result<Zeroizing<String>> {
+fn encrypted(key: &SigningKey, lock: KeyFilePassphrase<'_>) -> anyhow::Result<Zeroizing<String>> {
     let (mut salt, mut iv) = ([0; 16], [0; 16]);
     getrandom::fill(&mut salt)?;
     getrandom::fill(&mut iv)?;

@@ -7,7 +7,7 @@ use pki::signing::CaPublicKey;
 
 use super::{
     draft::KeyState,
-    key::{KEY_FILE, Lock, RootKey},
+    key::{KEY_FILE, KeyFilePassphrase, RootKey},
     pkcs11::{Pkcs11Location, Pkcs11Token},
 };
 use crate::options::secret::{HEADING, Passphrase, Pin};
@@ -121,9 +121,10 @@ impl KeyLocation {
     /// If the key exists, a secret is missing or wrong, or the key cannot be stored.
     pub(crate) fn make(&self, secrets: &Secrets) -> anyhow::Result<RootKey> {
         match self {
-            Self::File(directory) => {
-                RootKey::make_file(directory, Lock::Chosen(&secrets.passphrase.choose()?))
-            }
+            Self::File(directory) => RootKey::make_file(
+                directory,
+                KeyFilePassphrase::Chosen(&secrets.passphrase.choose()?),
+            ),
             Self::Pkcs11(location) => {
                 RootKey::make_in_token(location, secrets.pin_for(location)?.as_ref())
             }

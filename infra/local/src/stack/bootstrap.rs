@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use birthcert_cli::{
     authorities, ceremony, ensure_private_directory,
-    root::{CERTIFICATE_FILE, Lock, NewRoot, Root, RootKey, Subordinate},
+    root::{CERTIFICATE_FILE, KeyFilePassphrase, NewRoot, Root, RootKey, Subordinate},
     write_private,
 };
 use getrandom::{SysRng, rand_core::UnwrapErr};
@@ -72,7 +72,7 @@ fn open_root(directory: &Path, now: Timestamp) -> anyhow::Result<Root> {
         ensure_private_directory(&unfinished)?;
         let passphrase = random_passphrase()?;
         write_private(&unfinished.join(PASSPHRASE_FILE), &passphrase)?;
-        let key = RootKey::make_file(&unfinished, Lock::Random(&passphrase))?;
+        let key = RootKey::make_file(&unfinished, KeyFilePassphrase::Random(&passphrase))?;
         Root::create(&unfinished, key, &NewRoot::lasting("birthcert local root"), now)?;
         fs::rename(&unfinished, directory)?;
     }

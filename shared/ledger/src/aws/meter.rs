@@ -32,16 +32,16 @@ struct Request {
 #[derive(Default)]
 pub struct Calls {
     /// Calls to DynamoDB.
-    pub dynamodb: Tally,
+    pub dynamodb: ServiceCalls,
     /// Calls to KMS.
-    pub kms: Tally,
+    pub kms: ServiceCalls,
     /// Calls to S3.
-    pub s3: Tally,
+    pub s3: ServiceCalls,
 }
 
 /// The calls to one AWS service.
 #[derive(Default)]
-pub struct Tally {
+pub struct ServiceCalls {
     /// The duration of each call, in milliseconds.
     pub latencies: Vec<f64>,
     /// The number of throttled calls.

@@ -1,10 +1,10 @@
 //! Devices, and the keys that were certified for them.
 
+pub(super) mod changes;
 pub(super) mod key;
 pub(super) mod page;
 pub(super) mod record;
 pub(super) mod status;
-pub(super) mod upkeep;
 
 pub use key::KeyRecord;
 pub use page::{DeviceCursor, DevicePage, DeviceQuery};

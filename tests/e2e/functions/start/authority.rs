@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
-use birthcert_cli::root::{Lock, NewRoot, Root, RootKey};
+use birthcert_cli::root::{KeyFilePassphrase, NewRoot, Root, RootKey};
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::env::{Env, YEAR, subordinate};
 use pki::authority::AuthorityRecord;
@@ -83,7 +83,7 @@ pub(super) async fn the_record_of_the_ca(
 /// Returns a root unrelated to that of the environment.
 fn other_root(env: &Env) -> anyhow::Result<String> {
     let folder = env.scratch.path().join("other");
-    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
+    let key = RootKey::make_file(&folder, KeyFilePassphrase::Random("a passphrase"))?;
     let root = Root::create(&folder, key, &NewRoot::lasting("Other root"), Timestamp::now())?;
     Ok(root.certificate().pem().to_owned())
 }
@@ -105,7 +105,7 @@ pub(super) async fn the_certificate_of_the_ca(
     let now = Timestamp::now();
     // No CA is valid before its root.
     let folder = env.scratch.path().join("old");
-    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
+    let key = RootKey::make_file(&folder, KeyFilePassphrase::Random("a passphrase"))?;
     let root = Root::create(&folder, key, &NewRoot::lasting("Test root"), now.minus(3 * DAY))?;
     let certified =
         |usage, now, seconds| subordinate(&env.config, &root, "device", usage, now, seconds);
@@ -144,7 +144,7 @@ pub(super) async fn the_root_of_the_ca(
 ) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
     let folder = env.scratch.path().join("theirs");
-    let key = RootKey::make_file(&folder, Lock::Random("a passphrase"))?;
+    let key = RootKey::make_file(&folder, KeyFilePassphrase::Random("a passphrase"))?;
     let theirs = Root::create(&folder, key, &NewRoot::lasting("Test root"), Timestamp::now())?;
     let forged =
         subordinate(&env.config, &theirs, "device", Usage::Device, Timestamp::now(), YEAR).await?;

@@ -1,4 +1,4 @@
-//! Enrollment tokens, as operators create and change them. Module `admission` redeems them.
+//! Enrollment tokens, as operators create and change them. Module `redemption` redeems them.
 
 use std::fmt;
 

@@ -8,7 +8,7 @@ use crate::error::{Error, OperatorError, Result};
 use crate::store::{
     certificate::entry::LedgerEntry,
     client::Store,
-    device::{record::DeviceState, status::DeviceStatus, upkeep::missing},
+    device::{changes::missing, record::DeviceState, status::DeviceStatus},
     layout::{self, META},
     revocation::writes::{LiveSerials, is_on_hold},
 };

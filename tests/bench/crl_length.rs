@@ -1,7 +1,7 @@
 //! Cost of a CRL by its length: time and memory to build one; and for the function `crl` as it
 //! ships, the time from a revocation to the bucket, and its memory. `make functions` and `cargo
 //! build --profile emulator -p birthcert-local`, then
-//! `cargo run --profile emulator -p birthcert-tests --bin lists`
+//! `cargo run --profile emulator -p birthcert-tests --bin crl_length`
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
         [what, length] if what == "publish" => {
             return publish(&emulators, length.parse()?).await;
         }
-        _ => anyhow::bail!("usage: lists [LENGTH | publish LENGTH]"),
+        _ => anyhow::bail!("usage: crl_length [LENGTH | publish LENGTH]"),
     }
     println!("To make a list: one in two has a reason. Each in a process of its own.");
     for length in LENGTHS {
