@@ -1,8 +1,8 @@
 //! `birthcert ca`: the root CA and the subordinate CAs.
 
 mod activate;
-mod candidate;
 mod ceremony;
+mod certified_ca;
 mod certify;
 mod chain;
 mod input;

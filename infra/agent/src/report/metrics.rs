@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use pki::clock::Timestamp;
 
-use super::status::{AuthorityStatus, CrlStatus, Level, Status};
+use super::status::{CaReport, CrlStatus, Level, Status};
 
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -90,7 +90,7 @@ impl Text {
         name: &str,
         about: &str,
         status: &Status,
-        of: impl Fn(&AuthorityStatus) -> Option<u64>,
+        of: impl Fn(&CaReport) -> Option<u64>,
     ) {
         self.head(name, "gauge", about);
         for authority in &status.authorities {

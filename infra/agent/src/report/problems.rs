@@ -9,7 +9,7 @@ use crate::{
     agent::Agent,
     ca_name,
     published::{IN_PROGRESS, index},
-    trust::Authority,
+    trust::VerifiedCa,
 };
 
 /// The subject of problems with the deny list. Programs may match it.
@@ -58,7 +58,7 @@ pub(super) fn problems(agent: &Agent<'_>, now: Timestamp) -> Vec<Problem> {
 }
 
 /// Returns true if a newer CRL should exist. A root issues its CRLs by hand, on no schedule.
-fn is_stale(authority: &Authority, after: Duration, now: Timestamp) -> bool {
+fn is_stale(authority: &VerifiedCa, after: Duration, now: Timestamp) -> bool {
     let is_root = authority.name() == ca_name::ROOT;
     !is_root && authority.crl().this_update().plus(after.as_secs()) < now
 }

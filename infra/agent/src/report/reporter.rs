@@ -9,7 +9,7 @@ use pki::clock::Timestamp;
 
 use super::{
     problems::problems,
-    status::{AuthorityStatus, CrlStatus, Level, Problem, Status},
+    status::{CaReport, CrlStatus, Level, Problem, Status},
     status_server::StatusServer,
 };
 use crate::{agent::Agent, disk, log, trust::Authorities};
@@ -82,7 +82,7 @@ impl Reporter {
     }
 
     fn write_file(&mut self, agent: &Agent<'_>, status: &Status) -> anyhow::Result<()> {
-        let undated = |it: &AuthorityStatus| AuthorityStatus { checked_at: None, ..it.clone() };
+        let undated = |it: &CaReport| CaReport { checked_at: None, ..it.clone() };
         let authorities = status.authorities.iter().map(undated).collect();
         let undated = serde_json::to_string(&Status { authorities, ..status.clone() })?;
         let is_written = self
@@ -99,8 +99,8 @@ impl Reporter {
 }
 
 /// Returns the status of every known or listed CA, sorted by name.
-fn authority_statuses(authorities: &Authorities) -> Vec<AuthorityStatus> {
-    let known = authorities.known().map(|it| AuthorityStatus {
+fn authority_statuses(authorities: &Authorities) -> Vec<CaReport> {
+    let known = authorities.known().map(|it| CaReport {
         name: it.name().to_owned(),
         crl: Some(CrlStatus {
             number: it.crl().number(),
@@ -110,7 +110,7 @@ fn authority_statuses(authorities: &Authorities) -> Vec<AuthorityStatus> {
         }),
         checked_at: it.checked_at(),
     });
-    let unverified = authorities.unverified().map(|name| AuthorityStatus {
+    let unverified = authorities.unverified().map(|name| CaReport {
         name: name.to_owned(),
         crl: None,
         checked_at: None,

@@ -28,7 +28,7 @@ pub(crate) struct Problem {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct AuthorityStatus {
+pub(crate) struct CaReport {
     pub(crate) name: String,
     pub(crate) crl: Option<CrlStatus>,
     /// Time at which the CRL was last known to be the newest.
@@ -55,7 +55,7 @@ pub(crate) struct Status {
     pub(crate) source: String,
     pub(crate) level: Level,
     pub(crate) problems: Vec<Problem>,
-    pub(crate) authorities: Vec<AuthorityStatus>,
+    pub(crate) authorities: Vec<CaReport>,
     pub(crate) denied_devices: usize,
     /// True if the broker has applied the latest CRLs and denied devices.
     pub(crate) applied: bool,
@@ -68,7 +68,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.applied { "up to date" } else { "not up to date" };
         write!(f, "{}: {state}; {} denied devices", self.broker, self.denied_devices)?;
-        for AuthorityStatus { name, crl, .. } in &self.authorities {
+        for CaReport { name, crl, .. } in &self.authorities {
             match crl {
                 Some(CrlStatus { number, entries, next_update: until, .. }) => {
                     write!(f, "\nCA {name}: CRL {number}, {entries} entries, valid until {until}")?;

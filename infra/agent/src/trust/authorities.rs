@@ -10,11 +10,11 @@ use anyhow::{Context as _, ensure};
 use pki::{authority::CaCertificate, clock::Timestamp, crl::VerifiedCrl};
 
 use super::{
-    authority::{Authority, check_newer},
     candidate::Candidate,
     chain::Chain,
     context::TrustContext,
     installed_crls::InstalledCrls,
+    verified_ca::{VerifiedCa, check_newer},
 };
 use crate::{
     ca_name,
@@ -29,7 +29,7 @@ pub(crate) struct Authorities {
     /// By their names in the index.
     candidates: BTreeMap<String, Candidate>,
     /// By the names that the agent knows them by.
-    known: BTreeMap<String, Authority>,
+    known: BTreeMap<String, VerifiedCa>,
     /// True once this run has received an index.
     has_index: bool,
     installed: InstalledCrls,
@@ -103,7 +103,7 @@ impl Authorities {
             }
             let crls = [crl, self.installed.take_newest(&certificate)];
             if let Some(crl) = crls.into_iter().flatten().max_by_key(VerifiedCrl::number) {
-                self.known.insert(name.clone(), Authority::new(name, certificate, crl));
+                self.known.insert(name.clone(), VerifiedCa::new(name, certificate, crl));
             }
         }
         Ok(())
@@ -254,7 +254,7 @@ impl Authorities {
     ) -> anyhow::Result<()> {
         let chain = self.candidates.get(name).and_then(|it| it.chain.as_ref());
         let known = chain.and_then(|it| self.find(&it.certificate));
-        check_newer(&crl, known.map(Authority::crl), now)?;
+        check_newer(&crl, known.map(VerifiedCa::crl), now)?;
         self.save(name, crl, directory)
     }
 
@@ -283,13 +283,13 @@ impl Authorities {
         if let Some(authority) = self.known.get_mut(&name) {
             authority.replace_crl(crl);
         } else {
-            let authority = Authority::new(name.clone(), chain.certificate.clone(), crl);
+            let authority = VerifiedCa::new(name.clone(), chain.certificate.clone(), crl);
             self.known.insert(name, authority);
         }
         Ok(())
     }
 
-    fn find(&self, certificate: &CaCertificate) -> Option<&Authority> {
+    fn find(&self, certificate: &CaCertificate) -> Option<&VerifiedCa> {
         self.known.values().find(|it| it.has_key_of(certificate))
     }
 
@@ -309,12 +309,12 @@ impl Authorities {
         candidates.filter_map(|it| it.schedule.due()).min()
     }
 
-    pub(crate) fn known(&self) -> impl Iterator<Item = &Authority> {
+    pub(crate) fn known(&self) -> impl Iterator<Item = &VerifiedCa> {
         self.known.values()
     }
 
     /// Returns the CAs whose certificates have not expired.
-    pub(crate) fn in_force(&self, now: Timestamp) -> impl Iterator<Item = &Authority> {
+    pub(crate) fn in_force(&self, now: Timestamp) -> impl Iterator<Item = &VerifiedCa> {
         self.known.values().filter(move |it| !it.has_expired(now))
     }
 

@@ -11,7 +11,7 @@ use pki::{
     crl::{CrlError, VerifiedCrl},
 };
 
-use super::{authority::Authority, chain::Chain};
+use super::{chain::Chain, verified_ca::VerifiedCa};
 use crate::{
     ca_name,
     published::{Fetched, IndexEntry, Request, Schedule},
@@ -89,7 +89,7 @@ impl Candidate {
     }
 
     /// Returns true if the candidate's certificate has the authority's key.
-    pub(crate) fn is_for(&self, authority: &Authority) -> bool {
+    pub(crate) fn is_for(&self, authority: &VerifiedCa) -> bool {
         self.chain.as_ref().is_some_and(|it| authority.has_key_of(&it.certificate))
     }
 
@@ -125,7 +125,7 @@ impl Candidate {
         request: Request,
         fetched: Fetched,
         chain: &Chain,
-        known: Option<&Authority>,
+        known: Option<&VerifiedCa>,
     ) -> anyhow::Result<CrlResponse> {
         let Fetched::Changed(document) = fetched else {
             return Ok(CrlResponse { crl: None, etag: request.known });

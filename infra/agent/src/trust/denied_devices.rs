@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, ensure};
 use pki::{clock::Timestamp, crl::denied_digest, names::DeviceId, profile::Usage};
 
-use super::authority::Authority;
+use super::verified_ca::VerifiedCa;
 use crate::{disk::DataDirectory, published::Digest};
 
 #[derive(Default)]
@@ -55,17 +55,21 @@ impl DeniedDevices {
     /// Each list covers the devices of all CAs, so only the newest counts, or all those of the same
     /// second. Other CAs under the same root have no authority over devices.
     pub(crate) fn named_by<'a>(
-        authorities: impl Iterator<Item = &'a Authority>,
+        authorities: impl Iterator<Item = &'a VerifiedCa>,
     ) -> BTreeSet<Digest> {
         let authorities = authorities.filter(|it| it.certificate().is_for(Usage::Device));
-        let dated = |it: &'a Authority| Some((it.crl().this_update(), *it.crl().denied_devices()?));
+        let dated =
+            |it: &'a VerifiedCa| Some((it.crl().this_update(), *it.crl().denied_devices()?));
         let dated: Vec<(Timestamp, Digest)> = authorities.filter_map(dated).collect();
         let newest = dated.iter().map(|(at, _)| *at).max();
         dated.into_iter().filter(|(at, _)| Some(*at) == newest).map(|(_, digest)| digest).collect()
     }
 
     /// Returns true if the CRLs name other lists. If they name none, the last list stays in force.
-    pub(crate) fn is_outdated<'a>(&self, authorities: impl Iterator<Item = &'a Authority>) -> bool {
+    pub(crate) fn is_outdated<'a>(
+        &self,
+        authorities: impl Iterator<Item = &'a VerifiedCa>,
+    ) -> bool {
         let named = Self::named_by(authorities);
         !named.is_empty() && named != self.digests
     }

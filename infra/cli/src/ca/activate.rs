@@ -10,7 +10,7 @@ use pki::{
 };
 use serde::Serialize;
 
-use super::{candidate::Candidate, chain::with_review};
+use super::{certified_ca::CertifiedCaOptions, chain::with_review};
 use crate::{
     ceremony::{authorities::RecordedAuthorities, consent::Consent, plan::Plan},
     context::Context,
@@ -37,7 +37,7 @@ the command changes nothing.";
 #[command(group = clap::ArgGroup::new("which").args(["usage", "name"]).required(true).multiple(true))]
 pub(crate) struct ActivateCommand {
     #[command(flatten)]
-    candidate: Candidate,
+    candidate: CertifiedCaOptions,
     /// Switch even if the new CA has no valid CRL and the active one does. Brokers that require CRLs
     /// reject the certificates of the new CA until it has one.
     #[arg(long, requires = "name")]

@@ -25,7 +25,7 @@ use crate::{
     output::format::Format,
     root::{
         ca::{Root, Subordinate},
-        draft::KeyState,
+        draft::DraftKey,
         location::{Pkcs11Options, Secrets},
     },
 };
@@ -135,7 +135,7 @@ impl Terms {
         &self,
         root: IssuedBy<'_>,
         key: SubjectPublicKeyInfoOwned,
-        state: KeyState,
+        state: DraftKey,
         now: Timestamp,
     ) -> anyhow::Result<CertificateFields> {
         let draft = self.subordinate(now).draft(root, key, now)?;
@@ -168,7 +168,7 @@ impl CertifyTask {
         root: IssuedBy<'_>,
         now: Timestamp,
     ) -> anyhow::Result<CertificateFields> {
-        self.terms.draft(root, self.key().clone(), KeyState::Known, now)
+        self.terms.draft(root, self.key().clone(), DraftKey::Known, now)
     }
 
     /// Returns the step of a plan.

@@ -9,7 +9,7 @@ use pki::{
 };
 use serde::Serialize;
 
-use super::{candidate::Candidate, chain::with_review};
+use super::{certified_ca::CertifiedCaOptions, chain::with_review};
 use crate::{
     ceremony::{authorities::RecordedAuthorities, consent::Consent, plan::Plan},
     context::Context,
@@ -32,7 +32,7 @@ Repeating the command changes nothing. Another certificate under the same name i
 #[command(group = clap::ArgGroup::new("certified").args(["usage"]).required(true))]
 pub(crate) struct PrepareCommand {
     #[command(flatten)]
-    candidate: Candidate,
+    candidate: CertifiedCaOptions,
     #[command(flatten)]
     consent: Consent,
 }

@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     error::CommandError,
     files::{expect_new, write_new},
-    root::draft::KeyState,
+    root::draft::DraftKey,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -126,13 +126,13 @@ impl KmsKey {
     pub(super) async fn public_key(
         &self,
         context: &Context,
-    ) -> anyhow::Result<(SubjectPublicKeyInfoOwned, KeyState)> {
+    ) -> anyhow::Result<(SubjectPublicKeyInfoOwned, DraftKey)> {
         match self {
             Self::Existing(arn) => {
                 let key = Signer::new(context.kms.clone(), arn).public_key().await?;
-                Ok((key, KeyState::Known))
+                Ok((key, DraftKey::Known))
             }
-            Self::Planned(_) => Ok((CaPublicKey::placeholder()?.spki()?, KeyState::Planned)),
+            Self::Planned(_) => Ok((CaPublicKey::placeholder()?.spki()?, DraftKey::Planned)),
         }
     }
 }

@@ -7,7 +7,7 @@ use pki::{
 
 use super::{
     activate::{expect_no_ca, print, step},
-    candidate::CrlUrlOption,
+    certified_ca::CrlUrlOption,
     certify::Certification,
     naming::NameOptions,
     request::{KmsKeyOption, make_request},

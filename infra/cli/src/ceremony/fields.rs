@@ -23,7 +23,7 @@ use x509_cert::{
     },
 };
 
-use crate::root::draft::KeyState;
+use crate::root::draft::DraftKey;
 
 /// The fields of a certificate or of a draft. A draft has no serial number and no fingerprint; a draft with
 /// a placeholder key has no key identifiers.
@@ -57,13 +57,13 @@ impl CertificateFields {
     ///
     /// # Errors
     /// If it cannot be decoded.
-    pub(crate) fn of_draft(tbs: &[u8], key: KeyState) -> der::Result<Self> {
+    pub(crate) fn of_draft(tbs: &[u8], key: DraftKey) -> der::Result<Self> {
         let mut fields = Self::read(&TbsCertificate::from_der(tbs)?)?;
         fields.serial_number = None;
         let later = match key {
-            KeyState::Known => return Ok(fields),
-            KeyState::Planned => "not yet created",
-            KeyState::Locked => "locked",
+            DraftKey::Known => return Ok(fields),
+            DraftKey::Planned => "not yet created",
+            DraftKey::Locked => "locked",
         };
         fields.key = format!("{}, {later}", fields.key);
         fields.key_sha256 = None;

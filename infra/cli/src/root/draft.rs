@@ -2,7 +2,7 @@
 
 /// The relation of a draft's key to the key that will be certified.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeyState {
+pub(crate) enum DraftKey {
     /// The key in the draft will be certified.
     Known,
     /// The key does not exist yet; the draft has a placeholder.

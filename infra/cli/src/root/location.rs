@@ -6,7 +6,7 @@ use cryptoki::types::AuthPin;
 use pki::signing::CaPublicKey;
 
 use super::{
-    draft::KeyState,
+    draft::DraftKey,
     key::{KEY_FILE, KeyFilePassphrase, RootKey},
     pkcs11::{Pkcs11Location, Pkcs11Token},
 };
@@ -74,11 +74,11 @@ impl Pkcs11Options {
 
 impl KeyLookup {
     /// Returns a public key for a draft.
-    pub(crate) fn for_draft(&self) -> anyhow::Result<(CaPublicKey, KeyState)> {
+    pub(crate) fn for_draft(&self) -> anyhow::Result<(CaPublicKey, DraftKey)> {
         Ok(match self {
-            Self::NotFound => (CaPublicKey::placeholder()?, KeyState::Planned),
-            Self::Found(None) => (CaPublicKey::placeholder()?, KeyState::Locked),
-            Self::Found(Some(key)) => (*key, KeyState::Known),
+            Self::NotFound => (CaPublicKey::placeholder()?, DraftKey::Planned),
+            Self::Found(None) => (CaPublicKey::placeholder()?, DraftKey::Locked),
+            Self::Found(Some(key)) => (*key, DraftKey::Known),
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::{ceremony::authorities::RecordedAuthorities, context::Context, files:
 
 /// A certified subordinate CA. All options or none: the command decides.
 #[derive(clap::Args)]
-pub(super) struct Candidate {
+pub(super) struct CertifiedCaOptions {
     /// Kind of certificates that the CA issues.
     #[arg(long, value_enum, requires_all = ["certificate", "root_certificate"])]
     usage: Option<UsageOption>,
@@ -36,7 +36,7 @@ pub(super) struct CrlUrlOption {
     pub(super) crl_url: Option<String>,
 }
 
-impl Candidate {
+impl CertifiedCaOptions {
     /// Returns the record of the CA, if the options describe one.
     ///
     /// # Errors

@@ -8,14 +8,14 @@ use pki::{
 };
 
 /// A CA of which a CRL has been verified.
-pub(crate) struct Authority {
+pub(crate) struct VerifiedCa {
     name: String,
     certificate: CaCertificate,
     crl: VerifiedCrl,
     checked_at: Option<Timestamp>,
 }
 
-impl Authority {
+impl VerifiedCa {
     pub(crate) fn new(name: String, certificate: CaCertificate, crl: VerifiedCrl) -> Self {
         Self { name, certificate, crl, checked_at: None }
     }
