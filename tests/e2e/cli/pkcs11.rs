@@ -140,10 +140,9 @@ async fn a_key_that_is_in_the_token_already() -> anyhow::Result<()> {
     operator.done(&make("root", "--yes")).await?;
     let objects = hsm.objects("Vault").await?;
     // Another root would share the key.
+    let key = "the key \"root\" in the PKCS#11 token \"Vault\"";
     for line in [make("other", ""), make("other", "--yes")] {
-        operator
-            .refused(&line, 4, &["the key \"root\"", "already exists", "--existing-key"])
-            .await?;
+        operator.refused(&line, 4, &[&format!("{key} already exists"), "--existing-key"]).await?;
     }
     operator
         .refused(&make("root", "--existing-key --yes"), 4, &["root.pem already exists"])

@@ -115,7 +115,7 @@ async fn a_dry_run_shows_the_root_and_makes_none() -> anyhow::Result<()> {
         "write it, encrypted, to root/root-key.pem",
         "Certificate of CN=birthcert root,O=Thistle",
         "not after          9999-12-31T23:59:59Z",
-        "ECDSA P-256, not yet created",
+        "ECDSA P-256, to be made",
         "CA, any path length",
         "keyCertSign, cRLSign",
     ] {

@@ -320,7 +320,7 @@ async fn dry_runs_leave_nothing_behind() -> anyhow::Result<()> {
 
     let to_be_made = format!("create a key in KMS with the alias {key}");
     nothing_left(&operator, request, &[&to_be_made, "CN=birthcert device CA"]).await?;
-    let all = [&to_be_made, "CN=birthcert root", "ECDSA P-256, not yet created", "clientAuth"];
+    let all = [&to_be_made, "CN=birthcert root", "ECDSA P-256, to be made", "clientAuth"];
     nothing_left(&operator, subordinate, &all).await?;
     // If one of them had created the key, the error would be about the certificate.
     let no_subordinate = activate.replace("device.pem", "root/root.pem");

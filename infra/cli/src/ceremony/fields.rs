@@ -62,8 +62,8 @@ impl CertificateFields {
         fields.serial_number = None;
         let later = match key {
             DraftKey::Known => return Ok(fields),
-            DraftKey::Planned => "not yet created",
-            DraftKey::Locked => "locked",
+            DraftKey::Planned => "to be made",
+            DraftKey::Locked => "to be opened",
         };
         fields.key = format!("{}, {later}", fields.key);
         fields.key_sha256 = None;
