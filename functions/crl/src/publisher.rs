@@ -147,8 +147,8 @@ impl Publisher {
         }
         match failed.as_slice() {
             [] => Ok(Round { answered, requests }),
-            // After an error, the stream redelivers this event and holds back all later ones. That is no use
-            // here: the schedule retries anyway, and the alarms call an operator.
+            // After an error, the stream redelivers this event and holds back all later ones. That does not
+            // help: the schedule retries anyway, and the alarms call an operator.
             _ if matches!(trigger, Trigger::Changes(_)) && !is_retry_useful => {
                 Ok(Round { answered, requests })
             }

@@ -43,7 +43,7 @@ fn content_type(request: &Request) -> &str {
     value.unwrap_or_default()
 }
 
-/// Not by the crate form_urlencoded, which replaces invalid UTF-8 instead of refusing it.
+/// Parses the form. The crate form_urlencoded would replace invalid UTF-8 instead of refusing it.
 fn urlencoded(body: &[u8]) -> Result<Option<String>> {
     let decode = |text: &[u8]| {
         let spaced: Vec<u8> = text.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();

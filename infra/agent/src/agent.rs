@@ -110,9 +110,9 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Returns why the broker's files must not be written yet, if anything is missing for them.
+    /// Returns the reason why the broker's files must not be written yet, if there is one.
     ///
-    /// Files written without it could revoke less than those that the broker has.
+    /// Files written too early could revoke less than those that the broker has.
     pub(crate) fn missing(&self) -> Option<&'static str> {
         if !self.denied.is_known() {
             return Some("no deny list received yet: not writing the broker's files");

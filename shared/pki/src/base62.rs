@@ -10,7 +10,7 @@ pub(crate) fn fill(target: &mut [u8], rng: &mut (impl CryptoRng + ?Sized)) {
     let mut filled = 0;
     while filled < target.len() {
         rng.fill_bytes(pool.as_mut());
-        // Six bits each, rejecting 62 and 63: a remainder would favour the first characters.
+        // Six bits each, rejecting 62 and 63: a remainder would favor the first characters.
         for index in pool.iter().map(|byte| usize::from(byte & 63)).filter(|&index| index < 62) {
             if filled == target.len() {
                 break;

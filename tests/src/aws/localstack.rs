@@ -76,7 +76,7 @@ impl LocalStack {
         .await?;
         let endpoint = format!("http://127.0.0.1:{port}");
         let localstack = Self { process, _dynamodb: dynamodb, root, endpoint };
-        localstack.initialised().await?;
+        localstack.initialized().await?;
         Ok(localstack)
     }
 
@@ -118,7 +118,7 @@ impl LocalStack {
         command
     }
 
-    async fn initialised(&self) -> anyhow::Result<()> {
+    async fn initialized(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let url = format!("{}/_localstack/init/ready", self.endpoint);

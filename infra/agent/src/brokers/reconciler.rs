@@ -72,7 +72,7 @@ impl Reconciler {
         &self.schedule
     }
 
-    /// Skips a round, because the known state may be less than what the broker has.
+    /// Skips a round: files written now could revoke less than the broker's current ones.
     pub(crate) fn hold(&mut self) {
         self.rendered = None;
         self.schedule.finish(Ok(()));

@@ -150,7 +150,7 @@ impl Authorities {
         }
     }
 
-    /// Accepts a CA's chain. Returns true if that made a CRL of the broker's known.
+    /// Accepts a CA's chain. Returns true if this identified a CRL that the broker already has.
     pub(crate) fn accept_chain(
         &mut self,
         name: &str,
@@ -177,7 +177,7 @@ impl Authorities {
         }
     }
 
-    /// Assigns a chain to a name, unless it does not verify or another listed name has its key.
+    /// Verifies a chain and assigns it to a name. Fails if another listed name has the same key.
     fn claim(
         &mut self,
         name: &str,
@@ -332,7 +332,7 @@ impl Authorities {
         candidates.filter_map(|(name, it)| Some((name.as_str(), it.schedule.problem()?)))
     }
 
-    /// Returns why the broker's CRLs must not be written yet, if anything is missing for them.
+    /// Returns the reason why the broker's CRLs must not be written yet, if there is one.
     ///
     /// The broker may hold a CRL of a CA that is not verified yet, and would refuse all of that
     /// CA's devices without it. The agent waits for such a CA, but only while the CRL is valid, and

@@ -23,7 +23,7 @@ const CRL_LIMIT: usize = 64 << 20;
 
 pub(crate) struct Candidate {
     entry: IndexEntry,
-    /// True if the current index has the name. Otherwise, the name cannot hold on to a CA.
+    /// True if the current index lists the name. Only a listed name can keep its CA from another name.
     pub(crate) is_listed: bool,
     /// True if an earlier run saved documents under the name.
     pub(crate) is_saved: bool,

@@ -10,8 +10,8 @@ const TABLE: &str = "BIRTHCERT_TABLE";
 const STACK: &str = "BIRTHCERT_STACK";
 const DEFAULT: &str = "birthcert";
 
-/// A table, or a stack that has one. The variables are read here and not by clap, which would take a
-/// variable that is set for a conflict with the other option.
+/// A table, or a stack that has one. The variables are read here and not by clap, which would treat a set
+/// variable as a conflict with the other option.
 #[derive(clap::Args, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableSelector {
     /// DynamoDB table
