@@ -10,6 +10,7 @@
 //! no AWS SDK that would look for any.
 
 mod agent;
+mod arguments;
 mod brokers;
 mod ca_name;
 mod counters;
@@ -22,6 +23,7 @@ mod report;
 mod shutdown;
 mod trust;
 
+pub use arguments::{Arguments, Format};
 pub use brokers::Command;
 pub use disk::{DirectoryInUse, replace};
 pub use help::with_examples;

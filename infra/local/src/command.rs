@@ -114,63 +114,22 @@ impl Arguments {
 
 #[cfg(test)]
 mod help {
-    use std::{env, fs, path::Path};
+    use std::path::Path;
 
-    use clap::{Command, CommandFactory};
+    use clap::CommandFactory as _;
+    use help_snapshots::{assert_pasteable, assert_recorded, count_example_lines};
 
     use super::Arguments;
 
-    /// Returns the name and the definition of the program and of each command.
-    fn commands() -> Vec<(String, Command)> {
-        let mut program = Arguments::command();
-        program.build();
-        let commands = program.get_subcommands().filter(|it| it.get_name() != "help").cloned();
-        let commands: Vec<_> = commands.collect();
-        [program].into_iter().chain(commands).map(|it| (it.get_name().to_owned(), it)).collect()
+    #[test]
+    fn help_texts_are_as_recorded() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("help");
+        assert_recorded(&Arguments::command(), &folder);
     }
 
     #[test]
-    fn help_is_as_recorded() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("help");
-        let mut recorded = Vec::new();
-        for (name, command) in commands() {
-            let file = directory.join(format!("{name}.txt"));
-            let help = command.term_width(80).render_long_help().to_string();
-            // clap pads empty lines.
-            let help: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-            if env::var_os("BLESS").is_some() {
-                fs::create_dir_all(&directory).unwrap();
-                fs::write(&file, &help).unwrap();
-            }
-            let expected = fs::read_to_string(&file).unwrap_or_default();
-            assert_eq!(
-                help,
-                expected,
-                "{} differs; if that is intended, run: \
-                 BLESS=1 cargo test -p birthcert-local --lib help",
-                file.display()
-            );
-            recorded.push(file);
-        }
-        for entry in fs::read_dir(&directory).unwrap() {
-            let file = entry.unwrap().path();
-            assert!(recorded.contains(&file), "{} is not the help of a command", file.display());
-        }
-    }
-
-    #[test]
-    fn examples_in_help_are_never_wrapped() {
-        let mut examples = 0;
-        for (name, command) in commands() {
-            let Some(text) = command.get_after_help().map(ToString::to_string) else {
-                continue;
-            };
-            for width in [60, 80, 100] {
-                let help = command.clone().term_width(width).render_long_help().to_string();
-                assert!(help.contains(&text), "{name}, {width} columns:\n{help}");
-            }
-            examples += 1;
-        }
-        assert_eq!(examples, 4);
+    fn examples_are_never_wrapped_and_prose_is() {
+        assert_pasteable(&Arguments::command());
+        assert!(count_example_lines(&Arguments::command()) > 4);
     }
 }

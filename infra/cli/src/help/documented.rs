@@ -5,9 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser as _, error::ErrorKind};
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use help_snapshots::help_texts;
 
-use super::rendered::help_texts;
 use crate::arguments::Arguments;
 
 /// Placeholders of identifiers in the documentation.
@@ -99,7 +99,7 @@ fn commands_in_the_documentation_exist() {
 #[test]
 fn commands_in_the_help_exist() {
     let mut seen = 0;
-    for help in help_texts(0) {
+    for help in help_texts(&Arguments::command(), 0) {
         for words in commands(&help.text) {
             // Other words follow in a usage line.
             if words.get(1).is_some_and(|word| word.starts_with(char::is_alphabetic)) {

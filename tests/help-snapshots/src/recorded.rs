@@ -1,34 +1,34 @@
-//! All help texts, compared with the files in `infra/cli/help`.
+//! Help texts, compared with files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    env, fs, io,
     path::Path,
 };
 
-use super::rendered::help_texts;
+use clap::Command;
+
+use crate::rendered::help_texts;
 
 /// Columns of the most common terminal.
 const WIDTH: usize = 80;
 
-#[test]
-fn help_texts_are_as_recorded() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("help");
+/// Asserts that the help texts of `program` are those in the files of `folder`, and records them there
+/// if the environment variable `BLESS` is set.
+///
+/// # Panics
+/// If a text differs, or a file belongs to no command; the message shows the first line that differs,
+/// and how to record the new texts.
+pub fn assert_recorded(program: &Command, folder: &Path) {
     let file = |command: &str| format!("{}.txt", command.replace(' ', "-"));
-    let rendered: BTreeMap<_, _> =
-        help_texts(WIDTH).into_iter().map(|help| (file(&help.command), help.text)).collect();
+    let rendered = help_texts(program, WIDTH).into_iter();
+    let rendered: BTreeMap<_, _> = rendered.map(|help| (file(&help.command), help.text)).collect();
     if env::var_os("BLESS").is_some() {
-        fs::create_dir_all(&folder).unwrap();
-        for name in recorded(&folder) {
-            fs::remove_file(folder.join(name)).unwrap();
-        }
-        for (name, text) in &rendered {
-            fs::write(folder.join(name), text).unwrap();
-        }
+        record(folder, &rendered).expect("the folder can be written");
         return;
     }
     let mut differences = String::new();
-    for name in recorded(&folder).into_iter().filter(|name| !rendered.contains_key(name)) {
+    for name in recorded(folder).into_iter().filter(|name| !rendered.contains_key(name)) {
         differences += &format!("{name}: there is no such command\n");
     }
     for (name, text) in &rendered {
@@ -40,13 +40,21 @@ fn help_texts_are_as_recorded() {
     assert!(
         differences.is_empty(),
         "help texts changed:\n{differences}To record the new texts: \
-         BLESS=1 cargo test -p birthcert-cli --lib help"
+         BLESS=1 cargo test --workspace --lib help"
     );
 }
 
+fn record(folder: &Path, rendered: &BTreeMap<String, String>) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for name in recorded(folder) {
+        fs::remove_file(folder.join(name))?;
+    }
+    rendered.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
+}
+
 fn recorded(folder: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// Describes the first line that differs.

@@ -1,24 +1,24 @@
-//! Rendering of all help texts.
+//! Rendering of all help texts of a program.
 
-use clap::{Command, CommandFactory as _};
-
-use crate::arguments::Arguments;
+use clap::Command;
 
 /// The long help of a command.
-pub(super) struct Help {
+pub struct Help {
     /// The command, as in "birthcert ca root".
-    pub(super) command: String,
-    pub(super) text: String,
+    pub command: String,
+    /// Its help, as clap prints it.
+    pub text: String,
     /// The prose below the examples.
-    pub(super) notes: String,
+    pub notes: String,
 }
 
-/// Renders the help of every command at a width; 0 means unlimited.
-pub(super) fn help_texts(width: usize) -> Vec<Help> {
-    let mut command = without_environment(Arguments::command()).term_width(width);
-    command.build();
+/// Renders the help of `program` and of each of its commands at a width, in columns; 0 means unlimited.
+#[must_use]
+pub fn help_texts(program: &Command, width: usize) -> Vec<Help> {
+    let mut program = without_environment(program.clone()).term_width(width);
+    program.build();
     let mut texts = Vec::new();
-    render(&mut command, &mut texts);
+    render(&mut program, &mut texts);
     texts
 }
 

@@ -1,0 +1,55 @@
+//! The command line of the program `birthcert-agent`.
+
+use clap::Parser;
+
+use crate::brokers::Command;
+
+/// Keep a broker's CRLs and denied devices up to date, and end the sessions of denied devices.
+#[derive(Parser)]
+#[command(name = "birthcert-agent", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Exit codes:
+  0  stopped by a signal; with --once, everything is up to date
+  1  failed: the message says why; the broker's files stay in force
+  2  invalid command line; nothing was done
+  4  another agent is using the directory")]
+pub struct Arguments {
+    /// Output format of --once: text for people, JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub output: Format,
+    /// The broker, and the agent's options.
+    #[command(flatten)]
+    pub broker: Command,
+}
+
+/// An output format.
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+#[cfg(test)]
+mod help {
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+    use help_snapshots::{assert_pasteable, assert_recorded, count_example_lines};
+
+    use super::Arguments;
+
+    #[test]
+    fn help_texts_are_as_recorded() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("help");
+        assert_recorded(&Arguments::command(), &folder);
+    }
+
+    #[test]
+    fn examples_are_never_wrapped_and_prose_is() {
+        assert_pasteable(&Arguments::command());
+        assert!(count_example_lines(&Arguments::command()) > 10);
+    }
+}
