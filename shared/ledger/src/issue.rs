@@ -1,5 +1,6 @@
 //! Issuance of a certificate, from the subject's key to the released certificate.
 
+use pki::{authority::Authority, certificate::Certificate, clock::Timestamp, lint::lint, profile};
 use rand_core::CryptoRng;
 use spki::SubjectPublicKeyInfoOwned;
 
@@ -8,7 +9,6 @@ use crate::{
     kms::Signer,
     store::{IssuanceRequest, Store},
 };
-use pki::{authority::Authority, certificate::Certificate, clock::Timestamp, lint::lint, profile};
 
 /// A CA that can issue: its certificate, its key and its ledger.
 #[derive(Clone, Copy)]

@@ -7,19 +7,19 @@ use aws_sdk_kms::{
     types::{MessageType, SigningAlgorithmSpec},
 };
 use der::Decode;
-use spki::SubjectPublicKeyInfoOwned;
-
-use crate::{
-    aws::{AwsService, outage},
-    error::{Error, IssuerFault, Result},
-    store::{RecordedCrl, RecordedTbs},
-};
 use pki::{
     authority::Authority,
     certificate::UnverifiedCertificate,
     crl::UnverifiedCrl,
     csr::UnsignedCsr,
     signing::{CaPublicKey, CaSignature, TbsDigest},
+};
+use spki::SubjectPublicKeyInfoOwned;
+
+use crate::{
+    aws::{AwsService, outage},
+    error::{Error, IssuerFault, Result},
+    store::{RecordedCrl, RecordedTbs},
 };
 
 /// A signer that uses one CA key in KMS.

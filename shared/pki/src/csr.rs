@@ -3,6 +3,8 @@
 //! Issuance takes only the key from a CSR; the profile decides everything else. A [`VerifiedCsr`] exists
 //! only if the holder of the private key signed it.
 
+mod requested_names;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use der::{Decode, Encode, asn1::BitString, pem};
 use spki::SubjectPublicKeyInfoOwned;
@@ -11,8 +13,6 @@ use x509_cert::{
     name::Name,
     request::{CertReq, CertReqInfo},
 };
-
-mod requested_names;
 
 use crate::{
     key::{KeyFault, KeyKind, PublicKey, SignatureFault},

@@ -4,19 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use pki::clock::Timestamp;
+use pki::key::KeyKinds;
+use pki::names::DeviceId;
+use pki::profile::{self, Profile, Role, Service, Usage};
+
 use crate::agent::process::AgentCommand;
 use crate::agent::publisher::Publisher;
 use crate::mqtt::session::{Client, Endpoint};
 use crate::operator::Operator;
 use crate::pki::ca::{Ca, Leaf, revoked};
 use crate::process::{free_port, option};
-use getrandom::SysRng;
-use getrandom::rand_core::UnwrapErr;
-use pki::clock::Timestamp;
-use pki::key::KeyKinds;
-use pki::names::DeviceId;
-use pki::profile::{self, Profile, Usage};
-use pki::profile::{Role, Service};
 
 /// A broker's host: its certificate, its configuration and its agent's directory.
 pub struct BrokerHost {

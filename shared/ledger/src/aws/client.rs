@@ -19,10 +19,10 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-pub use aws_credential_types::Credentials;
-
 use super::{meter::Meter, service::AwsService};
 use crate::error::{Error, Result};
+
+pub use aws_credential_types::Credentials;
 
 /// The root certificates of AWS's endpoints (<https://www.amazontrust.com/repository/>). Five instead of
 /// the system's 140 save 3 ms of CPU at cold start, and no other CA is trusted.

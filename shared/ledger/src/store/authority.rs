@@ -7,19 +7,21 @@ use aws_sdk_dynamodb::types::{
     ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
     builders::UpdateBuilder,
 };
-use serde::{Deserialize, Serialize};
-
-use crate::error::{Error, OperatorError, Result};
-use crate::store::{
-    client::Store,
-    item::{Item, from_item, key, number, string, to_item},
-    layout,
-    write::{incomplete, update_write},
-};
 use pki::{
     authority::{AuthorityName, AuthorityRecord, AuthorityStatus},
     clock::Timestamp,
     profile::Usage,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, OperatorError, Result},
+    store::{
+        client::Store,
+        item::{Item, from_item, key, number, string, to_item},
+        layout,
+        write::{incomplete, update_write},
+    },
 };
 
 /// A CA and its status.

@@ -12,10 +12,10 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use crate::store::{client::Store, write::incomplete};
 use crate::{
     aws::AwsService,
     error::{Error, Result},
+    store::{client::Store, write::incomplete},
 };
 
 /// Index of projects, devices and services by age.

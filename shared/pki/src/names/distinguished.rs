@@ -3,7 +3,10 @@
 //! They are not parsed from RFC 4514 text, in which a comma in a name would add an attribute.
 
 use const_oid::db::rfc4519::{CN, O};
-use der::{Any, Decode, Encode, Tag, asn1::ObjectIdentifier, asn1::SetOfVec};
+use der::{
+    Any, Decode, Encode, Tag,
+    asn1::{ObjectIdentifier, SetOfVec},
+};
 use x509_cert::{
     attr::AttributeTypeAndValue,
     name::{Name, RdnSequence, RelativeDistinguishedName},

@@ -4,21 +4,21 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use pki::{clock::Timestamp, crl::RevocationReason, token::DeviceToken};
 
-use crate::store::{
-    certificate::entry::LedgerEntry,
-    client::Store,
-    device::{key::KeyRecord, record::DeviceState, status::DeviceStatus},
-    item::{Item, from_item, key, number, string, strings},
-    layout::{self, META},
-    project::policy::Policy,
-    write::update_write,
-};
 use crate::{
     Rejection,
     error::{Error, Result},
+    store::{
+        certificate::entry::LedgerEntry,
+        client::Store,
+        device::{key::KeyRecord, record::DeviceState, status::DeviceStatus},
+        item::{Item, from_item, key, number, string, strings},
+        layout::{self, META},
+        project::policy::Policy,
+        write::update_write,
+    },
 };
-use pki::{clock::Timestamp, crl::RevocationReason, token::DeviceToken};
 
 /// Attempts of the transaction against concurrent ones for the same device.
 const ATTEMPTS: u32 = 5;

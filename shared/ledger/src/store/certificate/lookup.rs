@@ -1,16 +1,18 @@
 //! Lookup of certificates by serial number.
 
+use pki::names::DeviceId;
 use serde::Deserialize;
 
-use crate::error::Result;
-use crate::store::{
-    certificate::entry::LedgerEntry,
-    client::Store,
-    item::{from_item, string},
-    layout,
-    table::SERIALS,
+use crate::{
+    error::Result,
+    store::{
+        certificate::entry::LedgerEntry,
+        client::Store,
+        item::{from_item, string},
+        layout,
+        table::SERIALS,
+    },
 };
-use pki::names::DeviceId;
 
 /// The owner of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! Requests for certificates.
 
-use crate::error::{Error, IssuerFault, Result};
-use crate::store::{layout, project::policy::Policy};
 use pki::{
     authority::Authority,
     clock::Timestamp,
     key::{KeyKind, KeyKinds},
     profile::{self, Profile, RegistrationCode, Usage},
     token::DeviceToken,
+};
+
+use crate::{
+    error::{Error, IssuerFault, Result},
+    store::{layout, project::policy::Policy},
 };
 
 /// One day, in seconds.

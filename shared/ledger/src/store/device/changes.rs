@@ -8,16 +8,18 @@ use aws_sdk_dynamodb::{
     },
     types::ReturnValuesOnConditionCheckFailure,
 };
-
-use crate::error::{Error, OperatorError, Result};
-use crate::store::{
-    client::Store,
-    device::{record::DeviceState, status::DeviceStatus},
-    item::{from_item, key, number, string},
-    layout::{self, META},
-    write::is_condition_failure,
-};
 use pki::names::{DeviceId, Label};
+
+use crate::{
+    error::{Error, OperatorError, Result},
+    store::{
+        client::Store,
+        device::{record::DeviceState, status::DeviceStatus},
+        item::{from_item, key, number, string},
+        layout::{self, META},
+        write::is_condition_failure,
+    },
+};
 
 impl Store {
     /// Sets or removes a device's label.

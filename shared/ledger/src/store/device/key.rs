@@ -6,16 +6,18 @@
 use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, builders::UpdateBuilder,
 };
+use pki::{clock::Timestamp, names::DeviceId};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::store::{
-    client::Store,
-    item::{key, number, string},
-    layout::{self, META},
-    write::update_write,
+use crate::{
+    error::{Error, Result},
+    store::{
+        client::Store,
+        item::{key, number, string},
+        layout::{self, META},
+        write::update_write,
+    },
 };
-use pki::{clock::Timestamp, names::DeviceId};
 
 /// A key that was certified for a device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

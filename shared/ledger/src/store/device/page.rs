@@ -1,16 +1,19 @@
 //! Paginated lists of a project's devices, in bounded memory.
 
-use crate::error::Result;
-use crate::store::{
-    client::Store,
-    device::record::{DeviceRecord, inventory_partition},
-    item::{from_item, key, number, string},
-    layout::{self, META},
-    table::INVENTORY,
-};
 use pki::{
     clock::Timestamp,
     names::{DeviceId, ProjectId},
+};
+
+use crate::{
+    error::Result,
+    store::{
+        client::Store,
+        device::record::{DeviceRecord, inventory_partition},
+        item::{from_item, key, number, string},
+        layout::{self, META},
+        table::INVENTORY,
+    },
 };
 
 /// A filter and order for a list of devices, limited to what the index can answer by itself.

@@ -5,19 +5,19 @@ use std::net::IpAddr;
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure,
 };
+use pki::{clock::Timestamp, names::AddressRanges, token::EnrollmentToken};
 
-use crate::store::{
-    client::Store,
-    enrollment::token::{EnrollmentTokenRecord, TokenStatus, ranges_value},
-    item::{Item, from_item, key, number, string},
-    layout,
-    write::is_condition_failure,
-};
 use crate::{
     Rejection,
     error::{Error, Result},
+    store::{
+        client::Store,
+        enrollment::token::{EnrollmentTokenRecord, TokenStatus, ranges_value},
+        item::{Item, from_item, key, number, string},
+        layout,
+        write::is_condition_failure,
+    },
 };
-use pki::{clock::Timestamp, names::AddressRanges, token::EnrollmentToken};
 
 /// Attempts against concurrent changes of the token's address ranges.
 const ATTEMPTS: u32 = 5;

@@ -3,16 +3,18 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
-
-use crate::error::{Error, OperatorError, Result};
-use crate::store::{
-    certificate::entry::LedgerEntry,
-    client::Store,
-    device::{changes::missing, record::DeviceState, status::DeviceStatus},
-    layout::{self, META},
-    revocation::writes::{LiveSerials, is_on_hold},
-};
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
+
+use crate::{
+    error::{Error, OperatorError, Result},
+    store::{
+        certificate::entry::LedgerEntry,
+        client::Store,
+        device::{changes::missing, record::DeviceState, status::DeviceStatus},
+        layout::{self, META},
+        revocation::writes::{LiveSerials, is_on_hold},
+    },
+};
 
 /// Attempts of a transaction against concurrent ones for the same device.
 const ATTEMPTS: u32 = 20;

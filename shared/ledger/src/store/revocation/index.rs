@@ -4,18 +4,20 @@
 //! of the grace period. One query therefore returns all that is revoked at a given time. The index is
 //! eventually consistent, so it may miss a very recent revocation.
 
-use serde::Deserialize;
-
-use crate::error::{Error, Result};
-use crate::store::{
-    client::Store,
-    item::{Item, from_item, number, partition_key, string},
-    layout,
-    table::REVOCATIONS,
-};
 use pki::{
     clock::Timestamp,
     crl::{CrlReason, Entry, RevocationReason, Serial},
+};
+use serde::Deserialize;
+
+use crate::{
+    error::{Error, Result},
+    store::{
+        client::Store,
+        item::{Item, from_item, number, partition_key, string},
+        layout,
+        table::REVOCATIONS,
+    },
 };
 
 /// Tolerance for an operator's clock that is fast, in seconds.

@@ -1,14 +1,17 @@
 //! Revocation of certificates of brokers and other services.
 
-use crate::error::{Error, OperatorError, Result};
-use crate::store::{
-    certificate::entry::LedgerEntry,
-    client::Store,
-    item::{from_item, key, number, string},
-    layout,
-    write::is_condition_failure,
-};
 use pki::{clock::Timestamp, crl::RevocationReason, names::Host};
+
+use crate::{
+    error::{Error, OperatorError, Result},
+    store::{
+        certificate::entry::LedgerEntry,
+        client::Store,
+        item::{from_item, key, number, string},
+        layout,
+        write::is_condition_failure,
+    },
+};
 
 /// Rounds after which concurrent renewals make a revocation fail.
 const ROUNDS: u32 = 20;
