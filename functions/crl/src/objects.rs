@@ -9,12 +9,12 @@ pub(crate) const CA_INDEX: &str = "ca/index.json";
 /// The deny list, under a fixed key.
 pub(crate) const DENIED_DEVICES: &str = "denied/devices.txt";
 
-/// For objects that have to reach verifiers within seconds. A cache that revalidates gets a 304 as long
-/// as nothing changed.
+/// The cache lifetime of objects that have to reach verifiers within seconds. A cache that revalidates gets
+/// a 304 as long as nothing changed.
 const SHORT: &str = "public, max-age=5";
-/// For objects that never change under their key.
+/// The cache lifetime of objects that never change under their key.
 const FOREVER: &str = "public, max-age=31536000, immutable";
-/// For objects that change only when an operator sets up a CA.
+/// The cache lifetime of objects that change only when an operator sets up a CA.
 const HOUR: &str = "public, max-age=3600";
 
 /// Returns the key of the CRL of `ca`: `crl/<name>.crl`.

@@ -1,4 +1,4 @@
-//! From the operator's command, on a whole stack, to the broker.
+//! The whole way of a revocation: from the operator's command, through a stack, to the broker.
 
 use std::time::{Duration, Instant};
 

@@ -239,7 +239,7 @@ async fn a_table_from_a_backup_goes_on_above_the_bucket(
     Ok(())
 }
 
-/// As Lambda starts the program and passes it its events.
+/// Starts the program and passes it events as Lambda does.
 async fn the_program_answers_events(emulators: &Emulators, backend: Backend) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
     let api = RuntimeApi::bind().await?;

@@ -6,7 +6,7 @@ use clap::Command;
 pub struct Help {
     /// The command, as in "birthcert ca root".
     pub command: String,
-    /// Its help, as clap prints it.
+    /// The help text, as clap prints it.
     pub text: String,
     /// The prose below the examples.
     pub notes: String,

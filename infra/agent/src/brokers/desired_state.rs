@@ -24,7 +24,7 @@ impl DesiredState<'_> {
 /// The files that a broker should read.
 pub(crate) struct BrokerFiles {
     pub(crate) files: Vec<BrokerFile>,
-    /// Why some files could not be rendered. The others are installed without them.
+    /// The error, if some files could not be rendered. The other files are installed all the same.
     pub(crate) error: Option<anyhow::Error>,
 }
 

@@ -26,9 +26,9 @@ use crate::{
 };
 
 pub(crate) struct Authorities {
-    /// By their names in the index.
+    /// The CAs that are not verified yet, by their names in the index.
     candidates: BTreeMap<String, Candidate>,
-    /// By the names that the agent knows them by.
+    /// The verified CAs, by the names under which the agent keeps them.
     known: BTreeMap<String, VerifiedCa>,
     /// True once this run has received an index.
     has_index: bool,

@@ -13,9 +13,9 @@ use crate::{disk::DataDirectory, published::Digest};
 
 #[derive(Default)]
 pub(crate) struct DeniedDevices {
-    /// In published order.
+    /// The devices, in published order.
     devices: Vec<DeviceId>,
-    /// The digests of the lists that they come from; empty if no list was ever received.
+    /// The digests of the deny lists that they come from; empty if none was ever received.
     digests: BTreeSet<Digest>,
 }
 

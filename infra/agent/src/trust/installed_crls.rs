@@ -16,7 +16,7 @@ use crate::disk::DataDirectory;
 
 /// The installed CRLs that are not attributed to a known CA yet.
 pub(crate) struct InstalledCrls {
-    /// In DER.
+    /// The CRLs, in DER.
     crls: Vec<Vec<u8>>,
     /// Time by which any CA's CRL has expired. A longer-lived one was issued by hand, such as a
     /// root's.

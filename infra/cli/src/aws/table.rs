@@ -57,7 +57,7 @@ impl TableSelector {
     /// Returns the table's name.
     ///
     /// # Errors
-    /// Those of [`stack::table`].
+    /// If the stack cannot be looked up, as in [`stack::table`].
     pub(crate) async fn table(self, config: &SdkConfig) -> anyhow::Result<String> {
         match self.stack {
             Some(stack) => stack::table(config, &stack).await,

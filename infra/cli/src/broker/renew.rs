@@ -14,7 +14,8 @@ use super::{
 use crate::{context::Context, files::csr, output::format::Format};
 
 const DAY: u64 = 24 * 60 * 60;
-/// At one attempt a day, long enough to fix a renewal that fails.
+/// The time before expiry in which a certificate is renewed. At one attempt a day, it is long enough to fix a
+/// renewal that fails.
 const WITHIN: u64 = 30 * DAY;
 
 pub(super) const EXAMPLES: &str = "\

@@ -18,9 +18,9 @@ const SHOWN: usize = 20;
 /// The words for an action.
 #[derive(Clone, Copy)]
 pub(crate) struct Action {
-    /// As in "revoke".
+    /// The imperative, such as "revoke".
     pub(crate) verb: &'static str,
-    /// As in "revoked".
+    /// The participle, such as "revoked".
     pub(crate) done: &'static str,
 }
 
@@ -51,7 +51,7 @@ struct Summary {
     unchanged: usize,
     certificates: usize,
     failures: Vec<Failure>,
-    /// Not attempted, after DynamoDB became unavailable.
+    /// The number of devices not attempted, after DynamoDB became unavailable.
     untried: usize,
     #[serde(skip)]
     done: &'static str,

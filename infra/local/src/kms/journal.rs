@@ -38,8 +38,8 @@ pub(super) struct JournalEntry<'a> {
 
 /// The open journal.
 ///
-/// When [`Journal::append`] returns, the operating system has the line, so it survives any end of
-/// this process. It is not synced to disk: syncing would dominate the time of a signature, and a
+/// A line survives any end of this process once [`Journal::append`] has returned, because the operating
+/// system has it. Lines are not synced to disk: syncing would dominate the time of a signature, and a
 /// development stack need not survive a power failure.
 pub(super) struct Journal(Mutex<File>);
 
