@@ -7,6 +7,7 @@ mod authority;
 mod certificate;
 mod change;
 mod client;
+mod condition;
 mod crl;
 mod device;
 mod enrollment;

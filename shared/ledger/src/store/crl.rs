@@ -9,9 +9,9 @@ use crate::{
     error::{Error, ItemError, Result},
     store::{
         client::Store,
+        condition::is_condition_failure,
         item::{from_item, key, number, string, to_item},
         layout::{self, META},
-        write::is_condition_failure,
     },
 };
 

@@ -1,14 +1,12 @@
 //! Conditional writes that several kinds of items share.
 
 use aws_sdk_dynamodb::{
-    error::{BuildError, SdkError},
-    operation::put_item::PutItemError,
+    error::BuildError,
     types::{
         ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
         builders::UpdateBuilder,
     },
 };
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::{
     error::{Error, OperatorError, Result},
@@ -30,15 +28,11 @@ impl Store {
         let Err(error) = answer else {
             return Ok(());
         };
-        match error.as_service_error() {
-            // The SDK retried after a lost response, and found its own write.
-            Some(PutItemError::ConditionalCheckFailedException(it)) if it.item() == Some(&item) => {
-                Ok(())
-            }
-            Some(PutItemError::ConditionalCheckFailedException(_)) => {
-                Err(OperatorError::Exists(what).into())
-            }
-            _ => Err(self.unavailable(&error)),
+        // The SDK may have retried after a lost response, and found its own write.
+        if self.conflicting_item(error)? == Some(item) {
+            Ok(())
+        } else {
+            Err(OperatorError::Exists(what).into())
         }
     }
 
@@ -89,10 +83,4 @@ pub(super) fn update_write(update: UpdateBuilder) -> Result<TransactWriteItem> {
 /// Maps the error of an SDK builder that lacks a required field. Ours set all of them.
 pub(super) fn incomplete(error: BuildError) -> Error {
     Error::Incomplete(error.to_string())
-}
-
-/// Returns true if the condition of a write did not hold.
-pub(super) fn is_condition_failure<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-    code == Some("ConditionalCheckFailedException")
 }

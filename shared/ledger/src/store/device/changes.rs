@@ -2,10 +2,7 @@
 //! the next issuance is conditioned on, so it takes effect immediately.
 
 use aws_sdk_dynamodb::{
-    operation::{
-        delete_item::DeleteItemError,
-        update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
-    },
+    operation::update_item::builders::UpdateItemFluentBuilder,
     types::ReturnValuesOnConditionCheckFailure,
 };
 use pki::names::{DeviceId, Label};
@@ -14,10 +11,10 @@ use crate::{
     error::{Error, OperatorError, Result},
     store::{
         client::Store,
+        condition::is_condition_failure,
         device::{record::DeviceState, status::DeviceStatus},
         item::{from_item, key, number, string},
         layout::{self, META},
-        write::is_condition_failure,
     },
 };
 
@@ -59,11 +56,8 @@ impl Store {
         let Err(error) = answer else {
             return Ok(true);
         };
-        let old = match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
-            _ => return Err(self.unavailable(&error)),
-        };
-        let status = from_item::<DeviceState>(old.ok_or_else(|| missing(id))?)?.status;
+        let old = self.conflicting_item(error)?.ok_or_else(|| missing(id))?;
+        let status = from_item::<DeviceState>(old)?.status;
         if status == to {
             Ok(false)
         } else {
@@ -107,11 +101,7 @@ impl Store {
         let Err(error) = answer else {
             return Ok(());
         };
-        let old = match error.as_service_error() {
-            Some(DeleteItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
-            _ => return Err(self.unavailable(&error)),
-        };
-        match old {
+        match self.conflicting_item(error)? {
             None => Ok(()),
             Some(old) => {
                 let status = from_item::<DeviceState>(old)?.status;

@@ -1,8 +1,6 @@
 //! Devices, as they enroll and as operators see them.
 
-use aws_sdk_dynamodb::{
-    operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure,
-};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use pki::{
     clock::Timestamp,
     crl::RevocationReason,
@@ -121,12 +119,8 @@ impl Store {
         let Err(error) = answer else {
             return Ok(());
         };
-        let old = match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(failure)) => failure.item.clone(),
-            _ => return Err(self.unavailable(&error)),
-        };
-        // The SDK retried after a lost response, and found its own write.
-        let is_ours = match old {
+        // The SDK may have retried after a lost response, and found its own write.
+        let is_ours = match self.conflicting_item(error)? {
             Some(old) => from_item::<DeviceState>(old)?.token_hash == hash,
             None => false,
         };

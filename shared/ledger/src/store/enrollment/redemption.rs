@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use aws_sdk_dynamodb::{
-    operation::update_item::UpdateItemError, types::ReturnValuesOnConditionCheckFailure,
-};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use pki::{clock::Timestamp, names::AddressRanges, token::EnrollmentToken};
 
 use crate::{
@@ -15,7 +13,6 @@ use crate::{
         enrollment::token::{EnrollmentTokenRecord, TokenStatus, ranges_value},
         item::{Item, from_item, key, number, string},
         layout,
-        write::is_condition_failure,
     },
 };
 
@@ -92,13 +89,7 @@ impl Store {
         };
         match answer.send().await {
             Ok(_) => Ok(Admission::Counted),
-            Err(error) if is_condition_failure(&error) => {
-                Ok(Admission::Refused(match error.into_service_error() {
-                    UpdateItemError::ConditionalCheckFailedException(failure) => failure.item,
-                    _ => None,
-                }))
-            }
-            Err(error) => Err(self.unavailable(&error)),
+            Err(error) => Ok(Admission::Refused(self.conflicting_item(error)?)),
         }
     }
 }

@@ -18,9 +18,9 @@ use crate::{
     store::{
         change::{self, Change},
         client::Store,
+        condition::is_condition_failure,
         item::{from_item, key, number, string, to_item},
         layout::{self, META},
-        write::is_condition_failure,
     },
 };
 

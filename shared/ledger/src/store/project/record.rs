@@ -13,10 +13,10 @@ use crate::{
     store::{
         change,
         client::Store,
+        condition::is_condition_failure,
         item::{from_item, key, number, string, strings, to_item},
         layout::{self, META},
         project::{changes::ProjectChanges, policy::Policy},
-        write::is_condition_failure,
     },
 };
 

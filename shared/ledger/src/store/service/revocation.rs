@@ -7,9 +7,9 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
+        condition::is_condition_failure,
         item::{from_item, key, number, string},
         layout,
-        write::is_condition_failure,
     },
 };
 
