@@ -114,22 +114,9 @@ impl Arguments {
 
 #[cfg(test)]
 mod help {
-    use std::path::Path;
-
     use clap::CommandFactory as _;
-    use help_snapshots::{assert_pasteable, assert_recorded, count_example_lines};
 
     use super::Arguments;
 
-    #[test]
-    fn help_texts_are_as_recorded() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("help");
-        assert_recorded(&Arguments::command(), &folder);
-    }
-
-    #[test]
-    fn examples_are_never_wrapped_and_prose_is() {
-        assert_pasteable(&Arguments::command());
-        assert!(count_example_lines(&Arguments::command()) > 4);
-    }
+    help_snapshots::tests!(Arguments::command(), 5);
 }

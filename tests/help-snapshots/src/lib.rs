@@ -1,5 +1,5 @@
-//! Checks of the help texts of our programs, for their unit tests: [`assert_recorded`] compares each with a
-//! file, [`assert_pasteable`] checks that no terminal's width breaks an example.
+//! Checks of the help texts of our programs, for their unit tests: [`tests!`] writes a test that compares each
+//! text with a file, and one that no terminal's width breaks an example.
 #![allow(clippy::expect_used, clippy::panic, reason = "assertions of tests")]
 
 mod recorded;
@@ -7,6 +7,25 @@ mod rendered;
 
 pub use recorded::assert_recorded;
 pub use rendered::{Help, help_texts};
+
+/// Writes the tests of a program's help texts: they are the files in the folder `help` of the crate, and their
+/// examples, of at least so many lines, can be pasted from a terminal of any width.
+#[macro_export]
+macro_rules! tests {
+    ($program:expr, $least_example_lines:literal) => {
+        #[test]
+        fn help_texts_are_as_recorded() {
+            let folder = ::std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("help");
+            $crate::assert_recorded(&$program, &folder);
+        }
+
+        #[test]
+        fn examples_are_never_wrapped_and_prose_is() {
+            $crate::assert_pasteable(&$program);
+            assert!($crate::count_example_lines(&$program) >= $least_example_lines);
+        }
+    };
+}
 
 /// Columns of terminals, narrow and wide.
 const WIDTHS: [usize; 3] = [60, 80, 100];
