@@ -16,6 +16,7 @@ pub mod aws;
 pub mod brokers;
 pub mod env;
 pub mod lambda;
+mod loopback_server;
 pub mod mqtt;
 pub mod operator;
 pub mod pki;

@@ -108,7 +108,7 @@ impl BrokerHost {
         let directory = self.operator.path("revocation");
         let mut arguments = vec![broker.to_owned()];
         let own = [
-            ["--source".to_owned(), self.publisher.publication.url.clone()],
+            ["--source".to_owned(), self.publisher.publication.url().to_owned()],
             option("--root", &self.operator.path("broker/root.pem")),
             option("--directory", &directory),
             ["--interval".to_owned(), "100ms".to_owned()],

@@ -14,22 +14,18 @@ use http::header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH};
 use http::{Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use pki::crl::denied_digest;
 use pki::hex;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
+
+use crate::loopback_server::LoopbackServer;
 
 type Body = StreamBody<BoxStream<'static, std::io::Result<Frame<Bytes>>>>;
 
 /// A file server. Dropping it stops it.
 pub struct PublicationServer {
-    /// The base URL, without a slash at the end.
-    pub url: String,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: LoopbackServer,
 }
 
 /// Ways to respond slowly.
@@ -60,11 +56,16 @@ impl PublicationServer {
     /// # Errors
     /// If no port is free.
     pub async fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
         let shared = Arc::new(Shared::default());
-        let server = tokio::spawn(serve(listener, shared.clone()));
-        Ok(Self { url, shared, server })
+        let answering = shared.clone();
+        let server =
+            LoopbackServer::start(move |request| answer(answering.clone(), request)).await?;
+        Ok(Self { shared, server })
+    }
+
+    /// Returns the base URL, without a slash at the end.
+    pub fn url(&self) -> &str {
+        &self.server.url
     }
 
     /// Adds or replaces a file.
@@ -110,26 +111,7 @@ impl PublicationServer {
     }
 }
 
-impl Drop for PublicationServer {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = shared.clone();
-        let answer = service_fn(move |request| answer(shared.clone(), request));
-        let connection = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), answer);
-        tokio::spawn(async move {
-            // Some faults break the connection.
-            let _ = connection.await;
-        });
-    }
-}
-
-/// Answers a request. An error breaks the connection: hyper closes it without a response.
+/// Answers a request. An error breaks the connection.
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> anyhow::Result<Response<Body>> {
     shared.requests.fetch_add(1, Ordering::SeqCst);
     if shared.is_away.load(Ordering::SeqCst) {

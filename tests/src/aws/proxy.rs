@@ -11,17 +11,16 @@ use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::EncodePublicKey as _;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+
+use crate::loopback_server::LoopbackServer;
 
 /// Ways for a call to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +60,8 @@ pub struct Call {
 /// The proxy. Dropping it stops it.
 #[derive(Debug)]
 pub struct Proxy {
-    endpoint: String,
     shared: Arc<Shared>,
-    server: JoinHandle<()>,
+    server: LoopbackServer,
 }
 
 #[derive(Debug)]
@@ -81,21 +79,21 @@ impl Proxy {
     /// # Errors
     /// If no port is free.
     pub async fn start(upstream: &str) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             calls: Mutex::default(),
             faults: Mutex::default(),
         });
-        let server = tokio::spawn(serve(listener, shared.clone()));
-        Ok(Self { endpoint, shared, server })
+        let answering = shared.clone();
+        let server =
+            LoopbackServer::start(move |request| answer(answering.clone(), request)).await?;
+        Ok(Self { shared, server })
     }
 
     /// The URL for `AWS_ENDPOINT_URL_*`.
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.server.url
     }
 
     /// Makes every call of `operation` fail, until [`Proxy::mend`].
@@ -118,12 +116,6 @@ impl Proxy {
         let mut calls = std::mem::take(&mut *self.shared.calls.lock().unwrap());
         calls.sort_by_key(|call| call.started);
         calls
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 
@@ -168,20 +160,7 @@ impl Shared {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = shared.clone();
-        let answer = service_fn(move |request| answer(shared.clone(), request));
-        let connection = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), answer);
-        tokio::spawn(async move {
-            // Some faults break the connection.
-            let _ = connection.await;
-        });
-    }
-}
-
-/// Answers a call. An error breaks the connection: hyper closes it without a response.
+/// Answers a call. An error breaks the connection.
 async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
