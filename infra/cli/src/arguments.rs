@@ -48,6 +48,18 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Returns true if the result is one document, which CSV cannot express.
+    pub(crate) fn prints_document(&self) -> bool {
+        !matches!(
+            self,
+            Self::Device(device::Command::List(_) | device::Command::Find(_))
+                | Self::Token(token::Command::List(_) | token::Command::Devices(_))
+                | Self::Completions { .. }
+        )
+    }
+}
+
 // At most 60 columns: clap does not wrap it.
 const NOTES: &str = "\
 Output formats:

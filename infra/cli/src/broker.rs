@@ -62,7 +62,6 @@ impl Command {
             Self::Users(command) => Ok(command.write_given_devices(output)?.map(Self::Users)),
             Self::Config(command) => Ok(command.run_offline(output)?.map(Self::Config)),
             Self::Sync(command) => {
-                output.expect_document()?;
                 birthcert_agent::run(&command, output != Format::Text).await?;
                 Ok(None)
             }

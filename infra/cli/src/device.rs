@@ -69,9 +69,6 @@ pub(crate) enum Command {
 
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        if !matches!(self, Self::List(_) | Self::Find(_)) {
-            context.output.expect_document()?;
-        }
         match self {
             Self::List(command) => command.run(context).await,
             Self::Show(command) => command.run(context).await,

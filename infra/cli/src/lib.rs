@@ -44,6 +44,9 @@ use options::global::GlobalOptions;
 /// If the command fails; [`report`] prints the error and returns the exit code.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { global: GlobalOptions { table, output, .. }, command } = arguments;
+    if command.prints_document() {
+        output.expect_document()?;
+    }
     let now = Timestamp::now();
     let command = match command {
         // The root's part of the ceremony happens on a machine without a network.

@@ -93,9 +93,6 @@ impl fmt::Display for StatusChange {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let Context { store, output, now, .. } = context;
-        if !matches!(self, Self::List(_) | Self::Devices(_)) {
-            output.expect_document()?;
-        }
         match self {
             Self::Create(command) => command.run(context).await,
             Self::Regenerate(TokenSelector { project, token }) => {

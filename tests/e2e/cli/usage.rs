@@ -93,6 +93,11 @@ async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
         (format!("token pause --project proj_{id} proj_{id}"), "tok_ and 22"),
         (format!("token pause --project proj_{id}"), "<TOKEN>"),
         ("token list".to_owned(), "--project"),
+        // Before anything is done whose result could not be printed.
+        ("ca root --directory root --yes --output csv".to_owned(), "--output csv is for"),
+        ("project create --name x --output csv".to_owned(), "--output csv is for"),
+        ("broker revoke localhost --yes --output csv".to_owned(), "--output csv is for"),
+        ("broker renew --directory broker --output csv".to_owned(), "--output csv is for"),
         (format!("token create --project proj_{id} --expires-at tomorrow"), "--expires-at"),
         (format!("token create --project proj_{id} --expires-at 2027-02-30T00:00:00Z"), "expires"),
         (format!("token create --project proj_{id} --device-cap many"), "--device-cap"),

@@ -58,7 +58,6 @@ impl fmt::Display for NewCrls {
 
 impl PublishCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
-        context.output.expect_document()?;
         let mut waiting = Vec::new();
         for record in self.selection.authorities(context).await? {
             let ca = record.name.to_string();
