@@ -1,9 +1,9 @@
 //! The context that commands run in.
 
-use ledger::{OperatorError, store::Store};
+use ledger::store::{ProjectRecord, Store};
 use pki::{clock::Timestamp, names::ProjectId};
 
-use crate::output::format::Format;
+use crate::{error::CommandError, output::format::Format};
 
 /// AWS clients, the output format and the time at which the command started.
 pub(crate) struct Context {
@@ -14,10 +14,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Checks that a project exists: an empty list would hide a mistyped id.
-    pub(crate) async fn expect_project(&self, id: ProjectId) -> ledger::Result<()> {
-        let project = self.store.project(id).await?;
-        let missing = || OperatorError::Missing(format!("project {id}")).into();
-        project.map(drop).ok_or_else(missing)
+    /// Returns a project.
+    ///
+    /// # Errors
+    /// If it does not exist, or DynamoDB is unavailable.
+    pub(crate) async fn project(&self, id: ProjectId) -> anyhow::Result<ProjectRecord> {
+        let missing = || CommandError::Missing(format!("project {id}"));
+        Ok(self.store.project(id).await?.ok_or_else(missing)?)
     }
 }

@@ -24,22 +24,17 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// Returns the operator's error, whether a command or the store returned it.
-fn operator_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a OperatorError> {
-    match error.downcast_ref::<ledger::Error>() {
-        Some(ledger::Error::Operator(error)) => Some(error),
-        _ => error.downcast_ref(),
-    }
-}
-
 fn code(error: &anyhow::Error) -> u8 {
-    let by_ours = error.chain().find_map(operator_error).map(|it| match it {
-        OperatorError::Missing(_) => 3,
-        OperatorError::Exists(_)
-        | OperatorError::AuthorityStatus { .. }
-        | OperatorError::DeviceStatus { .. }
-        | OperatorError::Revoked(_)
-        | OperatorError::RenewalMismatch(_) => 4,
+    let by_ledger = error.chain().find_map(|it| match it.downcast_ref()? {
+        ledger::Error::Operator(OperatorError::Missing(_)) => Some(3),
+        ledger::Error::Operator(
+            OperatorError::Exists(_)
+            | OperatorError::AuthorityStatus { .. }
+            | OperatorError::DeviceStatus { .. }
+            | OperatorError::Revoked(_)
+            | OperatorError::RenewalMismatch(_),
+        ) => Some(4),
+        _ => None,
     });
     let by_command = error.chain().find_map(|it| it.downcast_ref()).map(|it| match it {
         CommandError::Usage(_) => 2,
@@ -48,7 +43,7 @@ fn code(error: &anyhow::Error) -> u8 {
         CommandError::Partial(_) => 5,
     });
     let by_agent = error.is::<birthcert_agent::DirectoryInUse>().then_some(4);
-    by_ours.or(by_command).or(by_agent).unwrap_or(1)
+    by_ledger.or(by_command).or(by_agent).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -60,16 +55,19 @@ mod tests {
     };
 
     use super::*;
+    use crate::error::usage;
 
     #[test]
     fn codes_are_told_apart_through_contexts() {
-        let missing: anyhow::Result<()> =
-            Err(OperatorError::Missing("device".into())).context("while");
-        assert_eq!(code(&missing.unwrap_err()), 3);
-        assert_eq!(code(&OperatorError::Exists("CA".into()).into()), 4);
+        let ledger = |error| anyhow::Error::from(ledger::Error::from(error)).context("while");
+        assert_eq!(code(&ledger(OperatorError::Missing("device".into()))), 3);
+        assert_eq!(code(&ledger(OperatorError::Exists("CA".into()))), 4);
         let name = AuthorityName::first(Usage::Device);
         let active = OperatorError::AuthorityStatus { name, status: AuthorityStatus::Active };
-        assert_eq!(code(&active.into()), 4);
+        assert_eq!(code(&ledger(active)), 4);
+        let missing: anyhow::Result<()> = Err(CommandError::Missing("CA".into())).context("while");
+        assert_eq!(code(&missing.unwrap_err()), 3);
+        assert_eq!(code(&usage("x")), 2);
         assert_eq!(code(&CommandError::Refused("no".into()).into()), 4);
         assert_eq!(code(&CommandError::Partial("some".into()).into()), 5);
         assert_eq!(code(&ledger::Error::Contended.into()), 1);

@@ -6,8 +6,6 @@ mod policy;
 mod update;
 mod view;
 
-use ledger::OperatorError;
-
 use crate::{context::Context, help::with_examples, options::project::ProjectOption};
 use view::ProjectView;
 
@@ -36,9 +34,7 @@ impl Command {
             Self::Create(command) => command.run(context).await,
             Self::Update(command) => command.run(context).await,
             Self::Show(ProjectOption { project }) => {
-                let record = context.store.project(project).await?;
-                let missing = || OperatorError::Missing(format!("project {project}"));
-                context.output.print(&ProjectView(record.ok_or_else(missing)?))
+                context.output.print(&ProjectView(context.project(project).await?))
             }
             Self::List => list::run(context).await,
         }

@@ -109,7 +109,8 @@ impl Command {
                 list_of_token(context, project.project, token, page).await
             }
             Self::List(ProjectOption { project }) => {
-                context.expect_project(project).await?;
+                // An empty list would hide a mistyped id.
+                context.project(project).await?;
                 let empty = "The project has no enrollment tokens. Create one with: \
                              birthcert token create";
                 let mut rows = RowWriter::new(*output, empty);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use ledger::{Issuer, OperatorError, issue, kms::Signer, store::IssuanceRequest};
+use ledger::{Issuer, issue, kms::Signer, store::IssuanceRequest};
 use pki::{
     authority::{Authority, AuthorityName},
     clock::Timestamp,
@@ -13,7 +13,7 @@ use pki::{
 };
 
 use super::template::{GeneratedFile, write};
-use crate::{context::Context, help::with_examples};
+use crate::{context::Context, error::CommandError, help::with_examples};
 
 /// 2049-12-31T23:59:59Z: AWS IoT rejects certificates that expire later.
 const LAST_EXPIRY: Timestamp = Timestamp::from_unix(2_524_607_999);
@@ -50,7 +50,7 @@ impl AwsIotCommand {
             Some(name) => {
                 ensure!(name.usage() == Usage::Device, "{name} is not a CA for devices");
                 let record = context.store.authority(name.as_str()).await?;
-                record.ok_or_else(|| OperatorError::Missing(format!("CA named {name}")))?
+                record.ok_or_else(|| CommandError::Missing(format!("CA named {name}")))?
             }
             None => context.store.active_authority(Usage::Device).await?.context(
                 "the CA for devices is not set up: run birthcert ca subordinate --usage device",

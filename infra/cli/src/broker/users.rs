@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use anyhow::Context as _;
-use ledger::{OperatorError, store::DeviceStatus};
+use ledger::store::DeviceStatus;
 use pki::names::{DeviceId, Organization, ProjectId};
 use serde::Serialize;
 use serde_json::json;
@@ -70,8 +70,7 @@ impl UsersCommand {
 
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let project = self.project.context("give --project or --device")?;
-        let record = context.store.project(project).await?;
-        let record = record.ok_or_else(|| OperatorError::Missing(format!("project {project}")))?;
+        let record = context.project(project).await?;
         let devices = context.store.devices(project, None).await?;
         let active = devices.iter().filter(|device| device.status == DeviceStatus::Active);
         let active: Vec<_> = active.map(|device| device.device_id).collect();

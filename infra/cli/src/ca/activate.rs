@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ledger::{OperatorError, store::ActivationOutcome};
+use ledger::store::ActivationOutcome;
 use pki::{
     authority::{Authority, AuthorityName, AuthorityStatus},
     clock::Timestamp,
@@ -169,7 +169,10 @@ pub(super) fn step(context: &Context, name: &AuthorityName) -> String {
 pub(super) async fn expect_no_ca(context: &Context, usage: Usage) -> anyhow::Result<()> {
     let known = RecordedAuthorities::read(&context.store).await?;
     match known.all().iter().find(|it| it.record.name.usage() == usage) {
-        Some(it) => Err(OperatorError::Exists(format!("CA named {}", it.record.name)).into()),
+        Some(it) => {
+            let name = &it.record.name;
+            Err(CommandError::Refused(format!("there is a CA named {name} already")).into())
+        }
         None => Ok(()),
     }
 }

@@ -4,7 +4,6 @@
 //! the records still hold when the change is written.
 
 use ledger::{
-    OperatorError,
     kms::Signer,
     store::{ActivationOutcome, AuthorityState, Store},
 };
@@ -13,6 +12,8 @@ use pki::{
     clock::Timestamp,
     profile::Usage,
 };
+
+use crate::error::CommandError;
 
 /// The CAs on record.
 pub(crate) struct RecordedAuthorities(Vec<AuthorityState>);
@@ -37,7 +38,7 @@ impl RecordedAuthorities {
     /// If there is none.
     pub(crate) fn named(&self, name: &AuthorityName) -> anyhow::Result<&AuthorityState> {
         let found = self.0.iter().find(|it| it.record.name == *name);
-        found.ok_or_else(|| OperatorError::Missing(format!("CA named {name}")).into())
+        found.ok_or_else(|| CommandError::Missing(format!("CA named {name}")).into())
     }
 
     /// Returns the active CA for `usage`.
@@ -69,9 +70,11 @@ impl RecordedAuthorities {
             None => Ok(None),
             Some(it) if it.record.is_same_as(record) => Ok(Some(it.status)),
             Some(_) => {
-                let what =
-                    format!("CA named {}, with another certificate, key or CRL", record.name);
-                Err(OperatorError::Exists(what).into())
+                let name = &record.name;
+                Err(CommandError::Refused(format!(
+                    "there is a CA named {name}, with another certificate, key or CRL already"
+                ))
+                .into())
             }
         }
     }

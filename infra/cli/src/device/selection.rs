@@ -92,7 +92,8 @@ impl<'a> Selection<'a> {
         newest_first: bool,
         after: Option<DeviceCursor>,
     ) -> anyhow::Result<Self> {
-        context.expect_project(project).await?;
+        // An empty list would hide a mistyped id.
+        context.project(project).await?;
         let tokens = match (filters.token, &filters.batch_label) {
             (None, None) => None,
             (token, batch) => {
