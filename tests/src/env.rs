@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
+use birthcert_cli::ceremony;
 use birthcert_cli::root::{KeyFilePassphrase, NewRoot, Root, RootKey, Subordinate};
-use birthcert_cli::{authorities, ceremony};
 use birthcert_local::gateway::{self, Functions};
 use birthcert_local::stack::{CREDENTIAL, REGION};
 use enroll::Enroll;
@@ -148,7 +148,7 @@ impl Env {
         ];
         for (name, usage, seconds) in authorities {
             let record = subordinate(&config, &root, name, usage, now, seconds).await?;
-            authorities::activate_first(&store, &config.aws.kms()?, record, now).await?;
+            ceremony::activate_first(&store, &config.aws.kms()?, record, now).await?;
         }
         let record = ProjectRecord {
             project_id: project,

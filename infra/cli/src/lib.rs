@@ -23,7 +23,6 @@ mod token;
 
 pub use {
     arguments::Arguments,
-    ceremony::authorities,
     exit::report,
     files::{ensure_private_directory, write_new, write_private},
 };

@@ -215,8 +215,8 @@ pub(super) async fn sign(
     let authority = Authority::try_from(record)?;
     let signer = Signer::new(kms.clone(), authority.key_arn());
     let issuer = Issuer { authority: &authority, signer: &signer, store };
-    let holder = IssuanceRequest::Service { service, validity_days, renews };
-    let certificate = issue(issuer, holder, key, *now, &mut UnwrapErr(SysRng)).await?;
+    let request = IssuanceRequest::Service { service, validity_days, renews };
+    let certificate = issue(issuer, request, key, *now, &mut UnwrapErr(SysRng)).await?;
     Ok(IssuedCertificate { certificate, authority })
 }
 

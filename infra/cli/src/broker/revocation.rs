@@ -8,8 +8,8 @@ pub(super) fn mosquitto(text: Template, folder: &str) -> anyhow::Result<Template
     text.replace(REQUIRED, &format!("{REQUIRED}crlfile {folder}/crl.pem\n"))?.replace(
         "\nacl_file acl\n",
         &format!(
-            "\n# Made of `acl` and of the denied devices by `birthcert broker sync`, which is also who \
-             signals\n# the process in pid_file.\nacl_file {folder}/acl\npid_file {folder}/mosquitto.pid\n"
+            "\n# `birthcert broker sync` generates this list from `acl` and the denied devices, and signals \
+             the\n# process in pid_file.\nacl_file {folder}/acl\npid_file {folder}/mosquitto.pid\n"
         ),
     )
 }

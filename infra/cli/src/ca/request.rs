@@ -9,8 +9,7 @@ use spki::SubjectPublicKeyInfoOwned;
 
 use super::naming::NameOptions;
 use crate::{
-    ceremony,
-    ceremony::{consent::Consent, plan::Plan},
+    ceremony::{self, consent::Consent, plan::Plan},
     context::Context,
     error::CommandError,
     files::{expect_new, write_new},

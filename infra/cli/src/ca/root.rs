@@ -81,7 +81,7 @@ impl RootTask {
     /// Looks for an existing key.
     ///
     /// # Errors
-    /// If the key exists without `--existing-key`, or does not exist with it.
+    /// If a token has the key and `--existing-key` is not given, or the key does not exist and it is.
     pub(super) fn key(&self) -> anyhow::Result<KeyLookup> {
         let (key, what) = (self.key_location.look_up()?, self.key_location.describe());
         match (&key, &self.key_location) {

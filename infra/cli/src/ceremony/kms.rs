@@ -25,7 +25,10 @@ pub struct Request {
 ///
 /// # Errors
 /// If KMS is unavailable or denies access.
-pub async fn find_key(kms: &aws_sdk_kms::Client, name: &str) -> anyhow::Result<Option<String>> {
+pub(crate) async fn find_key(
+    kms: &aws_sdk_kms::Client,
+    name: &str,
+) -> anyhow::Result<Option<String>> {
     match kms.describe_key().key_id(name).send().await {
         Ok(found) => {
             let found = found.key_metadata.context("KMS returned no metadata of the key")?;

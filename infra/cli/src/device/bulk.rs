@@ -51,7 +51,7 @@ struct Summary {
     unchanged: usize,
     certificates: usize,
     failures: Vec<Failure>,
-    /// The number of devices not attempted, after DynamoDB became unavailable.
+    /// The number of devices not attempted, after DynamoDB became unavailable or refused.
     untried: usize,
     #[serde(skip)]
     done: &'static str,

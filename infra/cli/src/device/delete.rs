@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ledger::store::RevocationOutcome;
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId, profile::Usage};
 use serde::Serialize;
 
@@ -45,9 +46,10 @@ impl DeleteCommand {
         }
         confirm.ask(&format!("revoke and delete {device_id}"))?;
         // In this order, an interruption leaves a revoked device.
-        let stamped = context.store.revoke_device(device_id, reason, Timestamp::now()).await?;
+        let RevocationOutcome { certificates, .. } =
+            context.store.revoke_device(device_id, reason, Timestamp::now()).await?;
         CrlRequests::new(context, Usage::Device).send().await?;
         context.store.delete_device(device_id).await?;
-        context.output.print(&Deleted { device_id, certificates_revoked: stamped.certificates })
+        context.output.print(&Deleted { device_id, certificates_revoked: certificates })
     }
 }

@@ -63,13 +63,13 @@ pub enum RootKey {
 }
 
 impl RootKey {
-    /// Generates a key and writes it, encrypted with `lock`, to a file in `directory`.
+    /// Generates a key and writes it, encrypted with `passphrase`, to a file in `directory`.
     ///
     /// # Errors
     /// If the file exists, or cannot be written.
-    pub fn make_file(directory: &Path, lock: KeyFilePassphrase<'_>) -> anyhow::Result<Self> {
+    pub fn make_file(directory: &Path, passphrase: KeyFilePassphrase<'_>) -> anyhow::Result<Self> {
         let key = SigningKey::generate_from_rng(&mut UnwrapErr(SysRng));
-        let encrypted = encrypted(&key, lock)?;
+        let encrypted = encrypted(&key, passphrase)?;
         ensure_private_directory(directory)?;
         write_private(&directory.join(KEY_FILE), &encrypted)?;
         Ok(Self::File(key))
@@ -135,14 +135,17 @@ impl RootKey {
 }
 
 /// Encrypts the key, as PEM.
-fn encrypted(key: &SigningKey, lock: KeyFilePassphrase<'_>) -> anyhow::Result<Zeroizing<String>> {
+fn encrypted(
+    key: &SigningKey,
+    passphrase: KeyFilePassphrase<'_>,
+) -> anyhow::Result<Zeroizing<String>> {
     let (mut salt, mut iv) = ([0; 16], [0; 16]);
     getrandom::fill(&mut salt)?;
     getrandom::fill(&mut iv)?;
-    let parameters = Parameters::generate_scrypt_aes256cbc(lock.cost()?, &salt, iv)
+    let parameters = Parameters::generate_scrypt_aes256cbc(passphrase.cost()?, &salt, iv)
         .map_err(|error| anyhow::anyhow!("cannot encrypt the key: {error}"))?;
     let plain = key.to_pkcs8_der()?;
     let info = PrivateKeyInfoRef::try_from(plain.as_bytes())?;
-    let encrypted = info.encrypt_with_params(parameters, lock.text())?;
+    let encrypted = info.encrypt_with_params(parameters, passphrase.text())?;
     Ok(encrypted.to_pem(EncryptedPrivateKeyInfoRef::PEM_LABEL, LineEnding::LF)?)
 }

@@ -31,7 +31,6 @@ pub(crate) enum KeyLookup {
 
 /// The location of a root's key in a PKCS#11 token, instead of in the root's directory.
 #[derive(clap::Args)]
-
 pub(crate) struct Pkcs11Options {
     /// PKCS#11 module: the library of the token that holds the root's key. By default, the key is in a
     /// file in the root's directory.
@@ -48,7 +47,6 @@ pub(crate) struct Pkcs11Options {
 
 /// The secrets that unlock a root's key, in a file or in a token.
 #[derive(clap::Args)]
-
 pub(crate) struct Secrets {
     #[command(flatten)]
     passphrase: Passphrase,

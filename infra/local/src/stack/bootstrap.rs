@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use birthcert_cli::{
-    authorities, ceremony, ensure_private_directory,
+    ceremony, ensure_private_directory,
     root::{CERTIFICATE_FILE, KeyFilePassphrase, NewRoot, Root, RootKey, Subordinate},
     write_private,
 };
@@ -101,7 +101,7 @@ async fn set_up_subordinate(
         Some(record) => record,
         None => certify(kms, root, name, crl_url, now).await?,
     };
-    authorities::activate_first(store, kms, record, now).await.map(drop)
+    ceremony::activate_first(store, kms, record, now).await.map(drop)
 }
 
 async fn certify(
