@@ -112,4 +112,21 @@ mod tests {
         }
         assert!(parse(&[0xff, b'\n']).is_err());
     }
+
+    #[test]
+    fn several_lists_are_merged_and_none_may_be_damaged() {
+        let [one, two, three] = [
+            "dev_0123456789ABCDEFGHIJKL\n",
+            "dev_AAAAAAAAAAAAAAAAAAAAAA\n",
+            "dev_abcdefghijklmnopqrstuv\n",
+        ];
+        let merged = |lists: &[&[&str]]| {
+            let lists: Vec<_> = lists.iter().map(|list| list.concat().into_bytes()).collect();
+            DeniedDevices::from_lists(BTreeSet::new(), &lists).map(|it| it.to_list())
+        };
+        let all = [one, two, three].concat().into_bytes();
+        assert_eq!(merged(&[&[one, three], &[one, two]]).unwrap(), all);
+        assert_eq!(merged(&[&[], &[three], &[two, one]]).unwrap(), all);
+        assert!(merged(&[&[one, three], &["dev_0"]]).is_err());
+    }
 }
