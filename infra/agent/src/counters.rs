@@ -6,7 +6,7 @@ use serde::Serialize;
 pub(crate) struct Counters {
     /// New CRLs accepted.
     pub(crate) crls_taken: u64,
-    /// CRL downloads that failed or were rejected.
+    /// Downloads of CRLs and certificate chains that failed or were rejected.
     pub(crate) failures: u64,
     /// Writes of the broker's files.
     pub(crate) installs: u64,

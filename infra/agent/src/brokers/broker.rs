@@ -44,7 +44,7 @@ impl Broker {
     /// This is idempotent: it is repeated until it succeeds.
     pub(crate) async fn apply(&mut self, denied: &[DeviceId]) -> anyhow::Result<()> {
         match self {
-            Self::Mosquitto(it) => it.apply(denied).await,
+            Self::Mosquitto(it) => it.apply().await,
             Self::Rabbitmq(it) => it.apply(denied).await,
             Self::Nats(it) => it.apply().await,
             Self::Command(it) => it.apply().await,

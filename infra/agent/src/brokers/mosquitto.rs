@@ -85,7 +85,7 @@ impl Mosquitto {
         Ok(BrokerFile::new(self.acl.clone(), access_list(rules, denied)).like(path))
     }
 
-    pub(super) async fn apply(&self, _: &[DeviceId]) -> anyhow::Result<()> {
+    pub(super) async fn apply(&self) -> anyhow::Result<()> {
         self.reload.run().await
     }
 }

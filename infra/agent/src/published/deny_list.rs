@@ -1,7 +1,7 @@
 //! Deny lists, published under their digests at `denied/<SHA-256>.txt`.
 
 use anyhow::{bail, ensure};
-use pki::crl::denied_digest;
+use pki::{crl::denied_digest, hex};
 
 use super::source::{Fetched, Request, Source};
 
@@ -13,8 +13,8 @@ pub(crate) type Digest = [u8; 32];
 
 /// Downloads a deny list and checks it against its digest.
 pub(super) async fn fetch(digest: &Digest, source: &Source) -> anyhow::Result<Vec<u8>> {
-    let name: String = digest.iter().map(|octet| format!("{octet:02x}")).collect();
-    let request = Request { path: format!("denied/{name}.txt"), known: None, limit: LIMIT };
+    let request =
+        Request { path: format!("denied/{}.txt", hex(digest)), known: None, limit: LIMIT };
     let Fetched::Changed(document) = source.fetch(&request).await? else {
         bail!("the source sent no deny list");
     };

@@ -51,7 +51,11 @@ pub(crate) fn render(status: &Status) -> String {
     });
     for (name, about, value) in [
         ("crls_taken_total", "New CRLs accepted.", counters.crls_taken),
-        ("failures_total", "CRL downloads that failed or were rejected.", counters.failures),
+        (
+            "failures_total",
+            "Downloads of CRLs and certificate chains that failed or were rejected.",
+            counters.failures,
+        ),
         ("installs_total", "Writes of the broker's files.", counters.installs),
         ("reloads_total", "Successful broker reloads.", counters.reloads),
         ("reload_failures_total", "Failed broker reloads.", counters.reload_failures),

@@ -39,7 +39,7 @@ impl StatusServer {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(status));
     }
 
-    pub(crate) fn current(&self) -> Option<Arc<Status>> {
+    fn current(&self) -> Option<Arc<Status>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -1,5 +1,6 @@
 //! Sign.
 
+use pki::hex;
 use serde::{Deserialize, Serialize};
 
 use crate::kms::{
@@ -77,7 +78,7 @@ impl KeyStore {
             at: now(),
             key_id: &key.id,
             message_type,
-            digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: hex(&digest),
         })?;
         let signature = Blob(signature.as_bytes().to_vec());
         Ok(SignResponse { key_id: arn, signature, signing_algorithm: ALGORITHM })
@@ -108,10 +109,6 @@ mod tests {
         operations,
         testing::{TestKms, error_code, journal_lines},
     };
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 
     #[tokio::test]
     async fn a_digest_is_not_hashed_again() {
