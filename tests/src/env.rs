@@ -160,11 +160,11 @@ impl Env {
         let token = EnrollmentToken::generate(project, TokenId::generate(rng), rng);
         store.create_token(&token, NewToken::default(), now).await?;
 
-        let world = Runtime { clock: setup.clock, log };
+        let runtime = Runtime { clock: setup.clock, log };
         let functions = Arc::new(Functions {
-            world,
-            enroll: Enroll::start(&config, world).await?,
-            identity: Identity::start(&config, world).await?,
+            runtime,
+            enroll: Enroll::start(&config, runtime).await?,
+            identity: Identity::start(&config, runtime).await?,
             published: None,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -15,12 +15,12 @@ use crate::{
 ///
 /// # Errors
 /// If an environment variable is missing, a function does not start, or the listener fails.
-pub async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn serve(listen: SocketAddr) -> anyhow::Result<()> {
     let mut signals = ShutdownSignals::install()?;
     let config = Config::read(|name| std::env::var_os(name))?;
     let listener = gateway::listen(listen).await?;
     let functions = Arc::new(Functions {
-        world: Runtime::LAMBDA,
+        runtime: Runtime::LAMBDA,
         enroll: Enroll::start(&config, Runtime::LAMBDA).await?,
         identity: Identity::start(&config, Runtime::LAMBDA).await?,
         published: None,

@@ -13,6 +13,6 @@ mod get;
 mod objects;
 mod s3;
 
-pub use cdn::published;
+pub(crate) use cdn::published;
 pub use objects::Objects;
 pub use s3::serve;

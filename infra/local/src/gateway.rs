@@ -31,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The functions behind the API.
 pub struct Functions {
     /// The clock and the log of both functions.
-    pub world: Runtime,
+    pub runtime: Runtime,
     /// The function for `POST /enroll` and for every path without a route.
     pub enroll: Enroll,
     /// The function for `/identity`.
@@ -44,7 +44,7 @@ pub struct Functions {
 ///
 /// # Errors
 /// If the address is unavailable; the message says what to try.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; use --listen 127.0.0.1:0 for a free port")
     })?;
@@ -109,7 +109,7 @@ async fn invoke(functions: Arc<Functions>, event: Value) -> Option<Response> {
     let payload: LambdaRequest = serde_json::from_str(&event.to_string()).ok()?;
     let invocation = LambdaEvent::new(payload, Context::default());
     let is_identity = event["rawPath"] == "/identity";
-    let world = functions.world;
+    let runtime = functions.runtime;
     let handler = move |request| {
         let functions = functions.clone();
         async move {
@@ -119,7 +119,7 @@ async fn invoke(functions: Arc<Functions>, event: Value) -> Option<Response> {
             }
         }
     };
-    let output = lambda::function::answer(invocation, world, handler).await.ok()?;
+    let output = lambda::function::answer(invocation, runtime, handler).await.ok()?;
     event::to_response(&serde_json::to_value(output).ok()?)
 }
 

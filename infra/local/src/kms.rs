@@ -29,5 +29,5 @@ mod server;
 mod testing;
 mod validation;
 
-pub use process::{KmsProcess, run};
-pub use server::Kms;
+pub use process::KmsProcess;
+pub(crate) use process::run;

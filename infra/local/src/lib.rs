@@ -4,7 +4,7 @@
 //! AWS is replaced on the wire, not in the code: the handlers reach every stand-in through the AWS
 //! SDK.
 
-pub mod api;
+mod api;
 pub mod bucket;
 pub mod command;
 pub mod gateway;

@@ -5,7 +5,7 @@ mod crl_trigger;
 mod database;
 mod info;
 
-pub use info::{BUCKET, CREDENTIAL, REGION, StackInfo, TABLE};
+pub use info::{CREDENTIAL, REGION, StackInfo};
 
 use std::{
     env,
@@ -29,7 +29,10 @@ use ledger::{
 use pki::{authority::Roots, clock::Timestamp};
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
-use self::bootstrap::{Bootstrapped, bootstrap};
+use self::{
+    bootstrap::{Bootstrapped, bootstrap},
+    info::{BUCKET, TABLE},
+};
 use crate::{
     bucket::{self, Objects},
     gateway::{self, Functions},
@@ -44,7 +47,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If a part of the stack does not start, or the stand-in for KMS ends unexpectedly.
-pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
+pub(crate) async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     // First, so that a signal during the ceremony is not lost.
     let mut signals = ShutdownSignals::install()?;
     ensure_private_directory(data)?;
@@ -96,7 +99,7 @@ pub async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     config.roots = bootstrapped.roots;
     database::keep(data)?;
     let functions = Arc::new(Functions {
-        world: Runtime::LAMBDA,
+        runtime: Runtime::LAMBDA,
         enroll: Enroll::start(&config, Runtime::LAMBDA).await?,
         identity: Identity::start(&config, Runtime::LAMBDA).await?,
         published: Some(objects),

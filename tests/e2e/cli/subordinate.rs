@@ -122,7 +122,7 @@ pub(super) async fn identity_from(stack: &Stack, token: &str) -> anyhow::Result<
     let config = stack.config(TABLE);
     let enroll = Enroll::start(&config, QUIET).await?;
     let identity = Identity::start(&config, QUIET).await?;
-    let functions = Arc::new(Functions { world: QUIET, enroll, identity, published: None });
+    let functions = Arc::new(Functions { runtime: QUIET, enroll, identity, published: None });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = Api::new(format!("http://{}", listener.local_addr()?));
     let gateway = tokio::spawn(gateway::serve(listener, functions, std::future::pending()));

@@ -7,7 +7,7 @@ use super::{error::error_response, get::get, objects::Objects};
 
 /// Returns the response of the CDN, or `None` if the path is not one that the CDN serves.
 #[must_use]
-pub fn published(
+pub(crate) fn published(
     objects: &Objects,
     method: &Method,
     path: &str,

@@ -82,7 +82,7 @@ impl KmsProcess {
 ///
 /// # Errors
 /// If `data` cannot be opened, or the listener fails.
-pub async fn run(data: PathBuf, region: String) -> anyhow::Result<()> {
+pub(crate) async fn run(data: PathBuf, region: String) -> anyhow::Result<()> {
     let kms = Kms::open(data, region).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);

@@ -28,7 +28,7 @@ use super::{
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// A stand-in for KMS that is ready to serve.
-pub struct Kms(Arc<KeyStore>);
+pub(super) struct Kms(Arc<KeyStore>);
 
 impl Kms {
     /// Opens the keys in `directory` for exclusive use, and creates the directory if it does not
@@ -36,7 +36,7 @@ impl Kms {
     ///
     /// # Errors
     /// If `directory` is in use, unreadable or damaged, or `region` is not a valid region name.
-    pub async fn open(directory: PathBuf, region: String) -> anyhow::Result<Self> {
+    pub(super) async fn open(directory: PathBuf, region: String) -> anyhow::Result<Self> {
         // Blocking, because it may wait for another process to release the directory.
         let store = spawn_blocking(move || KeyStore::open(directory, &region)).await??;
         Ok(Self(Arc::new(store)))
@@ -46,7 +46,7 @@ impl Kms {
     ///
     /// # Errors
     /// If the listener fails.
-    pub async fn serve(
+    pub(super) async fn serve(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,

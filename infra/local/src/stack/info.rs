@@ -15,9 +15,9 @@ pub const REGION: &str = "us-east-1";
 /// The AWS access key ID, and also the secret access key. Nothing verifies them.
 pub const CREDENTIAL: &str = "local";
 /// The name of the bucket.
-pub const BUCKET: &str = "birthcert";
+pub(crate) const BUCKET: &str = "birthcert";
 /// The name of the table.
-pub const TABLE: &str = "birthcert";
+pub(crate) const TABLE: &str = "birthcert";
 
 const FILE: &str = "local.json";
 
@@ -78,7 +78,7 @@ impl StackInfo {
 
     /// Returns shell commands that export the variables of `birthcert` and the AWS CLI.
     #[must_use]
-    pub fn exports(&self) -> String {
+    pub(crate) fn exports(&self) -> String {
         let root = self.root_certificate.display().to_string();
         let variables = [
             ("AWS_ACCESS_KEY_ID", CREDENTIAL),
