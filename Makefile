@@ -25,10 +25,11 @@ sam-local:
 test:
 	tests/run-all
 
-## Format, layers, lints, and the documentation's links.
+## Format, layers, import circles, lints, and the documentation's links.
 check:
+	infra/tools/install-packages python3:python3
 	infra/tools/check-layers
-	infra/tools/check-import-circles.py shared/*/ functions/*/ infra/agent infra/cli infra/local tests
+	infra/tools/check-import-circles.py $(patsubst %/Cargo.toml,%,$(wildcard */Cargo.toml */*/Cargo.toml)) tests/e2e tests/sam
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Fails if files of a crate import each other in a circle: check-import-circles.py CRATE…
+"""Fails if files of a crate import each other in a circle: check-import-circles.py FOLDER…
 
-Reads `use` declarations and paths that begin with `crate::` or `super::`, outside of unit tests. An item that
-is imported through a re-export counts as an import of the file that defines it. A file that only declares
-modules and re-exports their items imports nothing.
+A folder is that of a crate, with its sources in src, or that of a test program, with a main.rs.
+
+Reads `use` declarations and the paths in the code, outside of unit tests. An item that is imported through a
+re-export counts as an import of the file that defines it. A file that only declares modules and re-exports their
+items imports nothing. Re-exports of everything in a module (`::*`) are not followed.
 """
 
 import re
@@ -12,7 +14,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 USE = re.compile(r"^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.MULTILINE)
-PATH = re.compile(r"\b((?:crate|super)(?:::\w+)+)")
+PATH = re.compile(r"(?<![\w:])(\w+(?:::\w+)+)")
+# A line comment, or what may contain one: literals with quotes, in one pass because each may contain the other.
+NOISE = re.compile(r"""//[^\n]*|'\\?"'|r#+".*?"#+|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 MOD = re.compile(r"(?:pub(?:\([^)]*\))?\s+)?mod\s+\w+;")
 ATTRIBUTE = re.compile(r"#!?\[[^\]]*\]")
 
@@ -20,8 +24,7 @@ ATTRIBUTE = re.compile(r"#!?\[[^\]]*\]")
 def without_noise(text):
     """Removes unit tests, comments and strings."""
     text = re.sub(r"#\[cfg\(test\)\]\s*mod \w+ \{.*\Z", "", text, flags=re.DOTALL)
-    text = re.sub(r"//.*", "", text)
-    return re.sub(r'"(?:\\.|[^"\\])*"', '""', text, flags=re.DOTALL)
+    return NOISE.sub(lambda found: "" if found[0].startswith("//") else '""', text)
 
 
 def paths(tree, prefix=""):
@@ -46,10 +49,14 @@ class Crate:
 
     def __init__(self, folder):
         source = Path(folder, "src")
+        source = source if source.is_dir() else Path(folder)
+        root = "lib" if (source / "lib.rs").is_file() else "main"
         self.text = {}
         for file in source.rglob("*.rs"):
             module = file.relative_to(source).with_suffix("").parts
-            self.text[() if module == ("lib",) else module] = without_noise(file.read_text())
+            self.text[() if module == (root,) else module] = without_noise(file.read_text())
+        if () not in self.text:
+            sys.exit(f"{folder}: no lib.rs and no main.rs")
         self.imports = {module: [] for module in self.text}
         self.exports = {module: {} for module in self.text}
         for module, text in self.text.items():
@@ -58,8 +65,8 @@ class Crate:
                     self.imports[module].append(path)
                     if public:
                         self.exports[module][path[-1]] = path
-            for path in PATH.findall(USE.sub("", text)):
-                self.imports[module].append(self.absolute(module, path))
+            found = (self.absolute(module, path) for path in PATH.findall(USE.sub("", text)))
+            self.imports[module] += filter(None, found)
 
     def absolute(self, module, path):
         first, *rest = path.split("::")
