@@ -119,7 +119,7 @@ struct Line<'a> {
 impl<'a> Event<'a> {
     /// Returns the event of a request that ended with `error`.
     #[must_use]
-    pub fn from_error(error: &Error, problem: &'a str, is_server_error: bool) -> Self {
+    pub(crate) fn from_error(error: &Error, problem: &'a str, is_server_error: bool) -> Self {
         let cause = error.to_string();
         if is_server_error {
             Self::Failed { problem, cause }

@@ -30,7 +30,7 @@ pub struct ConfigError {
 
 /// Returns a variable of the process's environment.
 #[must_use]
-pub fn environment(variable: &str) -> Option<OsString> {
+pub(crate) fn environment(variable: &str) -> Option<OsString> {
     std::env::var_os(variable)
 }
 
@@ -39,7 +39,7 @@ pub fn environment(variable: &str) -> Option<OsString> {
 ///
 /// # Errors
 /// If a variable is missing or invalid.
-pub fn check_runtime(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
+pub(crate) fn check_runtime(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
     let environment = Environment(lookup);
     environment.required("AWS_LAMBDA_FUNCTION_NAME")?;
     environment.required("AWS_LAMBDA_FUNCTION_VERSION")?;

@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`function`] | start of a function, and its responses to API Gateway's events |
-//! | [`http`], [`problem`] | requests, responses, and problem documents (RFC 9457) |
+//! | [`http`], `problem` | requests, responses, and problem documents (RFC 9457) |
 //! | [`stream`] | events of the table's stream and of the schedule |
 //! | [`config`] | configuration from environment variables |
 //! | [`audit`] | log events, with embedded CloudWatch metrics |
@@ -20,7 +20,7 @@ mod event;
 pub mod function;
 pub mod http;
 mod metrics;
-pub mod problem;
+mod problem;
 pub mod runtime;
 pub mod stream;
 

@@ -12,11 +12,11 @@ use serde::Serialize;
 use crate::error::{CredentialFault, Error};
 
 /// The error catalogue in the documentation: the part of a problem's `type` before the fragment.
-pub const CATALOGUE: &str = "/docs/errors.md";
+pub(crate) const CATALOGUE: &str = "/docs/errors.md";
 
 /// A kind of problem. The status is one of the constants below, never a 2xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub(crate) struct Kind {
     /// The fragment in the catalogue, stable for programs.
     pub slug: &'static str,
     /// The title, for people.
@@ -28,7 +28,8 @@ macro_rules! kinds {
     ($($name:ident = $status:ident, $slug:literal, $title:literal;)+) => {
         $(const $name: Kind = Kind { slug: $slug, title: $title, status: StatusCode::$status };)+
         /// Every kind, for the test that the catalogue is complete.
-        pub const ALL: &[Kind] = &[$($name),+];
+        #[cfg(test)]
+        const ALL: &[Kind] = &[$($name),+];
     };
 }
 
@@ -227,7 +228,7 @@ fn sentence(error: &impl Display) -> String {
 
 /// Returns the problem document of `error` as a response, without the headers of every response.
 #[must_use]
-pub fn response(error: &Error, request_id: &str) -> Response<String> {
+pub(crate) fn response(error: &Error, request_id: &str) -> Response<String> {
     let problem = Problem::from(error);
     let document = Document {
         r#type: format!("{CATALOGUE}#{}", problem.kind.slug),
@@ -252,7 +253,7 @@ pub fn response(error: &Error, request_id: &str) -> Response<String> {
 
 /// Returns the slug of an error's kind, for the log and the metrics.
 #[must_use]
-pub fn slug(error: &Error) -> &'static str {
+pub(crate) fn slug(error: &Error) -> &'static str {
     Problem::from(error).kind.slug
 }
 
