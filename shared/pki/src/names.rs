@@ -7,7 +7,7 @@ mod id;
 mod label;
 mod organization;
 
-pub use address::{AddressRange, AddressRanges, InvalidRange, InvalidRanges, MAX_RANGES};
+pub use address::{AddressRange, AddressRanges, InvalidRange, InvalidRanges};
 pub use distinguished::distinguished;
 pub use host::{Host, InvalidHost};
 pub(crate) use id::ID_LENGTH;

@@ -8,7 +8,6 @@ use der::{asn1::ObjectIdentifier, referenced::OwnedToRef};
 use p256::{
     AffinePoint,
     ecdsa::{DerSignature, Signature, VerifyingKey, signature::hazmat::PrehashVerifier},
-    pkcs8::EncodePublicKey,
 };
 use sha2::{Digest, Sha256};
 use signature::Keypair;
@@ -79,9 +78,7 @@ impl CaPublicKey {
     /// # Errors
     /// Never in practice: a valid key encodes.
     pub fn spki(&self) -> spki::Result<SubjectPublicKeyInfoOwned> {
-        use der::Decode;
-        let document = self.0.to_public_key_der()?;
-        Ok(SubjectPublicKeyInfoOwned::from_der(document.as_bytes())?)
+        SubjectPublicKeyInfoOwned::from_key(&self.0)
     }
 
     /// Returns true if `signature`, made with `algorithm`, is by this key over `tbs`.
@@ -155,5 +152,39 @@ impl TryFrom<&[u8]> for CaSignature {
 impl From<DerSignature> for CaSignature {
     fn from(signature: DerSignature) -> Self {
         Self(signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::csr::{Csr, decode_pem};
+
+    #[test]
+    fn other_octets_are_not_a_signature() {
+        for octets in [&[][..], &[1; 63], &[1; 65], &[0; 64], &[0xff; 64]] {
+            assert_eq!(CaSignature::from_raw(octets).err(), Some(MalformedSignature));
+            assert_eq!(CaSignature::try_from(octets).err(), Some(MalformedSignature));
+        }
+        let signature = CaSignature::from_raw(&[1; 64]).unwrap();
+        let der = signature.as_bytes();
+        assert!(CaSignature::try_from(der).is_ok());
+        assert!(CaSignature::try_from(&der[1..]).is_err());
+        assert!(CaSignature::try_from([der, &[0]].concat().as_slice()).is_err());
+    }
+
+    #[test]
+    fn keys_of_other_kinds_are_refused() {
+        for octets in [&[][..], &[0], &[4; 65]] {
+            assert_eq!(CaPublicKey::from_point(octets), Err(NotP256));
+        }
+        for pem in [
+            include_str!("../../../tests/fixtures/csr/p384.pem"),
+            include_str!("../../../tests/fixtures/csr/ed25519.pem"),
+            include_str!("../../../tests/fixtures/csr/rsa.pem"),
+        ] {
+            let csr = Csr::from_der(&decode_pem(pem).unwrap()).unwrap().verify().unwrap();
+            assert_eq!(CaPublicKey::try_from(csr.public_key()), Err(NotP256));
+        }
     }
 }

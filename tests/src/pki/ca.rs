@@ -1,14 +1,12 @@
 //! A root, its CAs and their certificates, with keys in memory: for tests of programs that only see
 //! published documents.
 
-use der::Decode as _;
 use der::referenced::OwnedToRef as _;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
-use p256::pkcs8::EncodePublicKey as _;
 use pki::authority::CaCertificate;
 use pki::clock::Timestamp;
 use pki::crl::{self, Contents, Entry, VerifiedCrl};
@@ -125,6 +123,5 @@ fn certify(
 }
 
 fn spki(key: &SigningKey) -> SubjectPublicKeyInfoOwned {
-    let der = key.verifying_key().to_public_key_der().unwrap();
-    SubjectPublicKeyInfoOwned::from_der(der.as_bytes()).unwrap()
+    SubjectPublicKeyInfoOwned::from_key(key.verifying_key()).unwrap()
 }

@@ -86,7 +86,6 @@ mod tests {
     use p256::{
         ecdsa::{DerSignature, SigningKey},
         elliptic_curve::Generate,
-        pkcs8::EncodePublicKey,
     };
     use spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
     use x509_cert::{
@@ -179,8 +178,7 @@ mod tests {
         let root_key = SigningKey::generate_from_rng(rng);
         let [root_name, name] = names.map(|name| distinguished(name, None).unwrap());
         let make = |key: &SigningKey, subject: &Name, extensions| {
-            let public = key.verifying_key().to_public_key_der().unwrap();
-            let public = SubjectPublicKeyInfoOwned::try_from(public.as_bytes()).unwrap();
+            let public = SubjectPublicKeyInfoOwned::from_key(key.verifying_key()).unwrap();
             let validity =
                 Validity::new(NOW.minus(1000).x509().unwrap(), NOW.plus(1_000_000).x509().unwrap());
             let profile =

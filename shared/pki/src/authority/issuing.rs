@@ -147,11 +147,8 @@ mod tests {
     use p256::{
         ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner},
         elliptic_curve::Generate,
-        pkcs8::EncodePublicKey,
     };
     use spki::SubjectPublicKeyInfoOwned;
-
-    use der::Decode;
 
     use super::*;
     use crate::{
@@ -164,8 +161,7 @@ mod tests {
         let rng = &mut UnwrapErr(SysRng);
         let key = SigningKey::generate_from_rng(rng);
         let subject = distinguished("Root", None).unwrap();
-        let spki = key.verifying_key().to_public_key_der().unwrap();
-        let spki = SubjectPublicKeyInfoOwned::from_der(spki.as_bytes()).unwrap();
+        let spki = SubjectPublicKeyInfoOwned::from_key(key.verifying_key()).unwrap();
         let profile = Profile::Root { subject: subject.clone() };
         let public = (*key.verifying_key()).into();
         let itself = IssuedBy::self_signed(&subject, &public, b"key");

@@ -5,7 +5,6 @@ use getrandom::{SysRng, rand_core::UnwrapErr};
 use p256::{
     ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner},
     elliptic_curve::Generate,
-    pkcs8::EncodePublicKey,
 };
 use sha2::{Digest, Sha256};
 use spki::SubjectPublicKeyInfoOwned;
@@ -89,8 +88,7 @@ fn certify(
 }
 
 fn spki(key: &SigningKey) -> SubjectPublicKeyInfoOwned {
-    let der = key.verifying_key().to_public_key_der().unwrap();
-    SubjectPublicKeyInfoOwned::from_der(der.as_bytes()).unwrap()
+    SubjectPublicKeyInfoOwned::from_key(key.verifying_key()).unwrap()
 }
 
 /// Returns `count` entries that cycle through all reasons.

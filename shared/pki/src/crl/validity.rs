@@ -1,7 +1,7 @@
 //! The validity of CRLs.
 
-/// The validity of a CRL in seconds: 7 days. A publisher may fail for this long before brokers refuse every
-/// device.
+/// The validity of a CRL in seconds: 7 days. CRLs are renewed when they are 12 hours old, so a publisher may fail
+/// for at least six days before brokers refuse every device.
 pub const VALIDITY_SECONDS: u64 = 7 * 24 * 60 * 60;
 
 /// The age of a new CRL by its `thisUpdate`, in seconds: 5 minutes. Brokers refuse *every device* if a CRL

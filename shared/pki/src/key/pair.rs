@@ -3,13 +3,13 @@
 //! The private key exists in one response and nowhere else. Every buffer here that holds it is wiped
 //! on drop.
 
-use der::{Decode, Encode, asn1::OctetStringRef, pem::LineEnding};
+use der::{Encode, asn1::OctetStringRef, pem::LineEnding};
 use p256::{
     NistP256,
     ecdsa::SigningKey,
     elliptic_curve::{ALGORITHM_OID, Generate},
 };
-use pkcs8::{AssociatedOid, EncodePublicKey, PrivateKeyInfoRef, SecretDocument};
+use pkcs8::{AssociatedOid, PrivateKeyInfoRef, SecretDocument};
 use rand_core::CryptoRng;
 use sec1::EcPrivateKey;
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoOwned};
@@ -29,8 +29,8 @@ impl KeyPair {
     /// # Errors
     /// Never in practice: a valid key encodes.
     pub fn public_key(&self) -> der::Result<SubjectPublicKeyInfoOwned> {
-        let der = self.0.verifying_key().to_public_key_der().map_err(|_| der::ErrorKind::Failed)?;
-        SubjectPublicKeyInfoOwned::from_der(der.as_bytes())
+        SubjectPublicKeyInfoOwned::from_key(self.0.verifying_key())
+            .map_err(|_| der::ErrorKind::Failed.into())
     }
 
     /// Encodes the private key as PKCS#8 (RFC 5958) in PEM, including the public key (RFC 5915).

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 /// The most ranges of one token. The condition of every enrollment repeats them all.
-pub const MAX_RANGES: usize = 100;
+const MAX_RANGES: usize = 100;
 
 /// An address block in CIDR notation (RFC 4632; RFC 4291, section 2.3). An IPv4-mapped IPv6 block reads as
 /// the IPv4 block.
