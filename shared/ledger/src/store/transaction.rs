@@ -44,9 +44,10 @@ impl Cancelled {
     /// Returns the error to report if DynamoDB throttled one of the writes. Its conditions were then not
     /// evaluated.
     pub(super) fn throttled(&self) -> Option<Error> {
-        let cause = || "the transaction was cancelled for throttling".to_owned();
-        let is_throttled = self.codes().any(is_throttling);
-        is_throttled.then(|| Error::Throttled { service: AwsService::DynamoDb, cause: cause() })
+        self.codes().any(is_throttling).then(|| Error::Throttled {
+            service: AwsService::DynamoDb,
+            cause: "the transaction was cancelled for throttling".into(),
+        })
     }
 
     /// Returns the SDK's error, for reasons that the caller has no specific handling for.
@@ -88,5 +89,43 @@ impl Store {
             }
             _ => Err(self.unavailable(&error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    fn cancelled(codes: [&str; 2]) -> Cancelled {
+        let reasons = codes.map(|code| CancellationReason::builder().code(code).build());
+        let error = TransactionCanceledException::builder()
+            .set_cancellation_reasons(Some(reasons.into()))
+            .build();
+        let response = HttpResponse::new(400.try_into().unwrap(), SdkBody::empty());
+        let error = TransactWriteItemsError::TransactionCanceledException(error);
+        Cancelled(SdkError::service_error(error, response))
+    }
+
+    #[test]
+    fn a_throttled_write_is_a_throttled_transaction() {
+        for codes in [["ThrottlingError", "None"], ["ConditionalCheckFailed", "ThrottlingError"]] {
+            assert!(matches!(cancelled(codes).throttled(), Some(Error::Throttled { .. })));
+        }
+        let failed = cancelled(["ConditionalCheckFailed", "TransactionConflict"]);
+        assert!(failed.throttled().is_none());
+    }
+
+    #[test]
+    fn reasons_are_in_the_order_of_the_writes() {
+        let failed = cancelled(["None", "ConditionalCheckFailed"]);
+        assert_eq!(failed.first_failed_condition(), Some(1));
+        assert_eq!([0, 1, 2].map(|index| failed.condition_failed(index)), [false, true, false]);
+        assert!(failed.item(1).is_none() && failed.item(2).is_none() && !failed.is_conflict());
+        let conflict = cancelled(["TransactionConflict", "None"]);
+        assert!(conflict.is_conflict() && conflict.first_failed_condition().is_none());
     }
 }
