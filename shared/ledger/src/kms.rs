@@ -92,7 +92,7 @@ impl Signer {
     ///
     /// # Errors
     /// If KMS throttles, refuses or is unavailable, or its answer is not an ECDSA signature.
-    pub async fn sign(&self, recorded: RecordedTbs) -> Result<UnverifiedCertificate> {
+    pub(crate) async fn sign(&self, recorded: RecordedTbs) -> Result<UnverifiedCertificate> {
         let tbs = recorded.into_tbs();
         let signature = self.sign_digest(tbs.digest()).await?;
         Ok(tbs.with_signature(&signature)?)
@@ -101,7 +101,7 @@ impl Signer {
     /// Signs a certificate signing request (CSR), which must be for this key. Returns it in PEM.
     ///
     /// # Errors
-    /// As for [`Signer::sign`].
+    /// If KMS throttles, refuses or is unavailable, or its answer is not an ECDSA signature.
     pub async fn sign_request(&self, request: UnsignedCsr) -> Result<String> {
         let signature = self.sign_digest(request.digest()).await?;
         Ok(request.with_signature(&signature)?)
@@ -110,7 +110,7 @@ impl Signer {
     /// Signs a CRL whose digest is recorded. The result must be verified before its release.
     ///
     /// # Errors
-    /// As for [`Signer::sign`].
+    /// If KMS throttles, refuses or is unavailable, or its answer is not an ECDSA signature.
     pub async fn sign_crl(&self, recorded: RecordedCrl) -> Result<UnverifiedCrl> {
         let crl = recorded.into_linted();
         let signature = self.sign_digest(crl.digest()).await?;

@@ -22,9 +22,9 @@ mod transaction;
 mod write;
 
 pub use authority::{ActivationOutcome, AuthorityState};
+pub(crate) use certificate::RecordedTbs;
 pub use certificate::{
-    CertificateOwner, CertificateStatus, IssuanceRequest, KeySource, LedgerEntry, LedgerEntryKey,
-    RecordedTbs,
+    CertificateOwner, CertificateStatus, IssuanceRequest, KeySource, LedgerEntry,
 };
 pub use change::Change;
 pub use client::Store;

@@ -8,5 +8,5 @@ pub(super) mod request;
 
 pub use entry::{CertificateStatus, LedgerEntry};
 pub use lookup::CertificateOwner;
-pub use record::{LedgerEntryKey, RecordedTbs};
+pub(crate) use record::RecordedTbs;
 pub use request::{IssuanceRequest, KeySource};

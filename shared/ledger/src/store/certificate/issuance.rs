@@ -151,7 +151,7 @@ impl Store {
 
     /// Authenticates a device token and authorizes the device, without recording anything.
     ///
-    /// [`Store::record`] does both again, in its transaction. This check is for answers that only the
+    /// [`issue`](crate::issue()) does both again, in its transaction. This check is for answers that only the
     /// device may see, such as what is wrong with its request.
     ///
     /// # Errors

@@ -16,14 +16,14 @@ use crate::{
 
 /// A to-be-signed certificate (TBS) that is on the ledger. The signer accepts nothing else, and only
 /// [`Store::record`] creates one.
-pub struct RecordedTbs {
+pub(crate) struct RecordedTbs {
     tbs: LintedTbs,
     ledger_key: LedgerEntryKey,
 }
 
 /// The primary key of a ledger entry.
 #[derive(Clone)]
-pub struct LedgerEntryKey {
+pub(crate) struct LedgerEntryKey {
     partition: String,
     serial_number: String,
     /// The device that the certificate is for, if it is for one.
@@ -32,8 +32,7 @@ pub struct LedgerEntryKey {
 
 impl RecordedTbs {
     /// Returns the key of the ledger entry.
-    #[must_use]
-    pub fn ledger_key(&self) -> LedgerEntryKey {
+    pub(crate) fn ledger_key(&self) -> LedgerEntryKey {
         self.ledger_key.clone()
     }
 
@@ -51,7 +50,7 @@ impl Store {
     ///
     /// # Errors
     /// If the request is not authentic or not allowed, or DynamoDB is unavailable.
-    pub async fn record(
+    pub(crate) async fn record(
         &self,
         request: &IssuanceRequest<'_>,
         tbs: LintedTbs,
@@ -104,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// If the entry was withdrawn already, or DynamoDB is unavailable.
-    pub async fn withdraw(&self, entry: LedgerEntryKey, now: Timestamp) -> Result<()> {
+    pub(crate) async fn withdraw(&self, entry: LedgerEntryKey, now: Timestamp) -> Result<()> {
         let LedgerEntryKey { partition, serial_number, device } = entry;
         let mark = Update::builder()
             .table_name(&self.table)

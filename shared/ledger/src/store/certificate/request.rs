@@ -20,7 +20,7 @@ const DAY: u64 = 24 * 60 * 60;
 pub enum IssuanceRequest<'a> {
     /// For a device, authorized by its token and its project's policy.
     Device {
-        /// The device token, which [`Store::record`](crate::store::Store::record) authenticates.
+        /// The device token, which [`issue`](crate::issue()) authenticates.
         token: &'a DeviceToken,
         /// The policy of the project that the token names.
         policy: &'a Policy,
