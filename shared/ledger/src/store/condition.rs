@@ -46,13 +46,13 @@ impl Store {
     ///
     /// # Errors
     /// If the write failed for another reason than its condition.
-    pub(super) fn conflicting_item<E>(&self, error: SdkError<E>) -> Result<Option<Item>>
+    pub(super) fn conflicting_item<E>(&self, error: &SdkError<E>) -> Result<Option<Item>>
     where
         E: ConditionalWriteError + std::error::Error + ProvideErrorMetadata + 'static,
     {
         match error.as_service_error().and_then(E::condition_failure) {
             Some(exception) => Ok(exception.item.clone()),
-            None => Err(self.unavailable(&error)),
+            None => Err(self.unavailable(error)),
         }
     }
 }

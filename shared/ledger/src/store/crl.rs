@@ -131,8 +131,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<RecordedCrl> {
         let tbs_digest = hex(linted.digest());
-        // Sorted by number. A number may have a second CRL, which contains its own distribution point.
-        let sort = format!("LIST#{crl_number:020}#{tbs_digest}");
+        let sort = layout::signed_crl_sort_key(crl_number, &tbs_digest);
         let signing = Signing { tbs_digest, requested_at: now };
         let item = to_item(layout::crl(ca), sort, &signing)?;
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));

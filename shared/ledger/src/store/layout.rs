@@ -86,3 +86,8 @@ pub(super) fn authority_sort_key(name: &AuthorityName) -> String {
 pub(super) fn crl(ca: &str) -> String {
     format!("CRL#{ca}")
 }
+
+/// Sorts by number. A number may have a second CRL, which contains its own distribution point.
+pub(super) fn signed_crl_sort_key(crl_number: u64, tbs_digest: &str) -> String {
+    format!("LIST#{crl_number:020}#{tbs_digest}")
+}

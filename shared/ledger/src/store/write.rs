@@ -29,7 +29,7 @@ impl Store {
             return Ok(());
         };
         // The SDK may have retried after a lost response, and found its own write.
-        if self.conflicting_item(error)? == Some(item) {
+        if self.conflicting_item(&error)? == Some(item) {
             Ok(())
         } else {
             Err(OperatorError::Exists(what).into())

@@ -56,7 +56,7 @@ impl Store {
         let Err(error) = answer else {
             return Ok(true);
         };
-        let old = self.conflicting_item(error)?.ok_or_else(|| missing(id))?;
+        let old = self.conflicting_item(&error)?.ok_or_else(|| missing(id))?;
         let status = from_item::<DeviceState>(old)?.status;
         if status == to {
             Ok(false)
@@ -101,7 +101,7 @@ impl Store {
         let Err(error) = answer else {
             return Ok(());
         };
-        match self.conflicting_item(error)? {
+        match self.conflicting_item(&error)? {
             None => Ok(()),
             Some(old) => {
                 let status = from_item::<DeviceState>(old)?.status;

@@ -120,7 +120,7 @@ impl Store {
             return Ok(());
         };
         // The SDK may have retried after a lost response, and found its own write.
-        let is_ours = match self.conflicting_item(error)? {
+        let is_ours = match self.conflicting_item(&error)? {
             Some(old) => from_item::<DeviceState>(old)?.token_hash == hash,
             None => false,
         };

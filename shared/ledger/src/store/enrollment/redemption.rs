@@ -89,7 +89,7 @@ impl Store {
         };
         match answer.send().await {
             Ok(_) => Ok(Admission::Counted),
-            Err(error) => Ok(Admission::Refused(self.conflicting_item(error)?)),
+            Err(error) => Ok(Admission::Refused(self.conflicting_item(&error)?)),
         }
     }
 }

@@ -235,21 +235,10 @@ impl Store {
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn tokens(&self, project: ProjectId) -> Result<Vec<EnrollmentTokenRecord>> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("PK = :pk AND begins_with(SK, :sk)")
-            .expression_attribute_values(":pk", string(layout::project(project)))
-            .expression_attribute_values(":sk", string("TOKEN#"))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut tokens: Vec<EnrollmentTokenRecord> = Vec::new();
-        while let Some(item) = pages.next().await {
-            tokens.push(from_item(item.map_err(|error| self.unavailable(&error))?)?);
-        }
+        let items =
+            self.query_partition(layout::project(project), Some(layout::TOKEN.into())).await?;
+        let mut tokens =
+            items.into_iter().map(from_item).collect::<Result<Vec<EnrollmentTokenRecord>>>()?;
         tokens.sort_by_key(|token| token.created_at);
         Ok(tokens)
     }

@@ -70,6 +70,6 @@ fn id(item: Item) -> Result<Option<DeviceId>> {
     let Some(id) = partition_key(&item).strip_prefix(layout::DENIED) else { return Ok(None) };
     match id.parse() {
         Ok(id) => Ok(Some(id)),
-        Err(_) => Err(Error::Incomplete(format!("DENIED#{id}: not a device id"))),
+        Err(_) => Err(Error::Incomplete(format!("{}{id}: not a device id", layout::DENIED))),
     }
 }
