@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::brokers::mosquitto::Mosquitto;
+use birthcert_tests::busy_api::BusyApi;
 use birthcert_tests::mqtt::mosquitto_clients::{MosquittoClient, Outcome};
 use birthcert_tests::operator::Operator;
 use birthcert_tests::process::{binary, tool};
@@ -62,7 +63,8 @@ enum Key {
     Own,
 }
 
-/// Starts an example twice: as a new device, and as the same device after a power loss.
+/// Starts an example several times: with a wrong token, as a new device while the API is busy, and as the
+/// same device after a power loss.
 async fn device(mut command: Command, language: &str, key: Key) -> anyhow::Result<()> {
     let scratch = TempDir::new()?;
     let stack = Stack::start(&scratch.path().join("stack")).await?;
@@ -78,15 +80,23 @@ async fn device(mut command: Command, language: &str, key: Key) -> anyhow::Resul
         .env_clear()
         .env("PATH", std::env::var_os("PATH").context("PATH")?)
         .env("BIRTHCERT_API_URL", &stack.state.api_url)
-        .env("BIRTHCERT_ENROLLMENT_TOKEN", &stack.state.enrollment_token)
+        .env("BIRTHCERT_ENROLLMENT_TOKEN", "wrong")
         .env("IDENTITY_DIRECTORY", &identity)
         .env("MQTT_HOST", "localhost")
         .env("MQTT_PORT", broker.port().to_string())
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    let file = |name: &str| identity.join(name);
+    let refused = run(&mut command).await.unwrap_err().to_string();
+    ensure!(refused.contains("The enrollment token is not valid"), "{refused}");
+    ensure!(!file("device.json").exists(), "a refused device stored an identity");
+
+    let busy = BusyApi::start(&stack.state.api_url).await?;
+    command
+        .env("BIRTHCERT_API_URL", busy.url())
+        .env("BIRTHCERT_ENROLLMENT_TOKEN", &stack.state.enrollment_token);
     let said = run(&mut command).await?;
 
-    let file = |name: &str| identity.join(name);
     let enrolled: Value = serde_json::from_str(&fs::read_to_string(file("device.json"))?)?;
     let id = enrolled["device_id"].as_str().context("an id")?;
     ensure!(said.trim() == format!("{id}: published"), "{said}");

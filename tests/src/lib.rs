@@ -14,6 +14,7 @@ pub mod agent;
 pub mod api;
 pub mod aws;
 pub mod brokers;
+pub mod busy_api;
 pub mod env;
 pub mod lambda;
 mod loopback_server;
