@@ -5,7 +5,7 @@ use std::iter::successors;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::{service::AwsService, throttling::is_throttling};
+use super::{conflict::CONFLICT, service::AwsService, throttling::is_throttling};
 use crate::error::Error;
 
 /// Maps an SDK error that the caller has no specific handling for.
@@ -20,6 +20,7 @@ where
     let status = error.raw_response().map(|response| response.status());
     match (code, status) {
         (Some(code), _) if is_throttling(code) => Error::Throttled { service, cause },
+        (Some(CONFLICT), _) => Error::Contended,
         (Some(_), Some(status)) if status.is_client_error() => Error::Refused { service, cause },
         _ => Error::Unavailable { service, cause },
     }

@@ -13,6 +13,7 @@ pub(crate) fn is_throttling(code: &str) -> bool {
             | "TooManyRequestsException"
             | "ProvisionedThroughputExceededException"
             | "ProvisionedThroughputExceeded"
+            | "TransactionInProgressException"
             | "RequestLimitExceeded"
             | "LimitExceededException"
             | "RequestThrottled"

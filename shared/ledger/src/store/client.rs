@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::{Client, error::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::{
-    aws::{AwsService, outage},
+    aws::{AwsService, RetryConflicts, outage},
     error::{Error, Result},
     store::layout::META,
 };
@@ -20,7 +20,8 @@ impl Store {
     /// Returns a handle to the table `table`.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        let config = client.config().to_builder().retry_classifier(RetryConflicts).build();
+        Self { client: Client::from_conf(config), table: table.into() }
     }
 
     /// Returns the table's name.
