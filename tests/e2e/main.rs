@@ -35,6 +35,7 @@ fn main() -> ExitCode {
 
     let per_backend = [
         ("contract", api::contract::tests()),
+        ("cut_off", functions::cut_off::tests()),
         ("crl", revocation::crl::tests()),
         ("crl_faults", revocation::crl_faults::tests()),
         ("crl_publishers", revocation::crl_publishers::tests()),

@@ -4,18 +4,25 @@
 //! authenticates the enrollment token and counts its use, then a put creates the device. The first
 //! device on a token with address ranges costs each instance a third.
 //!
-//! The two writes are not one transaction, because parallel enrollments on one token would conflict. A
-//! crash between them costs one use of the token and nothing else.
+//! The two writes are not one transaction, because parallel enrollments on one token would conflict. See
+//! [`enroll`](fn@ledger::enroll) for what happens if one of them fails.
 
 mod form;
 
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use http::HeaderName;
 use lambda::{
-    CredentialFault, Error, Result, audit::Event, cache::Cache, config::Config, runtime::Runtime,
+    CredentialFault, Error, Result,
+    audit::{Caller, Event},
+    cache::Cache,
+    config::Config,
+    runtime::Runtime,
 };
 use lambda_http::{Body, Request, Response};
-use ledger::store::{DeviceRecord, DeviceStatus, Store};
+use ledger::{
+    Enrollment, enroll,
+    store::{DeviceRecord, DeviceStatus, Store},
+};
 use pki::{
     clock::Timestamp,
     names::{AddressRanges, DeviceId, ProjectId, TokenId},
@@ -59,25 +66,22 @@ impl Enroll {
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let now = self.runtime.now();
         let id = lambda::http::request_id(&request);
-        let outcome = self.enroll(&request, now, &id).await;
-        lambda::http::respond(&id, self.runtime, outcome)
+        let token = parse_enrollment_token(&request);
+        let caller = token.as_ref().ok().map(Caller::from);
+        let outcome = self.enroll(&request, token, now, &id).await;
+        lambda::http::respond(&id, self.runtime, caller, outcome)
     }
 
     async fn enroll(
         &self,
         request: &Request,
+        token: Result<EnrollmentToken, CredentialFault>,
         now: Timestamp,
         request_id: &str,
     ) -> Result<EnrollmentResponse> {
         lambda::http::expect_route(request, "POST", PATH)?;
-        let token = parse_enrollment_token(request).map_err(Error::EnrollmentToken)?;
+        let token = token.map_err(Error::EnrollmentToken)?;
         let label = form::label(request).await?;
-
-        let caller = lambda::http::source_address(request);
-        // Authenticates the enrollment token and counts its use.
-        let expected = self.ranges.last(&token.subject()).flatten();
-        let ranges = self.store.redeem_enrollment_token(&token, caller, expected, now).await?;
-        self.ranges.put(token.subject(), ranges, now);
 
         let rng = &mut UnwrapErr(SysRng);
         let device_token = DeviceToken::generate(token.project(), DeviceId::generate(rng), rng);
@@ -89,7 +93,17 @@ impl Enroll {
             token_id: token.subject(),
             created_at: now,
         };
-        self.store.create_device(&device, &device_token).await?;
+        let enrollment = Enrollment {
+            token: &token,
+            caller: lambda::http::source_address(request),
+            device: &device,
+            device_token: &device_token,
+        };
+        let expected = self.ranges.last(&token.subject()).flatten();
+        let deadline = lambda::http::deadline(request);
+        // Authenticates the enrollment token before the device is added.
+        let ranges = enroll(&self.store, enrollment, expected, now, deadline).await?;
+        self.ranges.put(token.subject(), ranges, now);
 
         let DeviceRecord { device_id, project_id, token_id, .. } = device;
         Event::Enrolled { project_id, device_id, token_id }.log(self.runtime, Some(request_id));
@@ -99,7 +113,7 @@ impl Enroll {
 }
 
 /// Parses the enrollment token in the header, and checks its checksum. The ledger authenticates it, in
-/// [`Store::redeem_enrollment_token`].
+/// [`enroll`](fn@enroll).
 fn parse_enrollment_token(request: &Request) -> Result<EnrollmentToken, CredentialFault> {
     let text = lambda::http::single_header(request, &TOKEN)?;
     EnrollmentToken::parse(text).map_err(|_| CredentialFault::Malformed)

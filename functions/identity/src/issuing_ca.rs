@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use lambda::{Result, audit::Event, cache::Cache, runtime::Runtime};
-use ledger::{IssuerFault, kms::Signer, store::Store};
+use ledger::{
+    IssuerFault,
+    kms::Signer,
+    store::{Policy, Store},
+};
 use pki::{
     authority::{Authority, AuthorityRecord, Roots},
     clock::Timestamp,
@@ -14,6 +18,18 @@ use pki::{
 pub(crate) struct IssuingCa {
     pub(crate) authority: Authority,
     pub(crate) signer: Signer,
+}
+
+impl IssuingCa {
+    /// Returns the days for which the CA can still issue certificates of the lifetime that `policy` sets,
+    /// of which `not_after` is the newest one's end.
+    ///
+    /// A CA that was made for a shorter time than that issues until its own end.
+    pub(crate) fn days_left(&self, policy: &Policy, not_after: Timestamp, now: Timestamp) -> u64 {
+        let (start, end) = (self.authority.certificate().not_before(), self.authority.not_after());
+        let was_ever_enough = policy.not_after(start, end) < end;
+        if was_ever_enough { not_after.days_until(end) } else { now.days_until(end) }
+    }
 }
 
 /// A cache of the active device CA.

@@ -9,6 +9,7 @@
 //! | `authentication` | parses the device token, and says where it is authenticated |
 //! | `csr_body` | reads and verifies the CSR |
 //! | `policies` | the project's policy: which keys are allowed |
+//! | `suspicion` | notices when somebody guesses device tokens |
 //! | `issuing_ca` | the active device CA and its key in KMS |
 //! | `response` | the response with certificate, chain and private key |
 //!
@@ -20,22 +21,31 @@ mod csr_body;
 mod issuing_ca;
 mod policies;
 mod response;
+mod suspicion;
+
+use std::sync::Arc;
 
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use http::Method;
-use lambda::{Error, Result, audit::Event, config::Config, runtime::Runtime};
+use lambda::{
+    CredentialFault, Error, Result,
+    audit::{Caller, Event},
+    config::Config,
+    runtime::Runtime,
+};
 use lambda_http::{Body, Request, Response};
 use ledger::{
-    Issuer, issue,
-    store::{IssuanceRequest, KeySource, Store},
+    Issuer, TO_ISSUE, issue,
+    store::{IssuanceRequest, KeySource, Policy, Store},
 };
-use pki::{clock::Timestamp, key::KeyPair};
+use pki::{clock::Timestamp, csr::VerifiedCsr, key::KeyPair, token::DeviceToken};
 
 use crate::{
     authentication::parse_device_token,
-    issuing_ca::IssuingCaCache,
+    issuing_ca::{IssuingCa, IssuingCaCache},
     policies::{PolicyCache, check_key_policy},
     response::IdentityResponse,
+    suspicion::Suspicion,
 };
 
 const PATH: &str = "/identity";
@@ -45,6 +55,7 @@ pub struct Identity {
     store: Store,
     issuing_ca: IssuingCaCache,
     policies: PolicyCache,
+    suspicion: Suspicion,
     runtime: Runtime,
 }
 
@@ -61,6 +72,7 @@ impl Identity {
         let identity = Self {
             issuing_ca: IssuingCaCache::new(store.clone(), kms, config.roots.clone(), runtime),
             policies: PolicyCache::new(store.clone(), runtime),
+            suspicion: Suspicion::new(),
             store,
             runtime,
         };
@@ -75,29 +87,27 @@ impl Identity {
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let now = self.runtime.now();
         let id = lambda::http::request_id(&request);
-        let outcome = self.issue_identity(&request, now, &id).await;
-        lambda::http::respond(&id, self.runtime, outcome)
+        let token = parse_device_token(&request);
+        let caller = token.as_ref().ok().map(Caller::from);
+        let outcome = self.issue_identity(&request, token, now, &id).await;
+        if let Err(error) = &outcome {
+            self.suspicion.note(error, now);
+        }
+        lambda::http::respond(&id, self.runtime, caller, outcome)
     }
 
     async fn issue_identity(
         &self,
         request: &Request,
+        token: Result<DeviceToken, CredentialFault>,
         now: Timestamp,
         request_id: &str,
     ) -> Result<IdentityResponse> {
         lambda::http::expect_route(request, "GET, POST", PATH)?;
-        let token = parse_device_token(request).map_err(Error::DeviceToken)?;
-        let csr = match *request.method() {
-            Method::POST => Some(csr_body::read(request)?),
-            _ => None,
-        };
-        let ca = self.issuing_ca.active(now).await?;
-        let policy = self.policies.of(token.project(), now).await?;
-        if let Err(error) = check_key_policy(&policy, csr.as_ref()) {
-            // Only an authenticated device may learn the project's policy.
-            self.store.authenticate(&token, &policy).await?;
-            return Err(error);
-        }
+        let token = token.map_err(Error::DeviceToken)?;
+        let deadline = lambda::http::deadline(request);
+        let prepare = self.prepare(request, &token, now);
+        let Prepared { ca, policy, csr } = deadline.leaving(TO_ISSUE).bound(prepare).await?;
 
         let rng = &mut UnwrapErr(SysRng);
         let (key, private_key, source) = match csr {
@@ -110,15 +120,54 @@ impl Identity {
         // Authenticates the device token before it signs, in the transaction that records the certificate.
         let issuer = Issuer { authority: &ca.authority, signer: &ca.signer, store: &self.store };
         let request = IssuanceRequest::Device { token: &token, policy: &policy, source };
-        let certificate = issue(issuer, request, key, now, rng).await?;
+        let certificate = issue(issuer, request, key, now, deadline, rng).await?;
 
         let (project_id, device_id) = (token.project(), token.subject());
         let serial_number = certificate.serial_number();
         let not_after = certificate.not_after();
-        let ca_days_left = not_after.days_until(ca.authority.certificate().not_after());
+        let ca_days_left = ca.days_left(&policy, not_after, now);
         let name = ca.authority.name().as_str();
         Event::Issued { project_id, device_id, serial_number, not_after, ca: name, ca_days_left }
             .log(self.runtime, Some(request_id));
         IdentityResponse::new(device_id, private_key.as_ref(), &certificate, &ca.authority)
     }
+
+    /// Loads what an issuance needs, and checks what only reads can tell.
+    async fn prepare(
+        &self,
+        request: &Request,
+        token: &DeviceToken,
+        now: Timestamp,
+    ) -> Result<Prepared> {
+        let is_suspicious = self.suspicion.is_raised(now);
+        if is_suspicious {
+            let policy = self.policies.of(token.project(), now).await?;
+            match self.store.authenticate(token, &policy).await {
+                // The issuance itself may give some back.
+                Ok(()) | Err(ledger::Error::IssuanceLimitReached) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let csr = match *request.method() {
+            Method::POST => Some(csr_body::read(request)?),
+            _ => None,
+        };
+        let ca = self.issuing_ca.active(now).await?;
+        let policy = self.policies.of(token.project(), now).await?;
+        if let Err(error) = check_key_policy(&policy, csr.as_ref()) {
+            // Only an authenticated device may learn the project's policy.
+            if !is_suspicious {
+                self.store.authenticate(token, &policy).await?;
+            }
+            return Err(error);
+        }
+        Ok(Prepared { ca, policy, csr })
+    }
+}
+
+/// What an issuance needs.
+struct Prepared {
+    ca: Arc<IssuingCa>,
+    policy: Policy,
+    csr: Option<VerifiedCsr>,
 }

@@ -12,9 +12,14 @@ mod revoke;
 mod template;
 mod users;
 
+use std::time::Duration;
+
 use pki::clock::Timestamp;
 
 use crate::{context::Context, help::with_examples, output::format::Format};
+
+/// The time in which a certificate is issued, or the command gives up.
+const ISSUANCE_TIME: Duration = Duration::from_secs(30);
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {

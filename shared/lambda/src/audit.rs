@@ -6,6 +6,7 @@ use ledger::aws::meter;
 use pki::{
     clock::Timestamp,
     names::{DeviceId, ProjectId, TokenId},
+    token::{DeviceToken, EnrollmentToken},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -83,6 +84,9 @@ pub enum Event<'a> {
         problem: &'a str,
         /// The cause, in more detail than the caller gets.
         cause: String,
+        /// The caller, if the request had a well-formed token.
+        #[serde(flatten)]
+        caller: Option<Caller>,
     },
     /// A request failed with a 5xx.
     Failed {
@@ -90,6 +94,9 @@ pub enum Event<'a> {
         problem: &'a str,
         /// The cause.
         cause: String,
+        /// The caller, if the request had a well-formed token.
+        #[serde(flatten)]
+        caller: Option<Caller>,
     },
     /// A function started without something that it needs, and retries with the first request.
     StartDegraded {
@@ -101,6 +108,32 @@ pub enum Event<'a> {
         /// The cause.
         cause: String,
     },
+}
+
+/// The sender of a request, by the ids in its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    project_id: ProjectId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<TokenId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<DeviceId>,
+    /// True if the token's secret is known to be right. Otherwise anybody may have claimed these ids.
+    authenticated: bool,
+}
+
+impl From<&DeviceToken> for Caller {
+    fn from(token: &DeviceToken) -> Self {
+        let (project_id, device_id) = (token.project(), Some(token.subject()));
+        Self { project_id, token_id: None, device_id, authenticated: false }
+    }
+}
+
+impl From<&EnrollmentToken> for Caller {
+    fn from(token: &EnrollmentToken) -> Self {
+        let (project_id, token_id) = (token.project(), Some(token.subject()));
+        Self { project_id, token_id, device_id: None, authenticated: false }
+    }
 }
 
 #[derive(Serialize)]
@@ -119,12 +152,19 @@ struct Line<'a> {
 impl<'a> Event<'a> {
     /// Returns the event of a request that ended with `error`.
     #[must_use]
-    pub(crate) fn from_error(error: &Error, problem: &'a str, is_server_error: bool) -> Self {
+    pub(crate) fn from_error(
+        error: &Error,
+        problem: &'a str,
+        caller: Option<Caller>,
+        is_server_error: bool,
+    ) -> Self {
         let cause = error.to_string();
+        let authenticated = error.is_after_authentication();
+        let caller = caller.map(|caller| Caller { authenticated, ..caller });
         if is_server_error {
-            Self::Failed { problem, cause }
+            Self::Failed { problem, cause, caller }
         } else {
-            Self::Refused { problem, cause }
+            Self::Refused { problem, cause, caller }
         }
     }
 
@@ -216,7 +256,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_counted_in_total_and_by_problem() {
-        let event = Event::Refused { problem: "token-paused", cause: "paused".into() };
+        let event =
+            Event::Refused { problem: "token-paused", cause: "paused".into(), caller: None };
         let line = line("f-enroll", event).await;
         assert_eq!(line["_aws"]["Timestamp"], 7000);
         assert_eq!(
@@ -273,8 +314,8 @@ mod tests {
                 ca: "",
                 ca_days_left: 0,
             },
-            Event::Refused { problem: "", cause: String::new() },
-            Event::Failed { problem: "", cause: String::new() },
+            Event::Refused { problem: "", cause: String::new(), caller: None },
+            Event::Failed { problem: "", cause: String::new(), caller: None },
             Event::Crl {
                 ca: "",
                 number: 1,

@@ -93,6 +93,15 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Ledger(error) if error.is_transient())
     }
+
+    /// Returns true if only a caller whose token authenticated gets this error.
+    pub(crate) fn is_after_authentication(&self) -> bool {
+        match self {
+            Self::KeyKindNotAllowed { .. } | Self::GeneratedKeysNotAllowed => true,
+            Self::Ledger(error) => error.is_after_authentication(),
+            _ => false,
+        }
+    }
 }
 
 impl From<pki::Error> for Error {

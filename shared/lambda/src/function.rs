@@ -86,7 +86,7 @@ where
     let service = lambda_runtime::service_fn(move |request: Request| {
         let answer = match unreadable.take() {
             None => Ok(handler(request)),
-            Some(error) => Err(failure(&error, &request_id(&request), runtime)),
+            Some(error) => Err(failure(&error, &request_id(&request), None, runtime)),
         };
         async move {
             Ok::<_, lambda_runtime::Error>(match answer {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     fn outcome(request: &Request, outcome: Result<impl Serialize>) -> Response<Body> {
-        respond(&request_id(request), QUIET, outcome)
+        respond(&request_id(request), QUIET, None, outcome)
     }
 
     #[tokio::test]

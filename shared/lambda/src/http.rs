@@ -1,13 +1,17 @@
 //! HTTP requests from API Gateway, and responses to them.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use http::{HeaderValue, header};
 use lambda_http::{Body, Request, RequestExt, Response, request::RequestContext};
+use ledger::Deadline;
 use serde::Serialize;
 
 use crate::{
-    audit::Event,
+    audit::{Caller, Event},
     error::{CredentialFault, Error, Result},
     problem,
     runtime::Runtime,
@@ -24,6 +28,29 @@ pub fn request_id(request: &Request) -> String {
     from_gateway
         .or_else(|| request.lambda_context_ref().map(|context| context.request_id.clone()))
         .unwrap_or_default()
+}
+
+/// The time in which a request is answered if Lambda does not say, as when the functions run locally.
+const DEFAULT_TIME: Duration = Duration::from_secs(20);
+/// Lambda's limit for any function.
+const LONGEST_TIME: Duration = Duration::from_secs(15 * 60);
+/// The time in which the response is written and logged, before Lambda ends the function.
+const TO_RESPOND: Duration = Duration::from_millis(500);
+
+/// Returns the time by which the work for a request must end, so that the caller gets a response before
+/// Lambda ends the function.
+#[must_use]
+pub fn deadline(request: &Request) -> Deadline {
+    let at = request.lambda_context_ref().map(|context| context.deadline);
+    let time = match at.filter(|at| *at > 0) {
+        None => DEFAULT_TIME,
+        // Zero if it is past.
+        Some(at) => (UNIX_EPOCH + Duration::from_millis(at))
+            .duration_since(SystemTime::now())
+            .unwrap_or_default()
+            .min(LONGEST_TIME),
+    };
+    Deadline::after(time).leaving(TO_RESPOND)
 }
 
 /// Returns the caller's address as API Gateway saw it. Headers such as `X-Forwarded-For` are ignored,
@@ -104,10 +131,11 @@ pub fn media_type(request: &Request) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// Creates the response to a request: JSON, or a problem document, whose cause is logged.
+/// Creates the response to a request of `caller`: JSON, or a problem document, whose cause is logged.
 pub fn respond(
     request_id: &str,
     runtime: Runtime,
+    caller: Option<Caller>,
     outcome: Result<impl Serialize>,
 ) -> Response<Body> {
     match outcome.and_then(|answer| Ok(serde_json::to_string(&answer)?)) {
@@ -117,15 +145,21 @@ pub fn respond(
             response.headers_mut().insert(header::CONTENT_TYPE, content_type);
             complete(response, request_id)
         }
-        Err(error) => failure(&error, request_id, runtime),
+        Err(error) => failure(&error, request_id, caller, runtime),
     }
 }
 
 /// Creates the problem document of `error` and logs its cause.
-pub(crate) fn failure(error: &Error, request_id: &str, runtime: Runtime) -> Response<Body> {
+pub(crate) fn failure(
+    error: &Error,
+    request_id: &str,
+    caller: Option<Caller>,
+    runtime: Runtime,
+) -> Response<Body> {
     let response = problem::response(error, request_id);
     let is_server_error = response.status().is_server_error();
-    Event::from_error(error, problem::slug(error), is_server_error).log(runtime, Some(request_id));
+    Event::from_error(error, problem::slug(error), caller, is_server_error)
+        .log(runtime, Some(request_id));
     complete(response.map(Body::from), request_id)
 }
 

@@ -174,7 +174,9 @@ impl From<&ledger::Error> for Problem {
                  new one.",
             ),
             Error::Throttled { .. } | Error::Contended => later(BUSY, 2, RETRY),
-            Error::Unavailable { .. } | Error::Refused { .. } => later(UNAVAILABLE, 10, RETRY),
+            Error::Unavailable { .. } | Error::Refused { .. } | Error::OutOfTime => {
+                later(UNAVAILABLE, 10, RETRY)
+            }
             Error::Issuer { .. } | Error::Pki(pki::Error::Authority { .. }) => later(
                 CA_UNAVAILABLE,
                 300,

@@ -66,6 +66,9 @@ pub enum Error {
         /// The SDK's error and its sources.
         cause: String,
     },
+    /// The request took so long that it could not be carried out, or that its outcome is unknown.
+    #[error("no time left for the request")]
+    OutOfTime,
     /// Concurrent requests changed the same item in every attempt.
     #[error("too many concurrent requests for one item")]
     Contended,
@@ -186,7 +189,28 @@ impl Error {
     /// Returns true if a retry may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. } | Self::Contended)
+        matches!(self, Self::Throttled { .. } | Self::Contended) || self.is_outcome_unknown()
+    }
+
+    /// Returns true if only a caller whose token authenticated gets this error.
+    #[must_use]
+    pub fn is_after_authentication(&self) -> bool {
+        matches!(
+            self,
+            Self::EnrollmentToken(Rejection::Expired)
+                | Self::DeviceToken(Rejection::Inactive)
+                | Self::TokenPaused
+                | Self::DeviceCapReached
+                | Self::AddressNotAllowed
+                | Self::IssuanceLimitReached
+                | Self::KeyInUse
+                | Self::KeyCompromised
+        )
+    }
+
+    /// Returns true if a write that failed with this error may have been carried out nevertheless.
+    pub(crate) fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::OutOfTime)
     }
 }
 

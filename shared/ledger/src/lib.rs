@@ -15,10 +15,14 @@
 
 pub mod aws;
 pub mod bucket;
+mod deadline;
+mod enroll;
 mod error;
 mod issue;
 pub mod kms;
 pub mod store;
 
+pub use deadline::Deadline;
+pub use enroll::{Enrollment, enroll};
 pub use error::{Error, IssuerFault, ItemError, OperatorError, Rejection, Result};
-pub use issue::{Issuer, issue};
+pub use issue::{Issuer, TO_ISSUE, issue};

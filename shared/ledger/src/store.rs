@@ -22,16 +22,17 @@ mod transaction;
 mod write;
 
 pub use authority::{ActivationOutcome, AuthorityState};
-pub(crate) use certificate::RecordedTbs;
 pub use certificate::{
     CertificateOwner, CertificateStatus, IssuanceRequest, KeySource, LedgerEntry,
 };
+pub(crate) use certificate::{LedgerEntryKey, RecordedTbs, Withdrawal};
 pub use change::Change;
 pub use client::Store;
 pub use crl::{CrlState, PublishedCrl, RecordedCrl};
 pub use device::{
     DeviceCursor, DeviceDetails, DevicePage, DeviceQuery, DeviceRecord, DeviceStatus, KeyRecord,
 };
+pub(crate) use enrollment::GiveBack;
 pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
 pub use project::{Policy, PolicyError, PolicyTerms, ProjectChanges, ProjectRecord, ProjectTerms};
 pub use revocation::RevocationOutcome;

@@ -9,7 +9,7 @@ use birthcert_tests::env::{Env, Setup};
 use futures_util::future::join_all;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use ledger::store::Policy;
+use ledger::store::{LedgerEntry, Policy};
 use pki::clock::Timestamp;
 use pki::token::EnrollmentToken;
 
@@ -118,7 +118,8 @@ async fn one_device_asks_32_times_at_once(
     for serial in &released {
         ensure!(entries.iter().any(|it| it.serial_number == *serial), "{serial} is not recorded");
     }
-    let live: Vec<_> = entries.iter().filter(|it| it.superseded_at.is_none()).collect();
+    let is_live = |it: &&LedgerEntry| it.superseded_at.is_none() && it.withdrawn_at.is_none();
+    let live: Vec<_> = entries.iter().filter(is_live).collect();
     ensure!(live.len() == 1, "{} are live", live.len());
     ensure!(released.contains(&live[0].serial_number), "the live one was released");
     env.verify_ledger(&[device]).await

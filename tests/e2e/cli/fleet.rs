@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert_tests::api::{ENROLLMENT_TOKEN, Enrolled};
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::env::Env;
 use birthcert_tests::operator::Operator;
 use http::Method;
+use ledger::store::DeviceQuery;
 use pki::clock::Timestamp;
 use serde_json::Value;
 
@@ -17,6 +19,7 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         a_token_is_shown_and_changed,
         devices_are_listed_by_every_filter,
         pages_have_every_device_once,
+        lookalike_items_are_in_no_list,
         exports_are_whole_and_inert,
         a_device_is_found_by_any_identifier,
         a_device_is_managed,
@@ -195,6 +198,50 @@ async fn pages_have_every_device_once(
     let last = ids(&even)[4].clone();
     let rest = operator.json(&format!("device list --label even --after {last}")).await?;
     ensure!(ids(&rest).len() == 1, "{rest}");
+    Ok(())
+}
+
+/// Permission to change tokens, as `enroll` has it, is not enough to add to a list, or to break one.
+async fn lookalike_items_are_in_no_list(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let project = env.project;
+    let devices = [env.api.enrolled(&env.token).await?, env.api.enrolled(&env.token).await?];
+    let text = |text: &str| AttributeValue::S(text.into());
+    let forge = async |inventory: &str, created_at: u64| {
+        let item = env.direct.aws.dynamodb()?.update_item().table_name(&env.config.table_name);
+        item.key("PK", text(&format!("TOKENS#{project}")))
+            .key("SK", text(&format!("{inventory} {created_at}")))
+            .update_expression("SET inventory = :inventory, created_at = :created_at")
+            .expression_attribute_values(":inventory", text(inventory))
+            .expression_attribute_values(":created_at", AttributeValue::N(created_at.to_string()))
+            .send()
+            .await?;
+        anyhow::Ok(())
+    };
+    // The oldest and the newest items of all.
+    for created_at in [1, 2, Timestamp::NEVER.unix()] {
+        for inventory in ["PROJECTS", "SERVICES", &format!("DEVICES#{project}")] {
+            forge(inventory, created_at).await?;
+        }
+    }
+    let projects = env.store.projects(None).await?;
+    ensure!(projects.len() == 1 && projects[0].project_id == project, "{projects:?}");
+    ensure!(env.store.service_certificates().await?.is_empty());
+    ensure!(env.store.devices(project, None).await?.len() == 2);
+
+    let (mut found, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = env.store.device_page(project, &DeviceQuery::default(), after, Some(1)).await?;
+        found.extend(page.devices.iter().map(|device| device.device_id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    ensure!(found == devices.iter().map(|device| device.device_id).collect(), "{found:?}");
     Ok(())
 }
 

@@ -95,6 +95,10 @@ async fn enroll(env: &Env) -> anyhow::Result<()> {
         let refused = env.api.enroll(&token.expose()).await?;
         refused.problem(401, "invalid-enrollment-token", &[])?;
     }
+    // A use that is given back.
+    env.dynamodb.fail("PutItem", Fault::Throttled);
+    env.api.enroll(&env.token.expose()).await?.problem(503, "busy", &[])?;
+    env.dynamodb.mend();
     Ok(())
 }
 

@@ -69,8 +69,8 @@ async fn kms_fails_and_takes_no_issuance_with_it(
     for entry in &entries {
         let released = entry.serial_number == identity.serial_number;
         ensure!(entry.withdrawn_at.is_none() == released, "{entry:?}");
-        // A certificate that was signed but never delivered is superseded like any other.
-        ensure!(entry.superseded_at.is_none() == released, "{entry:?}");
+        // Nobody has the others, so that none of them enters the CRL.
+        ensure!(entry.revoked_at.is_none(), "{entry:?}");
     }
     // The only issuance is used up now.
     let answer = env.api.identity(&device.device_token).await?;
@@ -124,8 +124,15 @@ async fn dynamodb_fails_while_a_device_enrolls(
         }
     }
     ensure!(env.store.devices(env.project, None).await?.is_empty());
+    ensure!(uses(&env).await? == 0, "uses that came to nothing are given back");
     env.api.enrolled(&env.token).await?;
+    ensure!(uses(&env).await? == 1);
     Ok(())
+}
+
+async fn uses(env: &Env) -> anyhow::Result<u64> {
+    let token = env.store.token(env.project, env.token.subject()).await?;
+    Ok(token.context("the token")?.uses)
 }
 
 async fn dynamodb_fails_before_the_signature(
@@ -163,12 +170,13 @@ async fn a_record_whose_acknowledgement_was_lost(
     answer.problem(503, "unavailable", &[&device.device_token])?;
     ensure!(env.kms.take().is_empty(), "KMS was asked without a record");
 
-    // However often the SDK retried, the ledger has exactly one entry without a certificate.
+    // However often the SDK retried, the ledger has exactly one entry without a certificate. Its withdrawal
+    // happened too, although the response was lost again.
     let entries = env.store.device_certificates(device.device_id).await?;
     ensure!(entries.len() == 1, "{} entries", entries.len());
     let identity = env.api.released(&device).await?;
     let entries = env.store.device_certificates(device.device_id).await?;
-    let live: Vec<_> = entries.iter().filter(|it| it.superseded_at.is_none()).collect();
+    let live: Vec<_> = entries.iter().filter(|it| it.withdrawn_at.is_none()).collect();
     ensure!(live.len() == 1 && live[0].serial_number == identity.serial_number);
     env.verify_ledger(&[device]).await
 }
@@ -178,10 +186,24 @@ async fn an_enrollment_whose_acknowledgement_was_lost(
     backend: Backend,
 ) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
+    // The SDK retries, and recognizes its own writes: the use counts once.
+    env.dynamodb.fail_once("UpdateItem", Fault::AnswerLost);
     env.dynamodb.fail_once("PutItem", Fault::AnswerLost);
-    // The SDK retries, and recognizes its own write.
     let device = env.api.enrolled(&env.token).await?;
     ensure!(env.store.devices(env.project, None).await?.len() == 1);
+    ensure!(uses(&env).await? == 1);
+
+    // No response arrives however often the SDK retries. The use is given back, as nobody else enrolled.
+    env.dynamodb.fail("UpdateItem", Fault::AnswerLost);
+    env.api.enroll(&env.token.expose()).await?.problem(503, "unavailable", &[])?;
+    env.dynamodb.mend();
+    ensure!(uses(&env).await? == 1);
+    // The device was added, so that its use counts, and the device learns its token.
+    env.dynamodb.fail("PutItem", Fault::AnswerLost);
+    let other = env.api.enrolled(&env.token).await?;
+    env.dynamodb.mend();
+    ensure!(uses(&env).await? == 2);
+    env.api.released(&other).await?;
     env.api.released(&device).await?;
     env.verify_ledger(&[device]).await
 }

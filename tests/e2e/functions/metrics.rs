@@ -5,18 +5,21 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, ensure};
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::proxy::Fault;
-use birthcert_tests::env::Env;
+use birthcert_tests::env::{Env, Setup, YEAR};
 use crl::Publisher;
 use enroll::Enroll;
 use identity::Identity;
 use lambda::runtime::Runtime;
 use lambda::stream;
 use lambda_http::{Context, LambdaEvent};
+use ledger::store::TokenStatus;
+use pki::token::DeviceToken;
 use serde_json::{Value, json};
 
 pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![
         calls_throttles_and_errors_are_counted_with_the_request,
+        a_short_ca_is_not_about_to_end,
         crls_are_counted_by_ca,
     ]
 }
@@ -72,9 +75,9 @@ async fn calls_throttles_and_errors_are_counted_with_the_request(
     ensure!(counted(&line) == (json!(1), json!(0), json!(0), json!(2)), "{line}");
     ensure!(line["KmsThrottles"] == 1 && line["KmsErrors"] == 0, "{line}");
 
-    // The first transaction's failed condition is not an error.
+    // The first transaction's failed condition is not an error. The third one supersedes.
     let line = line!(identity, env, "identity", "DEVICE_TOKEN", &device.device_token);
-    ensure!(counted(&line) == (json!(2), json!(0), json!(0), json!(1)), "{line}");
+    ensure!(counted(&line) == (json!(3), json!(0), json!(0), json!(1)), "{line}");
 
     // Three attempts, after which the issuance is given back.
     env.kms.fail("Sign", Fault::Away);
@@ -83,8 +86,42 @@ async fn calls_throttles_and_errors_are_counted_with_the_request(
     ensure!(line["Failed"] == 1 && line["problem"] == "unavailable", "{line}");
     ensure!(line["KmsErrors"] == 3 && line["KmsThrottles"] == 0, "{line}");
 
+    // The log says who was refused, and whether that is certain.
+    let caller = |line: &Value| {
+        let id = line["device_id"].as_str().or(line["token_id"].as_str()).map(str::to_owned);
+        (line["project_id"].as_str().map(str::to_owned), id, line["authenticated"].as_bool())
+    };
+    let project = Some(env.project.to_string());
+    let device_id = Some(device.device_id.to_string());
+    let guess = DeviceToken::generate(env.project, device.device_id, &mut rng());
+    let line = line!(identity, env, "identity", "DEVICE_TOKEN", &guess.expose());
+    ensure!(caller(&line) == (project.clone(), device_id.clone(), Some(false)), "{line}");
+    env.store.set_device_enabled(device.device_id, false).await?;
+    let line = line!(identity, env, "identity", "DEVICE_TOKEN", &device.device_token);
+    ensure!(caller(&line) == (project.clone(), device_id, Some(true)), "{line}");
+    let token_id = Some(env.token.subject().to_string());
+    env.store.set_token_status(env.project, env.token.subject(), TokenStatus::Paused).await?;
+    let line = line!(enroll, env, "enroll", "ENROLLMENT_TOKEN", &env.token.expose());
+    ensure!(caller(&line) == (project, token_id, Some(true)), "{line}");
+
     let line = line!(enroll, env, "enroll", "ENROLLMENT_TOKEN", "et_nothing");
+    ensure!(caller(&line) == (None, None, None), "{line}");
     ensure!(line["Refused"] == 1 && line.get("DynamoDbLatency").is_none(), "{line}");
+    Ok(())
+}
+
+/// Every certificate of a CA that ends before the lifetime that the policy sets is shorter. That is no
+/// reason for an alarm for as long as the CA lasts.
+async fn a_short_ca_is_not_about_to_end(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let setup = Setup { device_ca_seconds: 10 * YEAR, ..Setup::default() };
+    let env = Env::with(emulators, backend, setup).await?;
+    let identity = Identity::start(&env.config, WORLD).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let line = line!(identity, env, "identity", "DEVICE_TOKEN", &device.device_token);
+    ensure!((3650..3653).contains(&line["CaDaysLeft"].as_u64().context("days")?), "{line}");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 //! injects AWS's faults on the wire.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -29,6 +29,8 @@ pub enum Fault {
     Throttled,
     /// DynamoDB cancels a transaction because of a conflict with another one.
     Conflict,
+    /// DynamoDB rejects a single write to an item that a transaction is writing.
+    SingleConflict,
     /// AWS does not recognize the credentials.
     Refused,
     /// AWS answers with an internal error.
@@ -37,6 +39,10 @@ pub enum Fault {
     Away,
     /// The call is carried out, but the connection breaks before the response.
     AnswerLost,
+    /// There is never a response, and the call is not carried out.
+    Hang,
+    /// The call is carried out after a second.
+    Slow,
     /// KMS signs with another key.
     WrongSignature,
     /// KMS returns another public key.
@@ -69,8 +75,17 @@ struct Shared {
     upstream: String,
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Mutex<Vec<Call>>,
-    /// Operation, fault, and whether it ends after one call.
-    faults: Mutex<Vec<(&'static str, Fault, bool)>>,
+    faults: Mutex<Vec<Planned>>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    operation: &'static str,
+    fault: Fault,
+    /// Calls that succeed before.
+    after: usize,
+    /// Calls that fail then.
+    times: usize,
 }
 
 impl Proxy {
@@ -98,12 +113,17 @@ impl Proxy {
 
     /// Makes every call of `operation` fail, until [`Proxy::mend`].
     pub fn fail(&self, operation: &'static str, fault: Fault) {
-        self.shared.faults.lock().unwrap().push((operation, fault, false));
+        self.fail_after(0, operation, usize::MAX, fault);
     }
 
     /// Makes the next call of `operation` fail.
     pub fn fail_once(&self, operation: &'static str, fault: Fault) {
-        self.shared.faults.lock().unwrap().push((operation, fault, true));
+        self.fail_after(0, operation, 1, fault);
+    }
+
+    /// Makes `times` calls of `operation` fail, after the next `after` calls.
+    pub fn fail_after(&self, after: usize, operation: &'static str, times: usize, fault: Fault) {
+        self.shared.faults.lock().unwrap().push(Planned { operation, fault, after, times });
     }
 
     /// Ends all faults.
@@ -151,9 +171,15 @@ impl Call {
 impl Shared {
     fn fault(&self, operation: &str) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
-        let place = faults.iter().position(|(failing, ..)| *failing == operation)?;
-        let (_, fault, once) = faults[place];
-        if once {
+        let place = faults.iter().position(|planned| planned.operation == operation)?;
+        let planned = &mut faults[place];
+        if planned.after > 0 {
+            planned.after -= 1;
+            return None;
+        }
+        let fault = planned.fault;
+        planned.times -= 1;
+        if planned.times == 0 {
             faults.remove(place);
         }
         Some(fault)
@@ -179,9 +205,18 @@ async fn answer(
     let carried_out = !matches!(
         fault,
         Some(
-            Fault::Throttled | Fault::Conflict | Fault::Refused | Fault::ServerError | Fault::Away
+            Fault::Throttled
+                | Fault::Conflict
+                | Fault::SingleConflict
+                | Fault::Refused
+                | Fault::ServerError
+                | Fault::Away
+                | Fault::Hang
         )
     );
+    if fault == Some(Fault::Slow) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     let path = parts.uri.path().to_owned();
     let outcome = if carried_out {
         parts.uri = format!("{}{}", shared.upstream, parts.uri.path()).parse()?;
@@ -218,6 +253,10 @@ async fn answer(
         (Some(Fault::Conflict), _) => {
             Ok(aws_error(StatusCode::BAD_REQUEST, "TransactionCanceledException"))
         }
+        (Some(Fault::SingleConflict), _) => {
+            Ok(aws_error(StatusCode::BAD_REQUEST, "TransactionConflictException"))
+        }
+        (Some(Fault::Hang), _) => std::future::pending().await,
         (Some(Fault::Refused), _) => {
             Ok(aws_error(StatusCode::BAD_REQUEST, "UnrecognizedClientException"))
         }
@@ -233,7 +272,9 @@ async fn answer(
         (Some(Fault::OtherKey), Some((parts, answer))) => {
             Ok(Response::from_parts(parts, forge(&answer, "PublicKey", public_key()?)?))
         }
-        (None, Some((parts, answer))) => Ok(Response::from_parts(parts, Full::new(answer))),
+        (None | Some(Fault::Slow), Some((parts, answer))) => {
+            Ok(Response::from_parts(parts, Full::new(answer)))
+        }
     }
 }
 
@@ -257,7 +298,9 @@ fn s3_request(path: &str) -> Value {
 fn s3_error(fault: Fault) -> Option<Response<Full<Bytes>>> {
     let (status, code) = match fault {
         Fault::Throttled => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
-        Fault::Conflict => (StatusCode::CONFLICT, "ConditionalRequestConflict"),
+        Fault::Conflict | Fault::SingleConflict => {
+            (StatusCode::CONFLICT, "ConditionalRequestConflict")
+        }
         Fault::Refused => (StatusCode::FORBIDDEN, "AccessDenied"),
         Fault::ServerError => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         _ => return None,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use ledger::{Issuer, issue, kms::Signer, store::IssuanceRequest};
+use ledger::{Deadline, Issuer, issue, kms::Signer, store::IssuanceRequest};
 use pki::{
     authority::{Authority, AuthorityName},
     clock::Timestamp,
@@ -12,7 +12,10 @@ use pki::{
     profile::{RegistrationCode, Usage},
 };
 
-use super::template::{GeneratedFile, write};
+use super::{
+    ISSUANCE_TIME,
+    template::{GeneratedFile, write},
+};
 use crate::{context::Context, error::CommandError, help::with_examples};
 
 /// 2049-12-31T23:59:59Z: AWS IoT rejects certificates that expire later.
@@ -116,7 +119,9 @@ async fn prove(
     let signer = Signer::new(kms.clone(), authority.key_arn());
     let key = KeyPair::generate(rng).public_key()?;
     let issuer = Issuer { authority, signer: &signer, store };
-    Ok(issue(issuer, IssuanceRequest::Registration(code), key, *now, rng).await?.pem()?)
+    let request = IssuanceRequest::Registration(code);
+    let deadline = Deadline::after(ISSUANCE_TIME);
+    Ok(issue(issuer, request, key, *now, deadline, rng).await?.pem()?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use ledger::{Issuer, issue, kms::Signer, store::IssuanceRequest};
+use ledger::{Deadline, Issuer, issue, kms::Signer, store::IssuanceRequest};
 use pki::{
     authority::Authority,
     certificate::Certificate,
@@ -17,8 +17,9 @@ use pki::{
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
-use super::certificate_directory::{
-    CLIENT, CertificateDirectory, FileNames, ROOT, SERVER, StagedVersion,
+use super::{
+    ISSUANCE_TIME,
+    certificate_directory::{CLIENT, CertificateDirectory, FileNames, ROOT, SERVER, StagedVersion},
 };
 use crate::{context::Context, error::usage, files::csr, options::confirm::Confirm};
 
@@ -216,7 +217,8 @@ pub(super) async fn sign(
     let signer = Signer::new(kms.clone(), authority.key_arn());
     let issuer = Issuer { authority: &authority, signer: &signer, store };
     let request = IssuanceRequest::Service { service, validity_days, renews };
-    let certificate = issue(issuer, request, key, *now, &mut UnwrapErr(SysRng)).await?;
+    let deadline = Deadline::after(ISSUANCE_TIME);
+    let certificate = issue(issuer, request, key, *now, deadline, &mut UnwrapErr(SysRng)).await?;
     Ok(IssuedCertificate { certificate, authority })
 }
 

@@ -5,8 +5,11 @@ pub(super) mod issuance;
 pub(super) mod lookup;
 pub(super) mod record;
 pub(super) mod request;
+pub(super) mod supersession;
+pub(super) mod withdrawal;
 
 pub use entry::{CertificateStatus, LedgerEntry};
 pub use lookup::CertificateOwner;
-pub(crate) use record::RecordedTbs;
+pub(crate) use record::{LedgerEntryKey, RecordedTbs};
 pub use request::{IssuanceRequest, KeySource};
+pub(crate) use withdrawal::Withdrawal;

@@ -3,4 +3,5 @@
 pub(super) mod redemption;
 pub(super) mod token;
 
+pub(crate) use redemption::GiveBack;
 pub use token::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};

@@ -46,3 +46,8 @@ pub(super) fn number(number: impl Display) -> AttributeValue {
 pub(super) fn strings<'a>(texts: impl IntoIterator<Item = &'a str>) -> AttributeValue {
     AttributeValue::L(texts.into_iter().map(string).collect())
 }
+
+/// Returns a set of strings. DynamoDB refuses an empty one.
+pub(super) fn string_set<'a>(texts: impl IntoIterator<Item = &'a str>) -> AttributeValue {
+    AttributeValue::Ss(texts.into_iter().map(str::to_owned).collect())
+}

@@ -17,8 +17,6 @@ pub(super) const ACTIVE: &str = "ACTIVE";
 pub(super) const CA_NAME: &str = "NAME#";
 /// Prefix of the sort keys of certificates.
 pub(super) const CERTIFICATE: &str = "CERT#";
-/// Prefix of the sort keys of enrollment tokens.
-pub(super) const TOKEN: &str = "TOKEN#";
 /// Partition of the requests for CRLs. Their sort keys are the CAs' names. The stream's filter in
 /// `template.yaml` passes only this partition, so the publisher's own writes do not invoke it again.
 pub(super) const CRL_REQUESTS: &str = "CRL#REQUEST";
@@ -33,16 +31,27 @@ pub(super) const SERVICE: &str = "SERVER#";
 /// Prefix of the partitions of certificates that register a CA with AWS IoT.
 const REGISTRATION: &str = "REGISTRATION#";
 
+/// Prefix of the partitions of projects.
+pub(super) const PROJECT: &str = "PROJECT#";
+/// Prefix of the partitions of devices.
+pub(super) const DEVICE: &str = "DEVICE#";
+
 pub(super) fn project(id: ProjectId) -> String {
-    format!("PROJECT#{id}")
+    format!("{PROJECT}{id}")
+}
+
+/// The enrollment tokens of a project are separate from the project, so that the role of `enroll`, which
+/// counts their uses, cannot write to projects.
+pub(super) fn tokens(project: ProjectId) -> String {
+    format!("TOKENS#{project}")
 }
 
 pub(super) fn token_sort_key(id: TokenId) -> String {
-    format!("{TOKEN}{id}")
+    id.to_string()
 }
 
 pub(super) fn device(id: DeviceId) -> String {
-    format!("DEVICE#{id}")
+    format!("{DEVICE}{id}")
 }
 
 pub(super) fn device_key(fingerprint: &str) -> String {

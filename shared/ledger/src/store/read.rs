@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     store::{
         client::Store,
-        item::{Item, from_item, key, string},
+        item::{Item, from_item, key, partition_key, string},
         table::INVENTORY,
     },
 };
@@ -59,9 +59,13 @@ impl Store {
     }
 
     /// Reads a partition of the index `inventory`, oldest items first, at most `limit` of them.
+    ///
+    /// Only items whose own partitions begin with `owner` count. An item elsewhere may be forged, by a
+    /// function that may write there.
     pub(super) async fn inventory<T: DeserializeOwned>(
         &self,
         partition: String,
+        owner: &str,
         limit: Option<usize>,
     ) -> Result<Vec<T>> {
         let mut records = Vec::new();
@@ -81,7 +85,10 @@ impl Store {
                 .await
                 .map_err(|error| self.unavailable(&error))?;
             for item in page.items.unwrap_or_default() {
-                records.push(from_item(item)?);
+                // Checked before parsing: a forged item may contain anything.
+                if partition_key(&item).starts_with(owner) {
+                    records.push(from_item(item)?);
+                }
             }
             start = page.last_evaluated_key;
             if start.is_none() || limit.is_some_and(|limit| records.len() >= limit) {

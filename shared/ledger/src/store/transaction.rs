@@ -1,5 +1,7 @@
 //! Transactions, and the reasons for which DynamoDB cancels them.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
     error::SdkError,
     operation::transact_write_items::TransactWriteItemsError,
@@ -43,16 +45,11 @@ impl Cancelled {
 
     /// Returns the error to report if DynamoDB throttled one of the writes. Its conditions were then not
     /// evaluated.
-    pub(super) fn throttled(&self) -> Option<Error> {
+    fn throttled(&self) -> Option<Error> {
         self.codes().any(is_throttling).then(|| Error::Throttled {
             service: AwsService::DynamoDb,
             cause: "the transaction was cancelled for throttling".into(),
         })
-    }
-
-    /// Returns the SDK's error, for reasons that the caller has no specific handling for.
-    pub(super) fn into_error(self) -> SdkError<TransactWriteItemsError> {
-        self.0
     }
 
     fn reasons(&self) -> &[CancellationReason] {
@@ -69,7 +66,22 @@ impl Cancelled {
     }
 }
 
+/// Pauses after an attempt that another transaction was in the way of, which takes that one some
+/// milliseconds.
+pub(super) async fn back_off(attempt: u32) {
+    tokio::time::sleep(Duration::from_millis(5 << attempt.min(6))).await;
+}
+
 impl Store {
+    /// Returns the error for a cancellation that the caller has no specific handling for.
+    pub(super) fn cancellation(&self, cancelled: &Cancelled) -> Error {
+        match cancelled.throttled() {
+            Some(throttled) => throttled,
+            None if cancelled.is_conflict() => Error::Contended,
+            None => self.unavailable(&cancelled.0),
+        }
+    }
+
     /// Carries out all writes or none. Returns `Some` if DynamoDB cancelled the transaction.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl Store {
         match cancelled.first_failed_condition() {
             Some(0) => Err(OperatorError::Missing(parent_name).into()),
             Some(_) => Err(OperatorError::Exists(what).into()),
-            None => Err(self.unavailable(&cancelled.into_error())),
+            None => Err(self.cancellation(&cancelled)),
         }
     }
 

@@ -20,6 +20,9 @@ pub struct LedgerEntry {
     pub not_after: Timestamp,
     /// Time at which the entry was recorded, before signing.
     pub requested_at: Timestamp,
+    /// Time at which the certificate was verified, if it superseded earlier ones of its device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Timestamp>,
     /// Time at which issuance failed, and no certificate was released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_at: Option<Timestamp>,

@@ -1,10 +1,8 @@
 //! The transaction that starts the issuance to a device. It authenticates the device token, authorizes the
 //! device, and puts the certificate on the ledger.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
-use pki::{clock::Timestamp, crl::RevocationReason, token::DeviceToken};
+use pki::{clock::Timestamp, token::DeviceToken};
 
 use crate::{
     Rejection,
@@ -13,22 +11,27 @@ use crate::{
         certificate::entry::LedgerEntry,
         client::Store,
         device::{key::KeyRecord, record::DeviceState, status::DeviceStatus},
-        item::{Item, from_item, key, number, string, strings},
+        item::{Item, from_item, key, number, string, string_set},
         layout::{self, META},
         project::policy::Policy,
+        transaction::back_off,
         write::update_write,
     },
 };
 
 /// Attempts of the transaction against concurrent ones for the same device.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 8;
 /// Index of the write that authenticates the device.
 const DEVICE: usize = 0;
 /// Index of the write that binds the key to the device.
 const KEY: usize = 1;
 
 impl Store {
-    /// Records a device's certificate on the ledger, and supersedes the device's earlier ones.
+    /// Records a device's certificate on the ledger. Returns the serial numbers of the earlier ones, which
+    /// it supersedes once it is verified.
+    ///
+    /// An issuance that was cut off counts towards the limit, until the limit is reached: then it is given
+    /// back here.
     ///
     /// # Errors
     /// If the token does not authenticate, the device may not be issued a certificate, the key belongs to
@@ -40,45 +43,51 @@ impl Store {
         entry: &LedgerEntry,
         entry_item: Item,
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         // The first attempt assumes that the device has no certificate yet, which saves a read. If that is
         // wrong, or a concurrent request won, the failure returns the device's item for the next attempt.
         let mut live_serials = Vec::new();
+        let mut gave_back = false;
         for attempt in 0..ATTEMPTS {
-            let mut writes = vec![
+            let writes = vec![
                 self.authentication_write(token, policy, &entry.serial_number, &live_serials, now)?,
                 self.key_binding_write(&entry.key_fingerprint, token.subject())?,
                 self.new_item_write(entry_item.clone())?,
             ];
-            for superseded in &live_serials {
-                writes.push(self.supersession_write(token, policy, superseded, now)?);
-            }
             let Some(cancelled) = self.transact(writes).await? else {
-                return Ok(());
+                return Ok(live_serials);
             };
-            if let Some(throttled) = cancelled.throttled() {
-                return Err(throttled);
-            }
             if cancelled.condition_failed(DEVICE) {
                 let state = cancelled.item(DEVICE).cloned().map(from_item::<DeviceState>);
-                live_serials = authorize(state.transpose()?, token, policy)?;
+                let state = state.transpose()?;
+                let unfinished = state.as_ref().map(|it| it.unfinished.clone()).unwrap_or_default();
+                match authorize(state, token, policy) {
+                    Ok(live) => live_serials = live,
+                    Err(Error::IssuanceLimitReached) if !gave_back => {
+                        gave_back = true;
+                        let device = token.subject();
+                        if !self.withdraw_unfinished(device, unfinished, now).await? {
+                            return Err(Error::IssuanceLimitReached);
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
             } else if cancelled.is_conflict() {
-                // Another transaction is writing the item, which takes some milliseconds.
-                tokio::time::sleep(Duration::from_millis(10 << attempt)).await;
+                back_off(attempt).await;
             } else if cancelled.condition_failed(KEY) {
                 // Examined after the device's condition: only an authenticated device learns anything
                 // about a key.
                 let key = cancelled.item(KEY).cloned().map(from_item::<KeyRecord>).transpose()?;
                 return Err(key.map_or(Error::Contended, |key| key.refusal()));
             } else {
-                return Err(self.unavailable(&cancelled.into_error()));
+                return Err(self.cancellation(&cancelled));
             }
         }
         Err(Error::Contended)
     }
 
     /// Returns the write that authenticates the device token, authorizes the device, counts the issuance, and
-    /// makes `serial_number` the device's live one.
+    /// adds `serial_number` to the device's live ones.
     ///
     /// The condition is the authentication: the item has the token's hash and project. It is also the
     /// authorization: the device is active, below its issuance limit, and its live serials are still
@@ -94,17 +103,18 @@ impl Store {
         let authenticated = "token_hash = :hash AND project_id = :project AND #status = :active \
                         AND (attribute_not_exists(issuance_limit) AND issued < :limit \
                         OR issued < issuance_limit)";
-        let unchanged = match live_serials {
-            [] => "attribute_not_exists(live_serials)",
-            _ => "live_serials = :seen",
+        // The first certificate has nothing to supersede, so that no later write would end its issuance.
+        let (unchanged, unfinished) = match live_serials {
+            [] => ("attribute_not_exists(live_serials)", ""),
+            _ => ("live_serials = :seen", ", unfinished :serial"),
         };
         let mut update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(key(layout::device(token.subject()), META.into())))
             .condition_expression(format!("{authenticated} AND {unchanged}"))
-            .update_expression(
-                "SET issued = issued + :one, live_serials = :serials, last_issued_at = :now",
-            )
+            .update_expression(format!(
+                "SET issued = issued + :one, last_issued_at = :now ADD live_serials :serial{unfinished}",
+            ))
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":hash", string(token.hash().as_str()))
             .expression_attribute_values(":project", string(token.project().to_string()))
@@ -112,40 +122,12 @@ impl Store {
             .expression_attribute_values(":limit", number(policy.issuance_limit()))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":now", number(now.unix()))
-            .expression_attribute_values(":serials", strings([serial_number]))
+            .expression_attribute_values(":serial", string_set([serial_number]))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         if !live_serials.is_empty() {
-            let seen = strings(live_serials.iter().map(String::as_str));
+            let seen = string_set(live_serials.iter().map(String::as_str));
             update = update.expression_attribute_values(":seen", seen);
         }
-        update_write(update)
-    }
-
-    /// Returns the write that supersedes an earlier certificate of the device: the certificate counts as
-    /// revoked when its grace period ends.
-    fn supersession_write(
-        &self,
-        token: &DeviceToken,
-        policy: &Policy,
-        serial_number: &str,
-        now: Timestamp,
-    ) -> Result<TransactWriteItem> {
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(
-                layout::ledger(token.subject()),
-                layout::certificate_sort_key(serial_number),
-            )))
-            .condition_expression("attribute_exists(PK)")
-            // Keeps an earlier revocation by an operator.
-            .update_expression(
-                "SET superseded_at = :now, \
-                 revoked_at = if_not_exists(revoked_at, :then), \
-                 revocation_reason = if_not_exists(revocation_reason, :reason)",
-            )
-            .expression_attribute_values(":now", number(now.unix()))
-            .expression_attribute_values(":then", number(now.plus(policy.grace_seconds()).unix()))
-            .expression_attribute_values(":reason", string(RevocationReason::Superseded.as_str()));
         update_write(update)
     }
 

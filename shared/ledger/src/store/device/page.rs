@@ -10,7 +10,7 @@ use crate::{
     store::{
         client::Store,
         device::record::{DeviceRecord, inventory_partition},
-        item::{from_item, key, number, string},
+        item::{Item, from_item, key, number, partition_key, string},
         layout::{self, META},
         table::INVENTORY,
     },
@@ -64,37 +64,44 @@ impl Store {
         if first > last || query.created_before == Some(Timestamp::from_unix(0)) {
             return Ok(DevicePage { devices: Vec::new(), next: None });
         }
-        let start = after.map(|DeviceCursor { created_at, device_id }| {
+        let mut start = after.map(|DeviceCursor { created_at, device_id }| {
             let mut start = key(layout::device(device_id), META.into());
             start.insert("inventory".into(), string(inventory_partition(project)));
             start.insert("created_at".into(), number(created_at.unix()));
             start
         });
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(INVENTORY)
-            .key_condition_expression(
-                "inventory = :partition AND created_at BETWEEN :first AND :last",
-            )
-            .expression_attribute_values(":partition", string(inventory_partition(project)))
-            .expression_attribute_values(":first", number(first.unix()))
-            .expression_attribute_values(":last", number(last.unix()))
-            .scan_index_forward(!query.newest_first)
-            .set_limit(limit)
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| self.unavailable(&error))?;
-        let is_last = page.last_evaluated_key.is_none();
-        let devices = page.items.unwrap_or_default().into_iter().map(from_item);
-        let devices: Vec<DeviceRecord> = devices.collect::<Result<_>>()?;
-        // The query has no filter, so the last device of the page is where the page ends.
-        let next = devices.last().filter(|_| !is_last).map(|device| DeviceCursor {
-            created_at: device.created_at,
-            device_id: device.device_id,
-        });
-        Ok(DevicePage { devices, next })
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(INVENTORY)
+                .key_condition_expression(
+                    "inventory = :partition AND created_at BETWEEN :first AND :last",
+                )
+                .expression_attribute_values(":partition", string(inventory_partition(project)))
+                .expression_attribute_values(":first", number(first.unix()))
+                .expression_attribute_values(":last", number(last.unix()))
+                .scan_index_forward(!query.newest_first)
+                .set_limit(limit)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| self.unavailable(&error))?;
+            start = page.last_evaluated_key;
+            // An item elsewhere may be forged, and contain anything.
+            let is_device = |item: &Item| partition_key(item).starts_with(layout::DEVICE);
+            let items = page.items.unwrap_or_default().into_iter().filter(is_device);
+            let devices = items.map(from_item).collect::<Result<Vec<DeviceRecord>>>()?;
+            if devices.is_empty() && start.is_some() {
+                continue;
+            }
+            // The next page begins after the last device. What was left out there is left out again.
+            let next = devices.last().filter(|_| start.is_some()).map(|device| DeviceCursor {
+                created_at: device.created_at,
+                device_id: device.device_id,
+            });
+            return Ok(DevicePage { devices, next });
+        }
     }
 }

@@ -61,8 +61,14 @@ pub(crate) struct DeviceState {
     /// Issuance limit of this device, which overrides the policy's.
     #[serde(default)]
     pub(crate) issuance_limit: Option<u32>,
+    /// Serial numbers of the certificates that are neither superseded nor withdrawn: the newest, and those
+    /// whose issuance has not ended, or was cut off.
     #[serde(default)]
     pub(crate) live_serials: Vec<String>,
+    /// Serial numbers whose issuance has not ended, or was cut off, and counts nevertheless. The first
+    /// certificate of a device is never among them, because its issuance ends without a write.
+    #[serde(default)]
+    pub(crate) unfinished: Vec<String>,
     /// Time at which the device was revoked or put on hold.
     #[serde(default)]
     pub(crate) revoked_at: Option<Timestamp>,
@@ -148,6 +154,6 @@ impl Store {
         project: ProjectId,
         limit: Option<usize>,
     ) -> Result<Vec<DeviceRecord>> {
-        self.inventory(inventory_partition(project), limit).await
+        self.inventory(inventory_partition(project), layout::DEVICE, limit).await
     }
 }

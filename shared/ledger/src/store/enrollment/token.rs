@@ -152,7 +152,7 @@ impl Store {
         };
         let project = token.project();
         let put =
-            to_item(layout::project(project), layout::token_sort_key(record.token_id), &record)?;
+            to_item(layout::tokens(project), layout::token_sort_key(record.token_id), &record)?;
         self.create_with_parent(
             key(layout::project(project), META.into()),
             format!("project {project}"),
@@ -227,7 +227,7 @@ impl Store {
         project: ProjectId,
         token: TokenId,
     ) -> Result<Option<EnrollmentTokenRecord>> {
-        self.get(layout::project(project), layout::token_sort_key(token)).await
+        self.get(layout::tokens(project), layout::token_sort_key(token)).await
     }
 
     /// Returns the tokens of a project, oldest first.
@@ -235,8 +235,7 @@ impl Store {
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn tokens(&self, project: ProjectId) -> Result<Vec<EnrollmentTokenRecord>> {
-        let items =
-            self.query_partition(layout::project(project), Some(layout::TOKEN.into())).await?;
+        let items = self.query_partition(layout::tokens(project), None).await?;
         let mut tokens =
             items.into_iter().map(from_item).collect::<Result<Vec<EnrollmentTokenRecord>>>()?;
         tokens.sort_by_key(|token| token.created_at);
@@ -247,7 +246,7 @@ impl Store {
         self.client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(key(layout::project(project), layout::token_sort_key(token))))
+            .set_key(Some(key(layout::tokens(project), layout::token_sort_key(token))))
             .condition_expression("attribute_exists(PK)")
             .return_values(ReturnValue::AllNew)
     }

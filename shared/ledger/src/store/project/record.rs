@@ -57,7 +57,7 @@ impl Store {
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn projects(&self, limit: Option<usize>) -> Result<Vec<ProjectRecord>> {
-        self.inventory(INVENTORY_PARTITION.into(), limit).await
+        self.inventory(INVENTORY_PARTITION.into(), layout::PROJECT, limit).await
     }
 
     /// Adds a project.

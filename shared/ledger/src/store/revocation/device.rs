@@ -1,6 +1,6 @@
 //! Revocation of devices and of their certificates, holds, and releases from a hold.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
@@ -13,6 +13,7 @@ use crate::{
         device::{changes::missing, record::DeviceState, status::DeviceStatus},
         layout::{self, META},
         revocation::writes::{LiveSerials, is_on_hold},
+        transaction::back_off,
     },
 };
 
@@ -242,13 +243,10 @@ impl Store {
         let Some(cancelled) = self.transact(writes).await? else {
             return Ok(true);
         };
-        if let Some(throttled) = cancelled.throttled() {
-            return Err(throttled);
-        }
         if cancelled.first_failed_condition().is_none() && !cancelled.is_conflict() {
-            return Err(self.unavailable(&cancelled.into_error()));
+            return Err(self.cancellation(&cancelled));
         }
-        tokio::time::sleep(Duration::from_millis(5 << attempt.min(6))).await;
+        back_off(attempt).await;
         Ok(false)
     }
 }
@@ -292,6 +290,7 @@ mod tests {
             not_before: NOW.minus(100),
             not_after: NOW.plus(100),
             requested_at: NOW.minus(100),
+            verified_at: None,
             withdrawn_at: None,
             superseded_at: None,
             revoked_at: revoked.map(|(time, _)| Timestamp::from_unix(time)),

@@ -9,7 +9,7 @@ use crate::{
         certificate::entry::LedgerEntry,
         client::Store,
         device::{record::DeviceState, status::DeviceStatus},
-        item::{key, number, string, strings},
+        item::{key, number, string, string_set},
         layout::{self, META},
         write::update_write,
     },
@@ -43,7 +43,7 @@ impl Store {
             (LiveSerials::Unchanged, []) => condition += " AND attribute_not_exists(live_serials)",
             (LiveSerials::Unchanged, seen) => {
                 condition += " AND live_serials = :seen";
-                let seen = strings(seen.iter().map(String::as_str));
+                let seen = string_set(seen.iter().map(String::as_str));
                 update = update.expression_attribute_values(":seen", seen);
             }
         }

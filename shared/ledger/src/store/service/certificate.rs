@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use pki::{clock::Timestamp, profile::Service};
 use serde::Deserialize;
@@ -61,29 +61,27 @@ impl Store {
             return self.create(new, format!("certificate {}", entry.serial_number)).await;
         };
         let attribute = |name: &str| new.get(name).cloned().unwrap_or(AttributeValue::Null(true));
-        let supersede = Update::builder()
+        let renewable = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(partition, layout::certificate_sort_key(renewed))))
             .condition_expression(
                 "attribute_exists(PK) AND attribute_not_exists(revoked_at) \
                  AND #role = :role AND #names = :names",
             )
-            .update_expression("SET superseded_at = :now")
             .expression_attribute_names("#role", "role")
             .expression_attribute_names("#names", "names")
             .expression_attribute_values(":role", attribute("role"))
             .expression_attribute_values(":names", attribute("names"))
-            .expression_attribute_values(":now", number(now.unix()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
             .map_err(incomplete)?;
-        let supersede = TransactWriteItem::builder().update(supersede).build();
-        let Some(cancelled) = self.transact(vec![supersede, self.new_item_write(new)?]).await?
+        let renewable = TransactWriteItem::builder().condition_check(renewable).build();
+        let Some(cancelled) = self.transact(vec![renewable, self.new_item_write(new)?]).await?
         else {
             return Ok(());
         };
         if !cancelled.condition_failed(0) {
-            return Err(self.unavailable(&cancelled.into_error()));
+            return Err(self.cancellation(&cancelled));
         }
         let name = format!("certificate {renewed} of {}", service.common_name());
         Err(Error::from(match cancelled.item(0) {
@@ -104,7 +102,8 @@ impl Store {
             partition: String,
         }
         // The index only names the services. Their entries are read from the table, strongly consistent.
-        let listed: Vec<IndexEntry> = self.inventory(INVENTORY.into(), None).await?;
+        let listed: Vec<IndexEntry> =
+            self.inventory(INVENTORY.into(), layout::SERVICE, None).await?;
         let partitions: BTreeSet<_> = listed.into_iter().map(|it| it.partition).collect();
         let mut certificates = Vec::new();
         for partition in partitions {

@@ -1,0 +1,414 @@
+//! Issuances that fail, hang or are cut off: the device keeps the certificate that it has, and the
+//! issuance does not count.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, ensure};
+use birthcert_tests::api::Enrolled;
+use birthcert_tests::aws::emulators::{Backend, Emulators};
+use birthcert_tests::aws::proxy::{Call, Fault};
+use birthcert_tests::env::{Env, Setup};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use http::Request;
+use identity::Identity;
+use lambda::runtime::Runtime;
+use lambda_http::{Body, Context, RequestExt as _};
+use ledger::kms::Signer;
+use ledger::store::{CertificateStatus, IssuanceRequest, Policy};
+use ledger::{Deadline, Issuer};
+use pki::authority::Authority;
+use pki::clock::Timestamp;
+use pki::crl::RevocationReason;
+use pki::key::KeyPair;
+use pki::names::Host;
+use pki::profile::{Role, Service};
+use pki::token::DeviceToken;
+
+pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
+    crate::suite::per_backend![
+        a_failed_issuance_leaves_the_good_certificate,
+        a_killed_issuance_leaves_the_good_certificate,
+        a_failed_renewal_leaves_the_brokers_certificate,
+        what_was_cut_off_is_given_back,
+        a_supersession_whose_acknowledgement_was_lost,
+        an_issuance_that_was_withdrawn_meanwhile_releases_nothing,
+        nothing_is_recorded_without_time_to_sign,
+        kms_hangs_until_the_deadline,
+        single_writes_wait_for_transactions,
+        guesses_are_refused_by_a_read,
+    ]
+}
+
+/// Seconds by which the clock of each [`Strict`] is ahead.
+static AHEAD: [AtomicU64; 32] = [const { AtomicU64::new(0) }; 32];
+/// The number of clocks in use.
+static CLOCKS_USED: AtomicUsize = AtomicUsize::new(0);
+const CLOCKS: [fn() -> Timestamp; 32] = [
+    clock::<0>,
+    clock::<1>,
+    clock::<2>,
+    clock::<3>,
+    clock::<4>,
+    clock::<5>,
+    clock::<6>,
+    clock::<7>,
+    clock::<8>,
+    clock::<9>,
+    clock::<10>,
+    clock::<11>,
+    clock::<12>,
+    clock::<13>,
+    clock::<14>,
+    clock::<15>,
+    clock::<16>,
+    clock::<17>,
+    clock::<18>,
+    clock::<19>,
+    clock::<20>,
+    clock::<21>,
+    clock::<22>,
+    clock::<23>,
+    clock::<24>,
+    clock::<25>,
+    clock::<26>,
+    clock::<27>,
+    clock::<28>,
+    clock::<29>,
+    clock::<30>,
+    clock::<31>,
+];
+
+fn clock<const N: usize>() -> Timestamp {
+    Timestamp::now().plus(AHEAD[N].load(Ordering::SeqCst))
+}
+
+/// An authority without a grace period, with a clock of its own.
+struct Strict {
+    env: Env,
+    clock: usize,
+}
+
+impl Deref for Strict {
+    type Target = Env;
+
+    fn deref(&self) -> &Env {
+        &self.env
+    }
+}
+
+impl Strict {
+    /// Starts an authority that issues `limit` certificates to a device.
+    async fn start(emulators: &Emulators, backend: Backend, limit: u32) -> anyhow::Result<Self> {
+        let number = CLOCKS_USED.fetch_add(1, Ordering::SeqCst);
+        let clock = *CLOCKS.get(number).context("too few clocks")?;
+        let setup = Setup { policy: Policy::new(365, 0, limit)?, clock, ..Setup::default() };
+        Ok(Self { env: Env::with(emulators, backend, setup).await?, clock: number })
+    }
+
+    fn now(&self) -> Timestamp {
+        CLOCKS[self.clock]()
+    }
+
+    fn advance(&self, seconds: u64) {
+        AHEAD[self.clock].fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Returns true if a certificate is good, and not about to become anything else.
+    async fn is_good(&self, device: &Enrolled, serial: &str) -> anyhow::Result<bool> {
+        let entries = self.store.device_certificates(device.device_id).await?;
+        let entry = entries.into_iter().find(|it| it.serial_number == serial);
+        let tomorrow = self.now().plus(24 * 60 * 60);
+        Ok(entry.context("the entry")?.status(tomorrow) == CertificateStatus::Good)
+    }
+
+    async fn issued(&self, device: &Enrolled) -> anyhow::Result<u32> {
+        Ok(self.store.device(device.device_id).await?.context("the device")?.issued)
+    }
+
+    /// Starts another instance of the function.
+    async fn function(&self) -> anyhow::Result<Identity> {
+        let runtime = Runtime { clock: CLOCKS[self.clock], log: |_| {} };
+        let function = Identity::start(&self.config, runtime).await?;
+        self.dynamodb.take();
+        self.kms.take();
+        Ok(function)
+    }
+
+    /// Asks another instance of the function, which is killed after a moment. It must not have answered.
+    async fn ask_and_kill(&self, device: &Enrolled) -> anyhow::Result<()> {
+        let function = self.function().await?;
+        let answer = function.handle(request(device, Context::default())?);
+        let answer = tokio::time::timeout(Duration::from_millis(700), answer).await;
+        ensure!(answer.is_err(), "not killed");
+        Ok(())
+    }
+
+    /// Asks another instance of the function, which has `time` left. Returns the status.
+    async fn ask_in(&self, device: &Enrolled, time: Duration) -> anyhow::Result<u16> {
+        let function = self.function().await?;
+        let mut context = Context::default();
+        let end = SystemTime::now() + time;
+        context.deadline = end.duration_since(UNIX_EPOCH)?.as_millis().try_into()?;
+        let answer = function.handle(request(device, context)?);
+        let answer = tokio::time::timeout(time, answer).await;
+        Ok(answer.context("Lambda would have ended the function")?.status().as_u16())
+    }
+}
+
+fn request(device: &Enrolled, context: Context) -> anyhow::Result<Request<Body>> {
+    Ok(Request::builder()
+        .uri("/identity")
+        .header("authorization", format!("Bearer {}", device.device_token))
+        .body(Body::Empty)?
+        .with_raw_http_path("/identity")
+        .with_lambda_context(context))
+}
+
+async fn a_failed_issuance_leaves_the_good_certificate(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 3).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let first = env.api.released(&device).await?.serial_number;
+    for fault in [Fault::Throttled, Fault::Away, Fault::AnswerLost, Fault::WrongSignature] {
+        env.kms.fail("Sign", fault);
+        let answer = env.api.identity(&device.device_token).await?;
+        env.kms.mend();
+        ensure!(matches!(answer.status, 500 | 503), "{fault:?}: {}", answer.status);
+        ensure!(env.is_good(&device, &first).await?, "{fault:?} took the certificate away");
+        ensure!(env.issued(&device).await? == 1, "{fault:?} counts");
+    }
+    // Neither does a failure to supersede, which comes after the signature.
+    for fault in [Fault::Away, Fault::ServerError] {
+        env.dynamodb.fail_after(2, "TransactWriteItems", usize::MAX, fault);
+        let answer = env.api.identity(&device.device_token).await?;
+        env.dynamodb.mend();
+        answer.problem(503, "unavailable", &[])?;
+        ensure!(env.is_good(&device, &first).await?, "{fault:?} took the certificate away");
+    }
+    // These two could not be withdrawn either, and count until the limit is reached.
+    ensure!(env.issued(&device).await? == 3);
+    env.advance(61);
+    let second = env.api.released(&device).await?.serial_number;
+    ensure!(!env.is_good(&device, &first).await? && env.is_good(&device, &second).await?);
+    ensure!(env.issued(&device).await? == 2);
+    env.verify_ledger(&[device]).await
+}
+
+async fn a_killed_issuance_leaves_the_good_certificate(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 10).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let first = env.api.released(&device).await?.serial_number;
+    // Before each of the calls that an issuance makes.
+    for skip in 0..3 {
+        env.dynamodb.fail_after(skip, "TransactWriteItems", 1, Fault::Hang);
+        env.ask_and_kill(&device).await?;
+        env.dynamodb.mend();
+        ensure!(env.is_good(&device, &first).await?, "killed before write {skip}");
+    }
+    // The first call is the check at start.
+    env.kms.fail_after(1, "Sign", 1, Fault::Hang);
+    env.ask_and_kill(&device).await?;
+    env.kms.mend();
+    ensure!(env.is_good(&device, &first).await?, "killed before the signature");
+
+    let second = env.api.released(&device).await?.serial_number;
+    let now = env.now();
+    for entry in env.store.device_certificates(device.device_id).await? {
+        let is_newest = entry.serial_number == second;
+        ensure!((entry.status(now) == CertificateStatus::Good) == is_newest, "{entry:?}");
+    }
+    env.verify_ledger(&[device]).await
+}
+
+async fn a_failed_renewal_leaves_the_brokers_certificate(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let authority = Authority::try_from(env.store.authority("server").await?.context("the CA")?)?;
+    let signer = Signer::new(env.config.aws.kms()?, authority.key_arn());
+    let host = Host::dns("mqtt.example.com")?;
+    let service = Service::new(Role::Server, host.clone(), vec![host])?;
+    let rng = &mut UnwrapErr(SysRng);
+    let mut issue = async |renews: Option<&str>| {
+        let issuer = Issuer { authority: &authority, signer: &signer, store: &env.store };
+        let request = IssuanceRequest::Service { service: &service, validity_days: 90, renews };
+        let key = KeyPair::generate(rng).public_key()?;
+        let deadline = Deadline::after(Duration::from_secs(20));
+        ledger::issue(issuer, request, key, Timestamp::now(), deadline, rng).await
+    };
+    let first = issue(None).await?.serial_number().to_owned();
+    let entry = async |serial: &str| {
+        let all = env.store.service_certificates().await?;
+        let found = all.into_iter().find(|it| it.entry.serial_number == serial);
+        Ok::<_, anyhow::Error>(found.context("the entry")?.entry)
+    };
+    env.kms.fail("Sign", Fault::Away);
+    ensure!(issue(Some(&first)).await.is_err_and(|error| error.is_transient()));
+    env.kms.mend();
+    ensure!(entry(&first).await?.superseded_at.is_none(), "listed as renewed");
+    issue(Some(&first)).await?;
+    let renewed = entry(&first).await?;
+    ensure!(renewed.superseded_at.is_some() && renewed.revoked_at.is_none(), "{renewed:?}");
+    Ok(())
+}
+
+async fn what_was_cut_off_is_given_back(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 3).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.api.released(&device).await?;
+    env.kms.fail_after(1, "Sign", usize::MAX, Fault::Hang);
+    env.ask_and_kill(&device).await?;
+    env.kms.mend();
+    // It supersedes the one that was cut off.
+    env.api.released(&device).await?;
+    ensure!(env.issued(&device).await? == 3);
+
+    // It may still be running.
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(429, "issuance-limit-reached", &[])?;
+    env.advance(61);
+    env.api.released(&device).await?;
+    ensure!(env.issued(&device).await? == 3);
+    // Given back once, not each time.
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(429, "issuance-limit-reached", &[])?;
+    env.verify_ledger(&[device]).await
+}
+
+async fn a_supersession_whose_acknowledgement_was_lost(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 2).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let first = env.api.released(&device).await?.serial_number;
+    // No response arrives, so that the withdrawal that follows has to learn what happened. Its own arrives.
+    env.dynamodb.fail_after(2, "TransactWriteItems", 3, Fault::AnswerLost);
+    let second = env.api.released(&device).await?.serial_number;
+    env.dynamodb.mend();
+    ensure!(!env.is_good(&device, &first).await? && env.is_good(&device, &second).await?);
+    ensure!(env.issued(&device).await? == 2);
+    env.verify_ledger(&[device]).await
+}
+
+/// A function that was frozen for minutes goes on with an issuance that was given back meanwhile.
+async fn an_issuance_that_was_withdrawn_meanwhile_releases_nothing(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 2).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.api.released(&device).await?;
+    let frozen = env.function().await?;
+    let request = request(&device, Context::default())?;
+    env.kms.fail("Sign", Fault::Slow);
+    let (answer, second) = tokio::join!(frozen.handle(request), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        env.kms.mend();
+        env.advance(61);
+        env.api.released(&device).await
+    });
+    let second = second?.serial_number;
+    ensure!(answer.status() == 503, "{}", answer.status());
+    ensure!(env.is_good(&device, &second).await? && env.issued(&device).await? == 2);
+    env.verify_ledger(&[device]).await
+}
+
+async fn nothing_is_recorded_without_time_to_sign(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 1).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    ensure!(env.ask_in(&device, Duration::from_secs(5)).await? == 503);
+    ensure!(env.dynamodb.take().is_empty() && env.kms.take().is_empty(), "began in vain");
+    ensure!(env.issued(&device).await? == 0);
+    env.api.released(&device).await?;
+    env.verify_ledger(&[device]).await
+}
+
+async fn kms_hangs_until_the_deadline(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 1).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.kms.fail_after(1, "Sign", usize::MAX, Fault::Hang);
+    // The withdrawal is done, too, before Lambda would end the function.
+    ensure!(env.ask_in(&device, Duration::from_secs(11)).await? == 503);
+    env.kms.mend();
+    ensure!(env.issued(&device).await? == 0);
+    env.api.released(&device).await?;
+    env.verify_ledger(&[device]).await
+}
+
+/// A device that keeps requesting certificates does not make an operator's commands fail.
+async fn single_writes_wait_for_transactions(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 1).await?;
+    let device = env.api.enrolled(&env.token).await?.device_id;
+    let conflict = || env.dynamodb.fail_once("UpdateItem", Fault::SingleConflict);
+    conflict();
+    env.store.lift_issuance_limit(device, Some(3)).await?;
+    conflict();
+    env.store.label_device(device, Some(&"pump".parse()?)).await?;
+    conflict();
+    ensure!(env.store.set_device_enabled(device, false).await?);
+    conflict();
+    ensure!(env.store.set_device_enabled(device, true).await?);
+    env.store.revoke_device(device, RevocationReason::Unspecified, env.now()).await?;
+    env.dynamodb.fail_once("DeleteItem", Fault::SingleConflict);
+    env.store.delete_device(device).await?;
+    ensure!(env.store.device(device).await?.is_none());
+
+    // For as long as it lasts, the advice is to try again.
+    let other = env.api.enrolled(&env.token).await?.device_id;
+    env.dynamodb.fail("UpdateItem", Fault::SingleConflict);
+    let error = env.store.label_device(other, None).await.err().context("no error")?;
+    ensure!(error.is_transient(), "{error}");
+    Ok(())
+}
+
+async fn guesses_are_refused_by_a_read(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 5).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let rng = &mut UnwrapErr(SysRng);
+    let guess = DeviceToken::generate(env.project, device.device_id, rng).expose();
+    let mut operations = Vec::new();
+    for _ in 0..12 {
+        env.dynamodb.take();
+        env.api.identity(&guess).await?.problem(401, "invalid-device-token", &[&guess])?;
+        operations.extend(env.dynamodb.take().into_iter().map(|call| call.operation));
+    }
+    ensure!(operations[..11].iter().all(|it| it == "TransactWriteItems"), "{operations:?}");
+    ensure!(operations[11..] == ["GetItem"], "{operations:?}");
+    // The device itself gets its certificate, a round trip later.
+    env.api.released(&device).await?;
+    let calls = env.dynamodb.take().into_iter().map(|call| call.operation);
+    ensure!(calls.eq(["GetItem", "TransactWriteItems"]), "the device pays more");
+    env.advance(121);
+    env.api.released(&device).await?;
+    let of_device = |call: &Call| {
+        let partition = call.request()["Key"]["PK"]["S"].as_str();
+        partition.is_some_and(|partition| partition.starts_with("DEVICE#"))
+    };
+    ensure!(!env.dynamodb.take().iter().any(of_device), "the device pays more for ever");
+    env.verify_ledger(&[device]).await
+}
