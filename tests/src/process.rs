@@ -10,7 +10,7 @@ pub mod tool;
 pub mod workspace;
 
 pub use option::option;
-pub use port::free_port;
+pub use port::{free_port, is_closed};
 pub use server::Process;
 pub use signal::{gone, is_running, send_signal};
 pub use workspace::binary;

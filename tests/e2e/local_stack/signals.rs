@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use birthcert_tests::process::{is_running, send_signal};
+use birthcert_tests::process::{is_closed, is_running, send_signal};
 use birthcert_tests::stack::{START, Stack, spawn};
 use futures_util::future::try_join;
 use tempfile::TempDir;
@@ -41,7 +41,7 @@ async fn ends_in_order(signal: &str, with_unfinished_request: bool) -> anyhow::R
     ensure!(status.code() == Some(0), "SIG{signal}: {status}");
     ensure!(!is_running(kms), "its KMS outlived it");
     for address in stack.addresses() {
-        ensure!(TcpStream::connect(address).await.is_err(), "{address} is still open");
+        ensure!(is_closed(address).await?, "{address} is still open");
     }
     let said = stack.stderr();
     ensure!(!said.contains("panicked") && !said.contains("birthcert-local: "), "{said}");

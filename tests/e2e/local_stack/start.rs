@@ -7,12 +7,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use birthcert_tests::process::metadata::mode;
-use birthcert_tests::process::tool;
+use birthcert_tests::process::{is_closed, tool};
 use birthcert_tests::stack::{Stack, refused};
 use birthcert_tests::verifiers::openssl;
 use pki::names::ProjectId;
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::setup::works;
 
@@ -146,8 +146,8 @@ async fn it_listens_on_loopback_alone() -> anyhow::Result<()> {
     for address in [api, dynamodb, kms, s3] {
         ensure!(address.starts_with("127.0.0.1:"), "{address}");
         let port = address.rsplit_once(':').context("a port")?.1;
-        let elsewhere = TcpStream::connect(format!("127.0.0.2:{port}")).await;
-        ensure!(elsewhere.is_err(), "{address} answers on 127.0.0.2 too");
+        let elsewhere = is_closed(format!("127.0.0.2:{port}")).await?;
+        ensure!(elsewhere, "{address} answers on 127.0.0.2 too");
     }
     stack.stop().await
 }

@@ -1,8 +1,10 @@
-//! Free ports on 127.0.0.1.
+//! Free and closed ports.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use tokio::net::{TcpStream, ToSocketAddrs};
 
 /// Below Linux's ephemeral ports, which begin at 32768.
 const FIRST_PORT: u16 = 20_000;
@@ -28,4 +30,16 @@ pub fn free_port() -> io::Result<u16> {
         }
     }
     Err(io::Error::from(io::ErrorKind::AddrInUse))
+}
+
+/// Returns true if nothing listens at this address.
+///
+/// # Errors
+/// If that cannot be told.
+pub async fn is_closed(address: impl ToSocketAddrs) -> io::Result<bool> {
+    match TcpStream::connect(address).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+        Err(error) => Err(error),
+    }
 }
