@@ -41,7 +41,9 @@ pub(super) async fn works(data: &Path) -> anyhow::Result<()> {
     let stack = Stack::start(data).await?;
     stack.new_device().await?;
     let name = "broker.example.com";
-    let folder = data.with_extension("broker");
+    let mut folder = data.as_os_str().to_owned();
+    folder.push(".broker");
+    let folder = Path::new(&folder);
     let issue = format!("birthcert broker issue --dns {name} --directory '{}'", folder.display());
     in_shell(&stack, &issue).await?;
     let chain = fs::read_to_string(folder.join("broker-chain.pem"))?;
