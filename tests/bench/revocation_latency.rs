@@ -3,7 +3,8 @@
 //! `cargo build --workspace`, then
 //! `cargo run -p birthcert-tests --bin revocation_latency [-- [--rounds N] [BROKER ...]]`
 //!
-//! Fails if a device is still let in after a minute. The times depend on the machine.
+//! Fails if a device is still let in after 15 seconds, which a busy machine does not reach either, and
+//! prints how many revocations missed the goal of 5 seconds. The times depend on the machine.
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
@@ -13,12 +14,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use birthcert_tests::agent::stack_with_broker::StackWithBroker;
 use birthcert_tests::brokers::kind::BrokerKind;
 use birthcert_tests::brokers::mosquitto::Version;
 use birthcert_tests::mqtt::raw_session::{RawSession, TlsIdentity};
 use birthcert_tests::mqtt::session::Endpoint;
+use birthcert_tests::mqtt::session_end::Heard;
 use futures_util::future::try_join_all;
 use tokio::time::sleep;
 
@@ -34,8 +36,8 @@ const INTERVAL: &str = "2s";
 const STEP: Duration = Duration::from_millis(5);
 /// A message that has not returned by then is lost.
 const LOST: Duration = Duration::from_secs(2);
-/// Upper limit for every wait.
-const LIMIT: Duration = Duration::from_secs(60);
+/// Upper limit for the time until a revocation is enforced.
+const LIMIT: Duration = Duration::from_secs(15);
 /// Goal for 99 of 100 revocations.
 const GOAL: Duration = Duration::from_secs(5);
 
@@ -58,11 +60,20 @@ async fn main() -> anyhow::Result<()> {
     println!("From the command to the broker, {rounds} revocations each, interval {INTERVAL}:");
     // Concurrently: most of the time is spent waiting for the next poll.
     let measured = try_join_all(brokers.iter().map(|(_, kind)| measure(*kind, rounds))).await?;
+    let (mut all, mut missed, mut slowest) = (0, 0, Duration::ZERO);
     for ((name, _), times) in brokers.iter().zip(measured) {
         for (what, times) in times {
+            all += times.len();
+            missed += times.iter().filter(|time| **time > GOAL).count();
+            slowest = times.iter().copied().fold(slowest, Duration::max);
             report(name, what, times);
         }
     }
+    println!(
+        "{missed} of {all} measurements above the goal of {GOAL:?}; the slowest: {slowest:.1?}"
+    );
+    ensure!(all > 0, "nothing was measured: --rounds must be at least 1");
+    ensure!(slowest < LIMIT, "a revocation took {slowest:.1?}, the limit is {LIMIT:?}");
     Ok(())
 }
 
@@ -104,10 +115,14 @@ async fn measure(kind: BrokerKind, rounds: usize) -> anyhow::Result<Times> {
         let [session, session_by_websocket] = sessions;
         let (_, times) = tokio::try_join!(revoke, async {
             tokio::try_join!(
-                until_refused(&newcomers[0], tcp),
-                until_refused(&newcomers[1], if checks_websockets { websocket } else { tcp }),
-                session.until_cut(),
-                session_by_websocket.until_cut(),
+                until_refused(&newcomers[0], tcp, typed),
+                until_refused(
+                    &newcomers[1],
+                    if checks_websockets { websocket } else { tcp },
+                    typed
+                ),
+                session.until_cut(typed),
+                session_by_websocket.until_cut(typed),
             )
         })?;
         refused.push(times.0 - typed);
@@ -134,9 +149,9 @@ fn report(broker: &str, what: &str, mut times: Vec<Duration>) {
         println!("{broker:14} {what:34} not checked by this broker");
         return;
     }
-    let goal = if at(0.99) < GOAL { "" } else { "  above the goal" };
+    let missed = times.iter().filter(|time| **time > GOAL).count();
     let (half, most) = (at(0.5).as_millis(), at(0.99).as_millis());
-    println!("{broker:14} {what:34} p50 {half:5} ms  p99 {most:5} ms{goal}");
+    println!("{broker:14} {what:34} p50 {half:5} ms  p99 {most:5} ms  {missed} above the goal");
 }
 
 /// A session subscribed to its own messages.
@@ -153,23 +168,41 @@ impl Open {
         Ok(Self { session, topic })
     }
 
-    /// Returns the time at which the first lost message was sent.
-    async fn until_cut(mut self) -> anyhow::Result<Instant> {
-        let end = Instant::now() + LIMIT;
-        loop {
+    /// Returns the time at which the first lost message was sent. Fails if it was only late: then
+    /// it arrives in place of the next one.
+    async fn until_cut(mut self, typed: Instant) -> anyhow::Result<Instant> {
+        let end = typed + LIMIT;
+        for number in 0.. {
             let sent = Instant::now();
-            if !self.session.comes_back(&self.topic, "tick", LOST).await? {
-                return Ok(sent);
+            let tick = async |session: &mut RawSession, number: u32| {
+                session.echo(&self.topic, &format!("tick {number}"), LOST).await
+            };
+            match tick(&mut self.session, number).await? {
+                Heard::Message(_) => {}
+                Heard::Ended(_) => return Ok(sent),
+                Heard::Silence => {
+                    let next = tick(&mut self.session, number + 1).await?;
+                    ensure!(
+                        !matches!(next, Heard::Message(_)),
+                        "a message was lost, the next was not"
+                    );
+                    return Ok(sent);
+                }
             }
             ensure!(sent < end, "still heard after {LIMIT:?}");
             sleep(STEP).await;
         }
+        bail!("no number is left")
     }
 }
 
 /// Returns the time at which the first refused connection began.
-async fn until_refused(identity: &TlsIdentity, endpoint: Endpoint) -> anyhow::Result<Instant> {
-    let end = Instant::now() + LIMIT;
+async fn until_refused(
+    identity: &TlsIdentity,
+    endpoint: Endpoint,
+    typed: Instant,
+) -> anyhow::Result<Instant> {
+    let end = typed + LIMIT;
     loop {
         let begun = Instant::now();
         if identity.connect(endpoint).await?.is_err() {

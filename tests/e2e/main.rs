@@ -14,6 +14,7 @@ mod cli;
 mod deployment;
 mod examples;
 mod functions;
+mod harness;
 mod local_stack;
 mod revocation;
 mod rotation;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         ("cli", cli::tests()),
         ("crl", revocation::crl::standalone_tests()),
         ("examples", examples::tests()),
+        ("mqtt_clients", harness::mqtt_clients::tests()),
         ("local_stack", local_stack::tests()),
         ("localstack", deployment::localstack::tests()),
         ("mosquitto", brokers::mosquitto::tests()),

@@ -50,7 +50,7 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
         echoes(&device, &mut session, 1).await?;
         nats.host.revoke(&device);
         agent.has(nats.host.publisher.number).await?;
-        ensure!(session.quiet(SOON).await?, "its session goes on");
+        session.is_ended(SOON).await?;
         for endpoint in endpoints {
             is_refused(&device, endpoint).await?;
         }

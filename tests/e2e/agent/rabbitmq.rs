@@ -70,7 +70,7 @@ async fn a_revoked_device_is_out() -> anyhow::Result<()> {
         echoes(&device, &mut session, 1).await?;
         rabbitmq.host.revoke(&device);
         agent.has(rabbitmq.host.publisher.number).await?;
-        ensure!(session.quiet(SOON).await?, "its session goes on");
+        session.is_ended(SOON).await?;
         for endpoint in endpoints {
             is_refused(&device, endpoint).await?;
         }
@@ -115,7 +115,7 @@ async fn a_late_deny_list_is_applied_at_once() -> anyhow::Result<()> {
     publisher.publication.put(&publisher.deny_list_path(), publisher.deny_list());
     agent.until(|status| status["denied_devices"] == 1 && status["applied"] == true).await?;
     ensure!(rabbitmq.is_limited(&device).await?, "it is not limited");
-    ensure!(session.quiet(SOON).await?, "its session goes on");
+    session.is_ended(SOON).await?;
     Ok(())
 }
 
@@ -137,7 +137,7 @@ async fn devices_that_are_not_users_are_skipped() -> anyhow::Result<()> {
     *denied = strangers.chain([device.id]).collect();
     rabbitmq.host.publisher.publish();
     agent.has(3).await?;
-    ensure!(session.quiet(SOON).await?, "its session goes on");
+    session.is_ended(SOON).await?;
     is_refused(&device, tcp).await?;
     ensure!(!rabbitmq.is_limited(&held).await?, "it is still limited");
     drop(held.client.connect(tcp).await?.open()?);

@@ -9,11 +9,15 @@ use birthcert_tests::agent::stack_with_broker::StackWithBroker;
 use birthcert_tests::brokers::kind::BrokerKind;
 use birthcert_tests::brokers::mosquitto::Version;
 use birthcert_tests::mqtt::raw_session::TlsIdentity;
+use birthcert_tests::mqtt::session_end::Heard;
 use tokio::time::sleep;
 
 pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
     crate::suite::standalone![a_revoked_device_is_out_and_one_on_hold_comes_back]
 }
+
+/// A message that has not come back by then is lost.
+const LOST: Duration = Duration::from_secs(2);
 
 async fn a_revoked_device_is_out_and_one_on_hold_comes_back() -> anyhow::Result<()> {
     let (mut setup, agent) =
@@ -24,12 +28,12 @@ async fn a_revoked_device_is_out_and_one_on_hold_comes_back() -> anyhow::Result<
     let topic = format!("devices/{}/up", alice.id);
     let mut session = alices.connect(tcp).await?.context("alice is let in")?;
     session.subscribe(&topic).await?;
-    ensure!(session.comes_back(&topic, "first", SOON).await?);
+    ensure!(session.echo(&topic, "first", SOON).await? == Heard::Message("first".into()));
 
     let revoke = format!("device revoke {} --reason certificateHold --yes", alice.id);
     setup.operator.run(&revoke).await?.done()?;
     let end = Instant::now() + SOON;
-    while session.comes_back(&topic, "still", Duration::from_millis(200)).await? {
+    while matches!(session.echo(&topic, "still", LOST).await?, Heard::Message(_)) {
         ensure!(Instant::now() < end, "its session goes on");
     }
     let end = Instant::now() + SOON;
@@ -43,7 +47,7 @@ async fn a_revoked_device_is_out_and_one_on_hold_comes_back() -> anyhow::Result<
     loop {
         if let Ok(mut session) = alices.connect(tcp).await? {
             session.subscribe(&topic).await?;
-            if session.comes_back(&topic, "again", Duration::from_secs(2)).await? {
+            if matches!(session.echo(&topic, "again", LOST).await?, Heard::Message(_)) {
                 break;
             }
         }

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use birthcert_tests::api::Enrolled;
-use birthcert_tests::mqtt::session::{Client, Endpoint};
+use birthcert_tests::mqtt::session::{ANSWER_LIMIT, Client, Endpoint};
 use birthcert_tests::operator::Operator;
-use birthcert_tests::process::{free_port, tool};
+use birthcert_tests::process::{free_port, is_closed, tool};
 use birthcert_tests::stack::Stack;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 /// A stack, its operator with a broker certificate in `broker`, and the ports for that broker.
@@ -90,7 +89,7 @@ impl BrokerSetup {
 
     pub(crate) fn client(&self, id: &str, identity: Option<(PathBuf, PathBuf)>) -> Client {
         let cafile = self.operator.path("broker/root.pem");
-        Client { id: id.to_owned(), clean_session: true, cafile, identity }
+        Client { id: id.to_owned(), clean_session: true, cafile, identity, limit: ANSWER_LIMIT }
     }
 
     /// Checks that no other machine on the network can reach the broker.
@@ -98,8 +97,7 @@ impl BrokerSetup {
         for port in [self.port, self.websocket_port] {
             // All of 127.0.0.0/8 is this machine: a server that answers here too listens on every
             // interface.
-            let elsewhere = TcpStream::connect(("127.0.0.2", port)).await;
-            ensure!(elsewhere.is_err(), "{port} is open on every interface");
+            ensure!(is_closed(("127.0.0.2", port)).await?, "{port} is open on every interface");
         }
         Ok(())
     }

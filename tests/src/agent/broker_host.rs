@@ -13,7 +13,7 @@ use pki::profile::{self, Profile, Role, Service, Usage};
 
 use crate::agent::process::AgentCommand;
 use crate::agent::publisher::Publisher;
-use crate::mqtt::session::{Client, Endpoint};
+use crate::mqtt::session::{ANSWER_LIMIT, Client, Endpoint};
 use crate::operator::Operator;
 use crate::pki::ca::{Ca, Leaf, revoked};
 use crate::process::{free_port, option};
@@ -171,7 +171,13 @@ impl BrokerHost {
         fs::write(&files.0, &leaf.chain_pem)?;
         fs::write(&files.1, &leaf.key_pem)?;
         let cafile = self.operator.path("broker/root.pem");
-        Ok(Client { id: id.to_owned(), clean_session: true, cafile, identity: Some(files) })
+        Ok(Client {
+            id: id.to_owned(),
+            clean_session: true,
+            cafile,
+            identity: Some(files),
+            limit: ANSWER_LIMIT,
+        })
     }
 
     /// Revokes the certificate, denies the device, and publishes both.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::agent::broker_host::Device;
 use crate::mqtt::session::{Client, Endpoint, Session};
+use crate::mqtt::session_end::Heard;
 
 /// Limit for a broker's reaction to a signal, which is asynchronous. Generous, for machines that
 /// compile at the same time.
@@ -50,14 +51,13 @@ impl ObservedSession {
     /// Returns true if a message that the device publishes now arrives.
     ///
     /// # Errors
-    /// If the observer's session ended.
+    /// If the observer's session ended, or a client fails.
     pub async fn is_heard(&mut self) -> anyhow::Result<bool> {
         self.round += 1;
         let (mine, end) = (format!("mine {}", self.round), format!("end {}", self.round));
-        let published = self.device.publish(&format!("{}up/mine", self.topic), &mine).await;
-        // The broker may close the session at any time.
-        let _ = published;
-        self.observer.publish(&format!("{}up/end", self.topic), &end).await?;
+        // Not acknowledged if the broker has ended the session, which it may do at any time.
+        self.device.publish(&format!("{}up/mine", self.topic), &mine).await?;
+        self.publish_as_observer("up/end", &end).await?;
         let next = self.observer.next().await?;
         if next.as_deref() == Some(&mine) {
             ensure!(self.observer.next().await?.as_deref() == Some(&end), "in order");
@@ -70,14 +70,29 @@ impl ObservedSession {
     /// Returns true if a message to the device arrives now.
     ///
     /// # Errors
-    /// If the observer's session ended.
+    /// If the observer's session ended, or a client fails.
     pub async fn hears(&mut self) -> anyhow::Result<bool> {
         self.hears_within(SOON).await
     }
 
     async fn hears_within(&mut self, limit: Duration) -> anyhow::Result<bool> {
-        self.observer.publish(&format!("{}down", self.topic), "for you").await?;
-        Ok(self.device.quiet(limit).await.is_err())
+        self.round += 1;
+        let sent = format!("for you {}", self.round);
+        self.publish_as_observer("down", &sent).await?;
+        match self.device.hear(limit).await? {
+            Heard::Message(payload) => {
+                ensure!(payload == sent, "{payload:?} arrived instead of {sent:?}");
+                Ok(true)
+            }
+            Heard::Silence | Heard::Ended(_) => Ok(false),
+        }
+    }
+
+    /// Publishes as the observer, who may.
+    async fn publish_as_observer(&mut self, topic: &str, payload: &str) -> anyhow::Result<()> {
+        let published = self.observer.publish(&format!("{}{topic}", self.topic), payload).await?;
+        ensure!(published, "the observer's session ended");
+        Ok(())
     }
 
     /// Waits until no message of the device passes, in either direction.
@@ -113,10 +128,18 @@ pub async fn echoes(device: &Device, session: &mut Session, qos: u8) -> anyhow::
 /// Waits until this device is refused.
 ///
 /// # Errors
-/// If the device is still let in after [`SOON`].
+/// If the device is still let in after [`SOON`], or is neither let in nor refused by the broker.
 pub async fn is_refused(device: &Device, endpoint: Endpoint) -> anyhow::Result<()> {
+    is_refused_to(&device.client, endpoint).await
+}
+
+/// As [`is_refused`], of any client.
+///
+/// # Errors
+/// As [`is_refused`].
+pub async fn is_refused_to(client: &Client, endpoint: Endpoint) -> anyhow::Result<()> {
     let deadline = Instant::now() + SOON;
-    while !device.client.connect(endpoint).await?.is_refused() {
+    while !client.connect(endpoint).await?.is_refused() {
         ensure!(Instant::now() < deadline, "it still gets in");
     }
     Ok(())

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::agent::process::{Agent, AgentCommand};
 use crate::brokers::kind::{Broker, BrokerKind};
-use crate::mqtt::session::{Client, Endpoint};
+use crate::mqtt::session::{ANSWER_LIMIT, Client, Endpoint};
 use crate::operator::Operator;
 use crate::process::{free_port, option};
 use crate::stack::Stack;
@@ -120,5 +120,11 @@ async fn device(stack: &Stack, root: &Path, folder: &Path) -> anyhow::Result<Cli
     let files = (path(".pem"), path("-key.pem"));
     fs::write(&files.0, &identity.certificate_chain_pem)?;
     fs::write(&files.1, &identity.device_private_key_pem)?;
-    Ok(Client { id, clean_session: true, cafile: root.to_owned(), identity: Some(files) })
+    Ok(Client {
+        id,
+        clean_session: true,
+        cafile: root.to_owned(),
+        identity: Some(files),
+        limit: ANSWER_LIMIT,
+    })
 }

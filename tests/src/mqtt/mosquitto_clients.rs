@@ -14,6 +14,15 @@ const MESSAGE: &str = "message: ";
 /// The line that `mosquitto_sub` prints once its first subscription is granted, with QoS 1.
 const SUBSCRIBED: &str = "Subscribed (mid: 1): 1";
 
+/// The lines that the clients print when the broker ends the connection. A TLS alert that a reset
+/// overtakes is a protocol error for them.
+const ENDED: [&str; 4] = [
+    "Error: The connection was lost.",
+    "Error: Protocol error",
+    "Error: Broken pipe",
+    "Error: Connection reset by peer",
+];
+
 /// A client of a broker on 127.0.0.1, whose certificate must name that address.
 #[derive(Clone, Debug)]
 pub struct MosquittoClient {
@@ -54,7 +63,7 @@ impl MosquittoClient {
     pub async fn publish(&self, topic: &str, payload: &str) -> anyhow::Result<Outcome> {
         let args = ["--retain", "-m", payload];
         let finished = self.run("mosquitto_pub", topic, &args).await?;
-        if let Some(refusal) = refusal(&finished) {
+        if let Some(refusal) = refusal(&finished.output) {
             return Ok(refusal);
         }
         // MQTT 5 reason codes: 0 and 16 are success, with and without subscribers; 135 is the
@@ -78,7 +87,7 @@ impl MosquittoClient {
         let format = format!("{MESSAGE}%p");
         let args = ["-C", "1", "-W", &seconds, "-F", &format];
         let finished = self.run("mosquitto_sub", topic, &args).await?;
-        if let Some(refusal) = refusal(&finished) {
+        if let Some(refusal) = refusal(&finished.output) {
             return Ok(refusal);
         }
         match finished.output.lines().find_map(|line| line.strip_prefix(MESSAGE)) {
@@ -106,15 +115,15 @@ impl MosquittoClient {
     }
 }
 
-/// Returns which side's handshake failed, if any. Without a broker, the client prints neither of
-/// these lines.
-fn refusal(finished: &ToolOutput) -> Option<Outcome> {
-    let output = &finished.output;
+/// Returns which side's handshake failed, if any. Without a broker, with one that does not answer, or
+/// with one whose CONNACK refuses, neither did.
+fn refusal(output: &str) -> Option<Outcome> {
+    let is_alert = |line: &str| line.starts_with("OpenSSL Error") && line.contains(" alert ");
     if output.contains("received CONNACK") {
         None
     } else if output.contains("certificate verify failed") {
         Some(Outcome::ClientRefused)
-    } else if output.contains("sending CONNECT") {
+    } else if output.lines().any(|line| ENDED.contains(&line) || is_alert(line)) {
         Some(Outcome::BrokerRefused)
     } else {
         None
@@ -126,4 +135,37 @@ fn acknowledgement(output: &str) -> Option<&str> {
     let (_, rest) = output.split_once("received PUBACK ")?;
     let (_, rest) = rest.split_once("RC:")?;
     rest.split_once(')').map(|(code, _)| code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONNECT: &str = "Client (null) sending CONNECT\n";
+
+    #[test]
+    fn only_a_broker_that_ends_the_handshake_refused() {
+        for ending in [
+            "Error: The connection was lost.",
+            "Error: Protocol error",
+            "Error: Broken pipe",
+            "OpenSSL Error[0]: error:0A000415:SSL routines::sslv3 alert certificate expired",
+        ] {
+            assert_eq!(refusal(&format!("{CONNECT}{ending}")), Some(Outcome::BrokerRefused));
+        }
+        let untrusted = "Error: A TLS error occurred.\n\
+             OpenSSL Error[0]: error:0A000086:SSL routines::certificate verify failed";
+        assert_eq!(refusal(&format!("{CONNECT}{untrusted}")), Some(Outcome::ClientRefused));
+        // Without an answer, mosquitto_sub prints nothing more until its time is over.
+        for output in [CONNECT, "Error: Connection refused"] {
+            assert_eq!(refusal(output), None, "{output}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_refuses_the_session_did_not_refuse_the_certificate() {
+        let output = "Connection error: Not authorized\nClient (null) received CONNACK (135)\n\
+             Error: The connection was lost.";
+        assert_eq!(refusal(output), None);
+    }
 }

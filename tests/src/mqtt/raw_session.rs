@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::mqtt::session::{Client, Endpoint};
+use crate::mqtt::session_end::{Heard, SessionEnd};
 
 /// A session. Dropping it ends the connection.
 pub struct RawSession {
@@ -36,6 +37,7 @@ enum Transport {
 pub struct TlsIdentity {
     connector: TlsConnector,
     id: String,
+    limit: Duration,
 }
 
 impl TlsIdentity {
@@ -56,14 +58,19 @@ impl TlsIdentity {
         let mut config = config;
         // A full handshake each time, as for a device that was away for long.
         config.resumption = rustls::client::Resumption::disabled();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), id: client.id.clone() })
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(Self { connector, id: client.id.clone(), limit: client.limit })
     }
 
     /// Connects to 127.0.0.1; the inner error is the broker's refusal.
     ///
     /// # Errors
-    /// If nothing listens there.
-    pub async fn connect(&self, endpoint: Endpoint) -> anyhow::Result<anyhow::Result<RawSession>> {
+    /// If the broker neither lets the client in nor refuses it: nothing listens there, nothing is
+    /// answered in time, or the client rejects the broker's certificate.
+    pub async fn connect(
+        &self,
+        endpoint: Endpoint,
+    ) -> anyhow::Result<Result<RawSession, SessionEnd>> {
         let (Endpoint::Tcp(port) | Endpoint::WebSocket(port, _)) = endpoint;
         let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
         tcp.set_nodelay(true)?;
@@ -79,7 +86,10 @@ impl TlsIdentity {
             raw.open(&self.id).await?;
             anyhow::Ok(raw)
         };
-        Ok(opened.await)
+        match timeout(self.limit, opened).await.context("the broker does not answer")? {
+            Ok(session) => Ok(Ok(session)),
+            Err(error) => SessionEnd::by_broker(error).map(Err),
+        }
     }
 }
 
@@ -107,15 +117,13 @@ impl Transport {
     async fn read(&mut self, read: &mut Vec<u8>) -> anyhow::Result<()> {
         match self {
             Self::Tcp(stream) => {
-                ensure!(stream.read_buf(read).await? > 0, "the broker closed the connection")
+                ensure!(stream.read_buf(read).await? > 0, SessionEnd::Closed)
             }
-            Self::WebSocket(stream) => {
-                match stream.next().await.context("the broker closed the connection")?? {
-                    Message::Binary(octets) => read.extend_from_slice(&octets),
-                    Message::Close(_) => bail!("the broker closed the connection"),
-                    _ => {}
-                }
-            }
+            Self::WebSocket(stream) => match stream.next().await.context(SessionEnd::Closed)?? {
+                Message::Binary(octets) => read.extend_from_slice(&octets),
+                Message::Close(_) => bail!(SessionEnd::Closed),
+                _ => {}
+            },
         }
         Ok(())
     }
@@ -127,8 +135,11 @@ impl RawSession {
         let body = [&[0, 4], b"MQTT".as_slice(), &[4, 2, 0, 0], &string(id)].concat();
         self.send(0x10, &body).await?;
         let (kind, body) = self.read().await?;
-        ensure!(kind == 0x20 && body.get(1) == Some(&0), "CONNACK {body:?}");
-        Ok(())
+        match (kind, body.as_slice()) {
+            (0x20, [_, 0]) => Ok(()),
+            (0x20, [_, code]) => bail!(SessionEnd::Connack(code.to_string())),
+            _ => bail!("no CONNACK but {kind:#x} {body:?}"),
+        }
     }
 
     /// Subscribes with QoS 0.
@@ -142,28 +153,29 @@ impl RawSession {
         Ok(())
     }
 
-    /// Publishes with QoS 0 to a subscribed topic; returns true if the message comes back within
-    /// `limit`.
+    /// Publishes with QoS 0 to a subscribed topic, and waits for the message to come back.
     ///
     /// # Errors
-    /// If another message arrives.
-    pub async fn comes_back(
+    /// If another packet arrives, or the client fails.
+    pub async fn echo(
         &mut self,
         topic: &str,
         payload: &str,
         limit: Duration,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<Heard> {
         let body = [string(topic).as_slice(), payload.as_bytes()].concat();
-        if self.send(0x30, &body).await.is_err() {
-            return Ok(false);
-        }
-        match timeout(limit, self.read()).await {
+        let exchange = async {
+            self.send(0x30, &body).await?;
+            self.read().await
+        };
+        match timeout(limit, exchange).await {
             Ok(Ok((0x30, back))) => {
-                ensure!(back == body, "another message");
-                Ok(true)
+                ensure!(back == body, "another message: {:?}", String::from_utf8_lossy(&back));
+                Ok(Heard::Message(payload.to_owned()))
             }
             Ok(Ok((kind, _))) => bail!("a packet of the kind {kind:#x}"),
-            Ok(Err(_)) | Err(_) => Ok(false),
+            Ok(Err(error)) => SessionEnd::by_broker(error).map(Heard::Ended),
+            Err(_) => Ok(Heard::Silence),
         }
     }
 

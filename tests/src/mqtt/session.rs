@@ -4,17 +4,23 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::mqtt::session_end::{Heard, SessionEnd};
 use crate::process::tool;
 
 const PROGRAM: &str = include_str!("../../drivers/mqtt_session.py");
 /// The client's own limits are lower.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The usual [`Client::limit`]: far more than a broker on this machine needs.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// An address of a broker on 127.0.0.1.
 #[derive(Clone, Copy, Debug)]
@@ -36,12 +42,14 @@ pub struct Client {
     pub cafile: PathBuf,
     /// The certificate chain and its key, in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// How long the client waits for an answer of the broker.
+    pub limit: Duration,
 }
 
 /// An open session. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Session {
-    _client: Child,
+    client: Child,
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
@@ -52,14 +60,30 @@ pub enum Connected {
     /// The broker opened a session.
     Open(Box<Session>),
     /// The broker refused, during the handshake or after it.
-    Refused(String),
+    Refused(SessionEnd),
+}
+
+/// The driver's answer to the attempt to connect.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Attempt {
+    Connected,
+    Refused(SessionEnd),
+}
+
+/// The driver's answer to a command whose effect the broker confirms.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Confirmation {
+    Confirmed(bool),
 }
 
 impl Client {
     /// Connects.
     ///
     /// # Errors
-    /// If nothing listens there, or the client cannot be run.
+    /// If the broker neither lets the client in nor refuses it: nothing listens there, nothing is
+    /// answered in time, the client rejects the broker's certificate, or it cannot be run.
     pub async fn connect(&self, endpoint: Endpoint) -> anyhow::Result<Connected> {
         let (port, path) = match endpoint {
             Endpoint::Tcp(port) => (port, None),
@@ -77,15 +101,15 @@ impl Client {
             .with_context(|| format!("{}: run tests/tools/install", python.display()))?;
         let commands = client.stdin.take().context("piped")?;
         let answers = BufReader::new(client.stdout.take().context("piped")?).lines();
-        let mut session = Session { _client: client, commands, answers };
+        let mut session = Session { client, commands, answers };
         let options = json!({
             "port": port, "path": path, "client_id": self.id, "clean_session": self.clean_session,
             "cafile": self.cafile, "certificate": certificate, "key": key,
+            "limit": self.limit.as_secs_f64(),
         });
-        let answer = session.ask(&options).await?;
-        Ok(match answer["refused"].as_str() {
-            Some(why) => Connected::Refused(why.to_owned()),
-            None => Connected::Open(Box::new(session)),
+        Ok(match session.ask(&options).await? {
+            Attempt::Connected => Connected::Open(Box::new(session)),
+            Attempt::Refused(end) => Connected::Refused(end),
         })
     }
 }
@@ -98,7 +122,7 @@ impl Connected {
     pub fn open(self) -> anyhow::Result<Session> {
         match self {
             Self::Open(session) => Ok(*session),
-            Self::Refused(why) => anyhow::bail!("refused: {why}"),
+            Self::Refused(end) => Err(end.into()),
         }
     }
 
@@ -109,20 +133,26 @@ impl Connected {
 }
 
 impl Session {
+    /// Returns the process id of the client.
+    pub fn pid(&self) -> Option<u32> {
+        self.client.id()
+    }
+
     /// Publishes with QoS 1; returns true if the broker acknowledged it, false if it closed the
     /// connection.
     ///
     /// # Errors
-    /// If the broker does neither.
+    /// If the broker does neither, or the client fails.
     pub async fn publish(&mut self, topic: &str, payload: &str) -> anyhow::Result<bool> {
         let command = json!({ "do": "publish", "topic": topic, "payload": payload });
-        Ok(self.ask(&command).await?["acknowledged"] == true)
+        let Confirmation::Confirmed(acknowledged) = self.ask(&command).await?;
+        Ok(acknowledged)
     }
 
     /// Subscribes with QoS 1; returns true if the broker granted it.
     ///
     /// # Errors
-    /// If the broker neither answers nor closes the connection.
+    /// If the broker neither answers nor closes the connection, or the client fails.
     pub async fn subscribe(&mut self, topic: &str) -> anyhow::Result<bool> {
         self.subscribe_at(topic, 1).await
     }
@@ -133,31 +163,41 @@ impl Session {
     /// As [`Session::subscribe`].
     pub async fn subscribe_at(&mut self, topic: &str, qos: u8) -> anyhow::Result<bool> {
         let command = json!({ "do": "subscribe", "topic": topic, "qos": qos });
-        Ok(self.ask(&command).await?["granted"] == true)
+        let Confirmation::Confirmed(granted) = self.ask(&command).await?;
+        Ok(granted)
     }
 
     /// Returns the next message's payload, or `None` if the broker closed the connection.
     ///
     /// # Errors
-    /// If neither happens.
+    /// If neither happens, or the client fails.
     pub async fn next(&mut self) -> anyhow::Result<Option<String>> {
-        let answer = self.ask(&json!({ "do": "next" })).await?;
-        Ok(answer["payload"].as_str().map(str::to_owned))
+        match self.ask(&json!({ "do": "next" })).await? {
+            Heard::Message(payload) => Ok(Some(payload)),
+            Heard::Ended(_) => Ok(None),
+            Heard::Silence => bail!("nothing arrived"),
+        }
     }
 
-    /// Returns true if the broker closed the connection without delivering anything, false after
-    /// `limit`.
+    /// Waits for a message, for `limit` at most.
     ///
     /// # Errors
-    /// If a message arrives.
-    pub async fn quiet(&mut self, limit: Duration) -> anyhow::Result<bool> {
-        let command = json!({ "do": "next", "limit": limit.as_secs_f64() });
-        let answer = self.ask(&command).await?;
-        ensure!(answer["payload"].is_null(), "a message came: {answer}");
-        Ok(answer["closed"] == true)
+    /// If the client fails.
+    pub async fn hear(&mut self, limit: Duration) -> anyhow::Result<Heard> {
+        self.ask(&json!({ "do": "next", "limit": limit.as_secs_f64() })).await
     }
 
-    async fn ask(&mut self, command: &Value) -> anyhow::Result<Value> {
+    /// Waits until the broker ends the session without delivering anything.
+    ///
+    /// # Errors
+    /// If a message arrives, or the session is still open after `limit`.
+    pub async fn is_ended(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let heard = self.hear(limit).await?;
+        ensure!(matches!(heard, Heard::Ended(_)), "the session goes on: {heard:?}");
+        Ok(())
+    }
+
+    async fn ask<T: DeserializeOwned>(&mut self, command: &Value) -> anyhow::Result<T> {
         self.commands
             .write_all(format!("{command}\n").as_bytes())
             .await
@@ -165,7 +205,9 @@ impl Session {
         let answer = timeout(LIMIT, self.answers.next_line()).await.context("no answer")??;
         let answer = answer.context("the client failed; its error is above")?;
         let answer: Value = serde_json::from_str(&answer)?;
-        ensure!(answer.is_object(), "{answer}");
-        Ok(answer)
+        if let Some(error) = answer["failed"].as_str() {
+            bail!("the client failed: {error}");
+        }
+        serde_json::from_value(answer.clone()).with_context(|| answer.to_string())
     }
 }
