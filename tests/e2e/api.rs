@@ -9,3 +9,4 @@ pub(crate) mod openapi;
 pub(crate) mod policy;
 pub(crate) mod races;
 pub(crate) mod token_changes;
+mod uses_around_a_change;

@@ -1,8 +1,6 @@
 //! Races: concurrent requests for resources that must not be shared.
 
-use std::time::Instant;
-
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use birthcert_tests::api::Released;
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::env::{Env, Setup};
@@ -12,6 +10,8 @@ use getrandom::rand_core::UnwrapErr;
 use ledger::store::{LedgerEntry, Policy};
 use pki::clock::Timestamp;
 use pki::token::EnrollmentToken;
+
+use super::uses_around_a_change::UsesAroundAChange;
 
 pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![
@@ -29,42 +29,18 @@ async fn an_enrollment_token_regenerated_in_the_middle_of_64_uses(
     let old = env.token.expose();
     let new = EnrollmentToken::generate(env.project, env.token.subject(), &mut UnwrapErr(SysRng));
 
-    // Half start before the regeneration, the others during it and after.
-    let enroll = |place: u64| {
-        let (api, old) = (env.api.clone(), old.clone());
-        async move {
-            if place >= 32 {
-                tokio::time::sleep(std::time::Duration::from_millis(place - 32)).await;
-            }
-            let began = Instant::now();
-            anyhow::Ok((began, api.enroll(&old).await?))
-        }
-    };
     let regenerate = async {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         env.store.regenerate_token(&new, Timestamp::now()).await?;
-        anyhow::Ok(Instant::now())
+        Ok(())
     };
-    let (answers, acknowledged) = tokio::join!(join_all((0..64).map(enroll)), regenerate);
-    let acknowledged = acknowledged?;
-
-    let (mut admitted, mut after) = (0, 0);
-    for answer in answers {
-        let (began, answer) = answer?;
-        match answer.status {
-            200 => {
-                ensure!(began < acknowledged, "the old token enrolled after its regeneration");
-                admitted += 1;
-            }
-            _ => answer.problem(401, "invalid-enrollment-token", &[&old])?,
-        }
-        after += usize::from(began >= acknowledged);
-    }
-    // One more, certainly after it.
-    env.api.enroll(&old).await?.problem(401, "invalid-enrollment-token", &[&old])?;
+    let uses = UsesAroundAChange::of(&env.api, &old, regenerate).await?;
+    uses.are_refused_after_it("invalid-enrollment-token", 401)?;
     env.api.enrolled(&new).await?;
-    let devices = env.store.devices(env.project, None).await?.len();
-    ensure!(devices == admitted + 1, "{devices} devices, {admitted} admitted ({after} after)");
+    let record = env.store.token(env.project, env.token.subject()).await?.context("the token")?;
+    let admitted = uses.admitted() as u64 + 1;
+    ensure!(record.uses == admitted, "{} counted, {admitted} admitted", record.uses);
+    let devices = env.store.devices(env.project, None).await?.len() as u64;
+    ensure!(devices == admitted, "{devices} devices, {admitted} admitted");
     Ok(())
 }
 
@@ -122,5 +98,8 @@ async fn one_device_asks_32_times_at_once(
     let live: Vec<_> = entries.iter().filter(is_live).collect();
     ensure!(live.len() == 1, "{} are live", live.len());
     ensure!(released.contains(&live[0].serial_number), "the live one was released");
+    let details = env.store.device(device.device_id).await?.context("the device")?;
+    let counted = usize::try_from(details.issued)?;
+    ensure!(counted == entries.len(), "{counted} counted, {} on the ledger", entries.len());
     env.verify_ledger(&[device]).await
 }
