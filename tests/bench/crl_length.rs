@@ -127,6 +127,9 @@ fn make(length: u32) -> anyhow::Result<()> {
 }
 
 /// Peak memory of a process, in KiB.
+/// Far more than the longest CRL takes.
+const LIMIT: Duration = Duration::from_secs(300);
+
 fn peak(process: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
@@ -151,6 +154,7 @@ async fn publish(emulators: &Emulators, length: u32) -> anyhow::Result<()> {
     let asked = env.store.request_crl("device", Timestamp::now()).await?;
     let published = async {
         while env.store.crl_state("device").await?.answered < asked {
+            ensure!(began.elapsed() < LIMIT, "nothing was published after {LIMIT:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let took = began.elapsed();

@@ -1,6 +1,8 @@
 //! Publishers of CRLs: with many requests, many publishers or a restored backup, no number goes
 //! back and no request is lost.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -34,6 +36,9 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     ]
 }
 
+/// Generous, for machines that compile at the same time.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Returns a publisher with a pending request, and a device with a good certificate.
 async fn asked(
     emulators: &Emulators,
@@ -50,10 +55,15 @@ async fn asked(
 
 /// Waits until this many requests are answered.
 async fn answered(env: &Env, count: u64) -> anyhow::Result<()> {
-    while env.store.crl_state("device").await?.answered < count {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let state = env.store.crl_state("device").await?;
+        if state.answered >= count {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "not {count} after {LIMIT:?}: {state:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok(())
 }
 
 /// DynamoDB's index lags behind the table: the publisher's second read finds what arrived after the
@@ -108,12 +118,14 @@ async fn publishers_at_once_never_go_back(
     let publishers = try_join_all((0..8).map(|_| publisher(&env))).await?;
 
     let ca = PublishedCrl::of(&env, "device").await?.ca;
+    let seen = RefCell::new(BTreeSet::new());
     let watch = async {
         let mut last = 0;
         loop {
             let list = VerifiedCrl::from_der(get(&env, "crl/device.crl").await?, &ca)?;
             ensure!(list.number() >= last, "{} came after {last}", list.number());
             last = list.number();
+            seen.borrow_mut().insert(last);
         }
     };
     let publish = async {
@@ -137,6 +149,8 @@ async fn publishers_at_once_never_go_back(
         watched = watch => return watched,
         published = publish => published?,
     }
+    let seen = seen.take();
+    ensure!(seen.len() > 1, "only the numbers {seen:?} were seen");
     // The last request was answered, by whichever publisher.
     publishers[0].publish_due(&changes("device")).await?;
     let published = PublishedCrl::of(&env, "device").await?;
@@ -229,7 +243,9 @@ async fn a_table_from_a_backup_goes_on_above_the_bucket(
     config.aws.endpoint_s3 = Some(other.endpoint.clone());
     config.bucket_name = Some(other.name.clone());
     // With several CRLs in a second, their dates are ahead of the clock.
+    let deadline = Instant::now() + LIMIT;
     while Timestamp::now().unix() <= before {
+        ensure!(Instant::now() < deadline, "{before} is far ahead of the clock");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Publisher::start(&config, QUIET).await?.publish_due(&Trigger::Schedule).await?;

@@ -3,10 +3,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// Longer than any function may run, and than the longest CRL takes.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The runtime API's server.
 pub struct RuntimeApi {
@@ -39,10 +44,11 @@ impl RuntimeApi {
     /// Waits for a function to connect.
     ///
     /// # Errors
-    /// If the socket is gone.
+    /// If none connects in time.
     pub async fn accept(&self) -> anyhow::Result<Runtime> {
         let listener = self.listener.clone();
-        Ok(Runtime { connection: BufReader::new(listener.accept().await?.0), listener })
+        let accepted = timeout(LIMIT, listener.accept()).await.context("no function connects")?;
+        Ok(Runtime { connection: BufReader::new(accepted?.0), listener })
     }
 }
 
@@ -50,8 +56,12 @@ impl Runtime {
     /// Sends an event and returns the function's response.
     ///
     /// # Errors
-    /// If the function ends, or reports an error.
+    /// If the function ends, reports an error, or does not answer in time.
     pub async fn invoke(&mut self, event: &str) -> anyhow::Result<String> {
+        timeout(LIMIT, self.answer(event)).await.context("the function does not answer")?
+    }
+
+    async fn answer(&mut self, event: &str) -> anyhow::Result<String> {
         let (line, _) = self.request().await?;
         ensure!(line.contains("/invocation/next"), "{line}");
         let head = format!(
