@@ -227,7 +227,7 @@ async fn unchanged_documents_cost_nothing() -> anyhow::Result<()> {
     sleep(Duration::from_secs(4)).await;
     let requests = hook.host.publisher.publication.requests().0 - before;
     // The client retries once if a connection breaks without a response.
-    ensure!(requests <= 24, "{requests} requests in four seconds to one who is away");
+    ensure!((1..=24).contains(&requests), "{requests} requests in four seconds to one who is away");
     Ok(())
 }
 

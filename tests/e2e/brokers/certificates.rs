@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use birthcert_tests::operator::Operator;
 use birthcert_tests::process::metadata::{inode, mode};
 use birthcert_tests::process::tool;
@@ -87,17 +87,21 @@ async fn a_request_gets_a_certificate_for_its_key() -> anyhow::Result<()> {
     let leaf = check(&operator, "b/broker-chain.pem", &[Purpose::Server]).await?;
     let text = openssl::text(&leaf).await?;
     ensure!(!text.to_lowercase().contains("evil"), "{text}");
-    for (host, kind, fits) in [
-        ("mqtt.example.com", "hostname", true),
-        ("192.0.2.1", "ip", true),
-        ("evil.example", "hostname", false),
-        ("192.0.2.2", "ip", false),
+    for (host, kind, mismatch) in [
+        ("mqtt.example.com", "hostname", None),
+        ("192.0.2.1", "ip", None),
+        ("evil.example", "hostname", Some("hostname mismatch")),
+        ("192.0.2.2", "ip", Some("IP address mismatch")),
     ] {
         let verify = format!(
             "verify -CAfile b/root.pem -untrusted b/broker-chain.pem -verify_{kind} {host} \
              b/broker-chain.pem"
         );
-        ensure!(openssl(&operator, &verify).await.is_ok() == fits, "{host}");
+        match (openssl(&operator, &verify).await, mismatch) {
+            (Ok(_), None) => {}
+            (Err(error), Some(mismatch)) if error.to_string().contains(mismatch) => {}
+            (verdict, _) => bail!("{host}: {verdict:?}"),
+        }
     }
     let certified = openssl(&operator, "x509 -in b/broker-chain.pem -noout -pubkey").await?;
     ensure!(openssl(&operator, "pkey -in k.pem -pubout").await? == certified);
@@ -229,9 +233,13 @@ async fn a_certificate_is_renewed_when_it_is_due_and_not_before() -> anyhow::Res
     let leaf = check(&operator, "b/broker-chain.pem", &[Purpose::Server]).await?;
     let text = openssl::text(&leaf).await?;
     ensure!(text.contains("DNS:a.example, IP Address:192.0.2.1"), "{text}");
-    for (seconds, expires) in [(90 * 86_400 - 600, false), (90 * 86_400 + 600, true)] {
-        let line = format!("x509 -in b/broker-chain.pem -noout -checkend {seconds}");
-        ensure!(openssl(&operator, &line).await.is_err() == expires, "{seconds}");
+    for (seconds, expected) in [
+        (90 * 86_400 - 600, "Certificate will not expire"),
+        (90 * 86_400 + 600, "Certificate will expire"),
+    ] {
+        let line = format!("x509 -in b/broker-chain.pem -noout -checkend {seconds} || true");
+        let verdict = openssl(&operator, &line).await?;
+        ensure!(verdict == expected, "{seconds}: {verdict}");
     }
     let certified = openssl(&operator, "x509 -in b/broker-chain.pem -noout -pubkey").await?;
     ensure!(openssl(&operator, "pkey -in b/broker-key.pem -pubout").await? == certified);
