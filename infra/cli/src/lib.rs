@@ -18,6 +18,7 @@ mod help;
 mod options;
 mod output;
 mod project;
+mod redaction;
 pub mod root;
 mod token;
 

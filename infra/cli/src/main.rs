@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match birthcert_cli::run(birthcert_cli::Arguments::parse()).await {
+    match birthcert_cli::run(birthcert_cli::Arguments::from_command_line()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => birthcert_cli::report(&error),
     }
