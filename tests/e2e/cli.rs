@@ -13,7 +13,7 @@ mod root;
 mod root_crl;
 mod setup;
 mod stack;
-mod subordinate;
+pub(crate) mod subordinate;
 mod succession;
 mod terminal;
 mod token;

@@ -18,6 +18,7 @@ mod harness;
 mod local_stack;
 mod revocation;
 mod rotation;
+mod secrets;
 mod suite;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("fleet", cli::fleet::tests()),
         ("revocation", revocation::ledger::tests()),
         ("rotation", rotation::tests()),
+        ("secrets", secrets::tests()),
         ("token_changes", api::token_changes::tests()),
     ];
     for (suite, tests) in per_backend {
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
         ("sync_rabbitmq", agent::rabbitmq::tests()),
         ("openapi", api::openapi::tests()),
         ("permissions", deployment::permissions::standalone_tests()),
+        ("secrets", secrets::standalone_tests()),
         ("template", deployment::template::tests()),
     ];
     for (suite, tests) in standalone {

@@ -23,5 +23,6 @@ pub mod operator;
 pub mod pki;
 pub mod process;
 pub mod published_crl;
+pub mod secrets;
 pub mod stack;
 pub mod verifiers;

@@ -314,6 +314,8 @@ pub fn spawn(data: &Path, listen: &str) -> anyhow::Result<(Child, TempDir)> {
     let logs = TempDir::new()?;
     let child = Command::new(binary("birthcert-local")?)
         .args(["serve", "--listen", listen, "--data"])
+        // Whatever a library could log, the tests that search for secrets see.
+        .env("RUST_LOG", "trace")
         .arg(data)
         .stdin(Stdio::null())
         .stdout(File::create(logs.path().join("stdout"))?)

@@ -225,7 +225,7 @@ async fn a_root_certifies_only_what_a_key_signed() -> anyhow::Result<()> {
 }
 
 /// Creates a CSR with a key of OpenSSL's, in `{name}.csr`.
-pub(super) async fn other_request(
+pub(crate) async fn other_request(
     operator: &Operator,
     name: &str,
     curve: &str,
