@@ -2,7 +2,7 @@
 
 use lambda::{Error, Result};
 use lambda_http::Request;
-use pki::csr::{Csr, CsrError, VerifiedCsr, decode_base64, decode_pem};
+use pki::csr::{Csr, CsrError, VerifiedCsr, decode_base64, decode_pem, refuse_private_key};
 use serde::Deserialize;
 
 /// Maximum length of the body in bytes: about three times a CSR in PEM for a 4096-bit RSA key.
@@ -26,6 +26,8 @@ struct Json {
 /// If the body is too large, has an unsupported content type, or is not a CSR that can be granted.
 pub(crate) fn read(request: &Request) -> Result<VerifiedCsr> {
     let body = lambda::http::body(request, MAX_BYTES)?;
+    // Before anything else: this fault has consequences whatever the body is otherwise.
+    refuse_private_key(body)?;
     let der = match lambda::http::media_type(request).as_deref() {
         Some("application/pkcs10") => pkcs10(body)?,
         Some("application/json") => {

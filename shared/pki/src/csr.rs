@@ -3,13 +3,19 @@
 //! Issuance takes only the key from a CSR; the profile decides everything else. A [`VerifiedCsr`] exists
 //! only if the holder of the private key signed it.
 
+mod encoding;
+mod private_key;
 mod requested_names;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use der::{Decode, Encode, asn1::BitString, pem};
+pub use encoding::{decode_base64, decode_pem};
+
+use der::{
+    Decode, Encode, Reader, SliceReader, Tag, Tagged,
+    asn1::{AnyRef, BitString},
+    pem,
+};
 use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::{
-    attr::Attributes,
     name::Name,
     request::{CertReq, CertReqInfo},
 };
@@ -21,22 +27,19 @@ use crate::{
     signing::{self, CaSignature, KEY_KIND, TbsDigest},
 };
 
-const LABEL: &str = "CERTIFICATE REQUEST";
-/// The label that old tools write (RFC 7468, section 7).
-const OLD_LABEL: &str = "NEW CERTIFICATE REQUEST";
-
 /// A parsed CSR. Until its signature is verified, it proves nothing about the key.
 pub struct Csr<'a> {
     signed: Signed<'a>,
     public_key: SubjectPublicKeyInfoOwned,
-    attributes: Attributes,
+    attributes: &'a [u8],
 }
 
 /// A CSR whose signature was verified.
 #[derive(Clone, Debug)]
 pub struct VerifiedCsr {
     public_key: PublicKey,
-    attributes: Attributes,
+    /// In DER, decoded only if somebody asks for the names in them; empty if the CSR has none.
+    attributes: Vec<u8>,
 }
 
 /// An error in a CSR.
@@ -47,6 +50,12 @@ pub enum CsrError {
     /// The CSR is malformed; the text says how.
     #[error("{0}")]
     Form(&'static str),
+    /// The input contains a private key, beside the CSR or in its place.
+    #[error(
+        "the input contains a private key, which is exposed now: generate a new key, and send only the \
+         CSR for it"
+    )]
+    PrivateKey,
     /// The key is not accepted.
     #[error("{0}")]
     Key(#[from] KeyFault),
@@ -55,50 +64,40 @@ pub enum CsrError {
     Signature(#[from] SignatureFault),
 }
 
-/// Decodes the PEM of a CSR (RFC 7468, section 7), with lines of any length, to DER.
+/// Refuses input that contains a private key.
 ///
 /// # Errors
-/// If there is not exactly one block, its label is not that of a CSR, or its content is not base64.
-pub fn decode_pem(text: &str) -> Result<Vec<u8>, CsrError> {
-    let form = |fault| Err(CsrError::Form(fault));
-    for label in [LABEL, OLD_LABEL] {
-        let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
-        let Some((_, rest)) = text.split_once(&begin) else {
-            continue;
-        };
-        let Some((base64, after)) = rest.split_once(&end) else {
-            return form("the CSR is not PEM: it has no END line");
-        };
-        if !after.trim_ascii().is_empty() {
-            return form("the CSR has more text after the END line");
-        }
-        return decode_base64(base64);
-    }
-    if text.contains("-----BEGIN ") {
-        return form("the PEM label is not CERTIFICATE REQUEST");
-    }
-    form("the CSR is not PEM")
-}
-
-/// Decodes the base64 of a CSR, with or without line breaks, to DER.
-///
-/// # Errors
-/// If the text is not base64.
-pub fn decode_base64(text: &str) -> Result<Vec<u8>, CsrError> {
-    let bytes: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    STANDARD.decode(bytes).map_err(|_| CsrError::Form("the CSR is not base64"))
+/// If there is a private key in PEM anywhere, or in DER at the beginning.
+pub fn refuse_private_key(input: &[u8]) -> Result<(), CsrError> {
+    if private_key::is_in(input) { Err(CsrError::PrivateKey) } else { Ok(()) }
 }
 
 impl<'a> Csr<'a> {
     /// Parses a CSR in DER, without verifying it.
     ///
+    /// Reads only the parts that are used. Makers of devices write other versions than 0, subjects in
+    /// obsolete string types, or leave out the attributes (RFC 2986, section 4.1).
+    ///
     /// # Errors
     /// If `der` is not a CSR.
     pub fn from_der(der: &'a [u8]) -> Result<Self, CsrError> {
-        let malformed = |_| CsrError::Form("the CSR is not PKCS#10 in DER");
-        let signed = Signed::parse(der).map_err(malformed)?;
-        let CertReq { info, .. } = CertReq::from_der(der).map_err(malformed)?;
-        Ok(Self { signed, public_key: info.public_key, attributes: info.attributes })
+        Self::parse(der).map_err(|_| match refuse_private_key(der) {
+            Ok(()) => CsrError::Form("the CSR is not PKCS#10 in DER"),
+            Err(exposed) => exposed,
+        })
+    }
+
+    fn parse(der: &'a [u8]) -> der::Result<Self> {
+        let signed = Signed::parse(der)?;
+        let mut tbs = SliceReader::new(signed.tbs)?;
+        let (public_key, attributes) = tbs.sequence(|info| {
+            let _version = AnyRef::decode(info)?.tag().assert_eq(Tag::Integer)?;
+            let _subject = AnyRef::decode(info)?.tag().assert_eq(Tag::Sequence)?;
+            let public_key = SubjectPublicKeyInfoOwned::decode(info)?;
+            let attributes = if info.is_finished() { &[] } else { info.tlv_bytes()? };
+            Ok::<_, der::Error>((public_key, attributes))
+        })?;
+        Ok(Self { signed, public_key, attributes })
     }
 
     /// Checks the key, and that the CSR is signed with it.
@@ -108,7 +107,7 @@ impl<'a> Csr<'a> {
     pub fn verify(self) -> Result<VerifiedCsr, CsrError> {
         let public_key = PublicKey::try_from(self.public_key)?;
         self.signed.verify(&public_key)?;
-        Ok(VerifiedCsr { public_key, attributes: self.attributes })
+        Ok(VerifiedCsr { public_key, attributes: self.attributes.to_vec() })
     }
 }
 
@@ -185,13 +184,19 @@ impl UnsignedCsr {
             algorithm: signing::ALGORITHM,
             signature: BitString::from_bytes(signature.as_bytes())?,
         };
-        Ok(pem::encode_string(LABEL, pem::LineEnding::LF, &request.to_der()?)?)
+        Ok(pem::encode_string(encoding::LABEL, pem::LineEnding::LF, &request.to_der()?)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use p256::ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner};
+
     use super::*;
+    use crate::{
+        hex::{hex, octets},
+        signed,
+    };
 
     macro_rules! request {
         ($name:literal) => {
@@ -283,6 +288,69 @@ mod tests {
         }
     }
 
+    /// Returns a CSR with these fields of `CertificationRequestInfo` in hex, signed. `key` stands for the key.
+    fn with_fields(fields: &str) -> Vec<u8> {
+        let signing_key = SigningKey::from_slice(&[7; 32]).unwrap();
+        let point = signing_key.verifying_key().to_sec1_point(false);
+        let algorithm = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+        let fields = fields.replace("key", &format!("{algorithm}{}", hex(point.as_bytes())));
+        let info = der::Any::new(Tag::Sequence, octets(&fields.replace(' ', ""))).unwrap();
+        let info = info.to_der().unwrap();
+        let signature: Signature = signing_key.sign_prehash(&signing::digest(&info)).unwrap();
+        signed::assemble(&info, &signature.to_der().into()).unwrap()
+    }
+
+    #[test]
+    fn what_is_ignored_may_have_any_form() {
+        // SEQUENCE { SET { SEQUENCE { commonName, UniversalString "ab" } } }
+        let universal = "30133111300f06035504031c080000006100000062";
+        for (form, fields) in [
+            ("as in RFC 2986", "020100 3000 key a000"),
+            ("version 1", "020101 3000 key a000"),
+            ("version 2", "020102 3000 key a000"),
+            ("version 256", "02020100 3000 key a000"),
+            ("a UniversalString", &format!("020100 {universal} key a000")),
+            ("no attributes", "020100 3000 key"),
+        ] {
+            let csr = verified(&with_fields(fields)).expect(form);
+            assert_eq!(csr.requested_hosts(), Ok(vec![]), "{form}");
+        }
+        // Attributes that are not attributes are a fault only for those who ask for the names in them.
+        for attributes in ["a0020500", "a1020500", "0500"] {
+            let csr = verified(&with_fields(&format!("020100 3000 key {attributes}"))).unwrap();
+            assert!(csr.requested_hosts().is_err(), "{attributes}");
+        }
+    }
+
+    #[test]
+    fn other_structures_are_not_csrs() {
+        for fields in [
+            "",
+            "040100 3000 key a000",
+            "020100 3100 key a000",
+            "020100 3000 a000",
+            "3000 key a000",
+            "020100 3000 key a000 0500",
+        ] {
+            let refused = verified(&with_fields(fields)).unwrap_err();
+            assert_eq!(refused, CsrError::Form("the CSR is not PKCS#10 in DER"), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_is_pointed_out() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY-----\n";
+        let pem = GOOD[0].0;
+        for text in [key, &format!("{key}{pem}"), &format!("{pem}{key}")] {
+            assert_eq!(decode_pem(text), Err(CsrError::PrivateKey), "{text}");
+        }
+        // An EC private key (RFC 5915) in place of a CSR, and before one.
+        let der = octets("3006020101040107");
+        for input in [der.clone(), [der, decode_pem(pem).unwrap()].concat()] {
+            assert_eq!(verified(&input).unwrap_err(), CsrError::PrivateKey);
+        }
+    }
+
     #[test]
     fn reads_pem_in_several_shapes() {
         let pem = GOOD[0].0;
@@ -293,15 +361,19 @@ mod tests {
             pem.trim_end().to_owned(),
             pem.replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"),
             format!("Certificate Request:\n    Data:\n{pem}\n\n"),
-            format!("-----BEGIN {LABEL}-----\n{wide}\n-----END {LABEL}-----\n"),
+            format!("\u{feff}{pem}"),
+            format!(
+                "-----BEGIN CERTIFICATE REQUEST-----\n{wide}\n-----END CERTIFICATE REQUEST-----"
+            ),
         ] {
             assert_eq!(decode_pem(&shape).unwrap(), der, "{shape}");
         }
         for garbage in [
             format!("{pem}{pem}"),
+            format!("{}{pem}", pem.replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")),
+            format!("{}{pem}", pem.replace("CERTIFICATE REQUEST", "CERTIFICATE")),
             format!("{pem}garbage"),
             pem.replace("CERTIFICATE REQUEST", "CERTIFICATE"),
-            pem.replace("CERTIFICATE REQUEST", "PRIVATE KEY"),
             pem.replace("-----END", "-----FIN"),
             pem.replacen('M', "*", 1),
             pem.replacen("\nMI", "\nM=I", 1),

@@ -10,3 +10,9 @@ pub fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+/// Decodes hex, as tests write it.
+#[cfg(test)]
+pub(crate) fn octets(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+}

@@ -28,6 +28,7 @@ mod hex;
 pub mod key;
 pub mod lint;
 pub mod names;
+mod pem;
 pub mod profile;
 mod signed;
 pub mod signing;

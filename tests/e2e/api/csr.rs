@@ -115,7 +115,7 @@ async fn a_request_comes_in_every_kind_of_body(
     let pem = new_request(env.scratch.path(), P256, "").await?;
     let der = der(&pem)?;
     let lines = pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>();
-    let bodies: [(&str, Vec<u8>); 9] = [
+    let bodies: [(&str, Vec<u8>); 10] = [
         (PKCS10, der.clone()),
         ("Application/PKCS10; charset=binary", der),
         (PKCS10, lines.concat().into()),
@@ -123,6 +123,7 @@ async fn a_request_comes_in_every_kind_of_body(
         (PKCS10, format!("\n{}\n", lines.join("\n")).into()),
         (PKCS10, pem.clone().into()),
         (PKCS10, pem.replace('\n', "\r\n").into()),
+        (PKCS10, format!("\u{feff}Certificate Request:\n{pem}").into()),
         ("application/json", json!({ "csr_pem": pem }).to_string().into()),
         ("application/json; charset=utf-8", json!({ "csr_pem": pem.trim() }).to_string().into()),
     ];
@@ -235,6 +236,11 @@ async fn broken_requests_are_refused(
     let salted = "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:20";
     let rsa = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
     let salted = new_request(env.scratch.path(), rsa, salted).await?;
+    // The salt that openssl 3.0 uses unless told otherwise.
+    let longest = "-sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:max";
+    let longest = new_request(env.scratch.path(), rsa, longest).await?;
+    let key = std::fs::read_to_string(env.scratch.path().join("request-key.pem"))?;
+    let (exposed, several) = ("generate a new key", "not the only PEM block");
     // A valid signature by another key over the same names.
     let other = new_request(env.scratch.path(), P256, "").await?;
     let (info, other) = (CertReq::from_der(&good)?, CertReq::from_der(&der(&other)?)?);
@@ -246,7 +252,8 @@ async fn broken_requests_are_refused(
         (flipped(signed_part), "does not verify"),
         (mixed, "does not verify"),
         (sha1.into(), "signature algorithm"),
-        (salted.into(), "signature algorithm"),
+        (salted.into(), "rsa_pss_saltlen:digest"),
+        (longest.into(), "rsa_pss_saltlen:digest"),
         (good[..last].to_vec(), "not PKCS#10 in DER"),
         ([&good[..], b"\0"].concat(), "not PKCS#10 in DER"),
         (vec![], "empty"),
@@ -257,11 +264,24 @@ async fn broken_requests_are_refused(
         (STANDARD.encode("not a request").into(), "not PKCS#10 in DER"),
         (pem.replace("REQUEST", "REQUESTS").into(), "label is not CERTIFICATE REQUEST"),
         (format!("{pem}garbage").into(), "after the END line"),
-        (format!("{pem}{pem}").into(), "after the END line"),
+        (format!("{pem}{pem}").into(), several),
+        (format!("{}{pem}", env.root_pem).into(), several),
+        (format!("{key}{pem}").into(), exposed),
+        (format!("{pem}{key}").into(), exposed),
+        (key.clone().into(), exposed),
+        (der(&key)?, exposed),
+        (STANDARD.encode(der(&key)?).into(), exposed),
+        ([&good[..], key.as_bytes()].concat(), exposed),
         (pem.replace("-----END", "-----FIN").into(), "no END line"),
         (env.root_pem.clone().into(), "label is not CERTIFICATE REQUEST"),
     ];
+    let both = json!({ "csr_pem": format!("{key}{pem}") }).to_string();
+    let beside = json!({ "csr_pem": pem, "key": key }).to_string();
+    let twice = json!({ "csr_pem": format!("{pem}{pem}") }).to_string();
     let json = [
+        (both.as_str(), exposed),
+        (beside.as_str(), exposed),
+        (twice.as_str(), several),
         ("{}", "one field, csr_pem"),
         ("", "one field, csr_pem"),
         ("[]", "one field, csr_pem"),

@@ -40,7 +40,15 @@ async fn a_request_may_be_der() -> anyhow::Result<()> {
     let again = CERTIFY.replace("device.pem", "again.pem");
     fs::write(operator.path("junk"), [0xff, 0, 1])?;
     fs::write(operator.path("text"), "no request")?;
-    for (file, words) in [("junk", "PKCS#10"), ("text", "not PEM")] {
+    let (pem, key) = (fs::read_to_string(pem)?, "-----BEGIN PRIVATE KEY-----\n");
+    fs::write(operator.path("both"), format!("{key}{pem}"))?;
+    fs::write(operator.path("several"), format!("{pem}{pem}"))?;
+    for (file, words) in [
+        ("junk", "PKCS#10"),
+        ("text", "not PEM"),
+        ("both", "generate a new key"),
+        ("several", "not the only PEM block"),
+    ] {
         operator.refused(&format!("{again} {file}"), 1, &[file, words]).await?;
     }
     Ok(())

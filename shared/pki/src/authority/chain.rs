@@ -12,7 +12,7 @@ pub fn verify(certificate: &ChainCertificate, above: &[ChainCertificate]) -> Res
     let Some(root) = above.last() else { return Err("its chain has no root".into()) };
     root.verify(root).map_err(|fault| match fault {
         SignatureFault::Wrong => "the root is not self-signed".to_owned(),
-        SignatureFault::Algorithm => unsupported("the root"),
+        SignatureFault::Algorithm | SignatureFault::Salt => unsupported("the root"),
     })?;
     let mut below = certificate;
     for (cas_between, issuer) in above.iter().enumerate() {
@@ -36,7 +36,7 @@ fn check_link(
 ) -> Result<(), String> {
     below.verify(issuer).map_err(|fault| match fault {
         SignatureFault::Wrong => format!("it was not issued by its {role}"),
-        SignatureFault::Algorithm => unsupported("it"),
+        SignatureFault::Algorithm | SignatureFault::Salt => unsupported("it"),
     })?;
     if below.subject() == issuer.subject() {
         return Err(format!("its subject is that of its {role}"));

@@ -100,6 +100,7 @@ mod tests {
     use crate::{
         authority::{Authority, AuthorityName, AuthorityRecord},
         clock::Timestamp,
+        hex::octets,
         names::distinguished,
         profile::Usage,
     };
@@ -155,9 +156,7 @@ mod tests {
     }
 
     fn raw(oid: &str, critical: bool, hex: &str) -> Extension {
-        let octet = |place: usize| u8::from_str_radix(&hex[place..place + 2], 16).unwrap();
-        let octets: Vec<u8> = (0..hex.len()).step_by(2).map(octet).collect();
-        let extn_value = OctetString::new(octets).unwrap();
+        let extn_value = OctetString::new(octets(hex)).unwrap();
         Extension { extn_id: oid.parse().unwrap(), critical, extn_value }
     }
 

@@ -1,14 +1,16 @@
 //! The names that a CSR requests.
 
 use const_oid::{AssociatedOid, db::rfc5912::ID_EXTENSION_REQ};
-use der::{Decode, Encode};
+use der::{Decode, Encode, SliceReader, Tag, TagNumber, asn1::ContextSpecific};
 use x509_cert::{attr::Attributes, ext::pkix::SubjectAltName, request::ExtensionReq};
 
 use crate::names::Host;
 
+const UNREADABLE: &str = "the extensions that the CSR requests cannot be decoded";
+
 /// Returns the alternative names in the attribute `extensionRequest` (RFC 2985, section 5.4.2).
-pub(crate) fn hosts(attributes: &Attributes) -> Result<Vec<Host>, &'static str> {
-    const UNREADABLE: &str = "the extensions that the CSR requests cannot be decoded";
+pub(crate) fn hosts(attributes: &[u8]) -> Result<Vec<Host>, &'static str> {
+    let attributes = decode(attributes).map_err(|_| UNREADABLE)?;
     let mut hosts = Vec::new();
     let requests = attributes.iter().filter(|attribute| attribute.oid == ID_EXTENSION_REQ);
     for value in requests.flat_map(|attribute| attribute.values.iter()) {
@@ -25,4 +27,15 @@ pub(crate) fn hosts(attributes: &Attributes) -> Result<Vec<Host>, &'static str> 
         }
     }
     Ok(hosts)
+}
+
+/// Decodes the last field of a `CertificationRequestInfo`, which old software leaves out (RFC 2986, section
+/// 4.1).
+fn decode(attributes: &[u8]) -> der::Result<Attributes> {
+    if attributes.is_empty() {
+        return Ok(Attributes::default());
+    }
+    let mut reader = SliceReader::new(attributes)?;
+    let field = ContextSpecific::decode_implicit(&mut reader, TagNumber(0))?;
+    field.map(|it| it.value).ok_or_else(|| Tag::Set.value_error().into())
 }

@@ -130,6 +130,7 @@ mod tests {
     use spki::AlgorithmIdentifierOwned;
 
     use super::*;
+    use crate::hex::octets;
 
     fn spki(
         oid: ObjectIdentifier,
@@ -144,10 +145,6 @@ mod tests {
 
     fn ec(curve: ObjectIdentifier, point: &[u8]) -> SubjectPublicKeyInfoOwned {
         spki(ID_EC_PUBLIC_KEY, Some(Any::from(&curve)), point)
-    }
-
-    fn octets(hex: &str) -> Vec<u8> {
-        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
     }
 
     fn p256(private: &str) -> SubjectPublicKeyInfoOwned {

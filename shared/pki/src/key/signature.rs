@@ -30,6 +30,13 @@ pub enum SignatureFault {
          RSA (PKCS#1 v1.5 or PSS) with SHA-256, SHA-384 or SHA-512"
     )]
     Algorithm,
+    /// The salt of an RSASSA-PSS signature is not as long as its hash. `openssl` 3.0 makes the longest salt
+    /// that fits, unless told otherwise.
+    #[error(
+        "the salt of the RSASSA-PSS signature is not as long as the hash; sign with such a salt, as \
+         openssl does with -sigopt rsa_pss_saltlen:digest, or with PKCS#1 v1.5"
+    )]
+    Salt,
     /// The signature is by another key, or over other data.
     #[error("the signature does not verify")]
     Wrong,
@@ -100,22 +107,107 @@ fn rsa(
         SHA_256_WITH_RSA_ENCRYPTION if is_null => &RSA_PKCS1_2048_8192_SHA256,
         SHA_384_WITH_RSA_ENCRYPTION if is_null => &RSA_PKCS1_2048_8192_SHA384,
         SHA_512_WITH_RSA_ENCRYPTION if is_null => &RSA_PKCS1_2048_8192_SHA512,
-        ID_RSASSA_PSS => match () {
-            () if parameters == pss(1, 32) => &RSA_PSS_2048_8192_SHA256,
-            () if parameters == pss(2, 48) => &RSA_PSS_2048_8192_SHA384,
-            () if parameters == pss(3, 64) => &RSA_PSS_2048_8192_SHA512,
-            () => return Err(SignatureFault::Algorithm),
-        },
+        ID_RSASSA_PSS => return pss(&parameters),
         _ => return Err(SignatureFault::Algorithm),
     })
 }
 
-/// Returns the DER of `RSASSA-PSS-params` (RFC 4055, section 3.1) with the hash number `hash` in NIST's
-/// arc, MGF1 with the same hash, and a salt as long as the hash. No other parameters are supported.
-fn pss(hash: u8, salt: u8) -> Vec<u8> {
+/// Reads `RSASSA-PSS-params` (RFC 4055, section 3.1): a hash, MGF1 with the same hash, and a salt as long as
+/// the hash. No other parameters are supported.
+fn pss(parameters: &[u8]) -> Result<&'static dyn VerificationAlgorithm, SignatureFault> {
+    // The number of the hash in NIST's arc, and its length.
+    let known: [(u8, u8, &dyn VerificationAlgorithm); 3] = [
+        (1, 32, &RSA_PSS_2048_8192_SHA256),
+        (2, 48, &RSA_PSS_2048_8192_SHA384),
+        (3, 64, &RSA_PSS_2048_8192_SHA512),
+    ];
+    // The length of the SEQUENCE depends on the salt's.
+    let [0x30, _, fields @ ..] = parameters else { return Err(SignatureFault::Algorithm) };
+    for (hash, length, algorithm) in known {
+        let salt = [0xa2, 3, 2, 1, length];
+        match fields.strip_prefix(&pss_hashes(hash)[..]) {
+            Some(rest) if rest == salt => return Ok(algorithm),
+            // Followed by a trailer of another kind.
+            Some(rest) if rest.starts_with(&salt) => break,
+            Some(_) => return Err(SignatureFault::Salt),
+            None => {}
+        }
+    }
+    Err(SignatureFault::Algorithm)
+}
+
+/// Returns the DER of the first two fields: the hash with the number `hash`, and MGF1 with it.
+fn pss_hashes(hash: u8) -> Vec<u8> {
     let hash =
         [&[0x30, 13, 6, 9, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02][..], &[hash, 5, 0]]
             .concat();
     let mgf = [0x30, 26, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
-    [&[0x30, 52, 0xa0, 15][..], &hash, &[0xa1, 28], &mgf, &hash, &[0xa2, 3, 2, 1, salt]].concat()
+    [&[0xa0, 15][..], &hash, &[0xa1, 28], &mgf, &hash].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use const_oid::ObjectIdentifier;
+    use der::{Decode, asn1::AnyRef};
+
+    use super::*;
+    use crate::hex::octets;
+
+    const SHA_1_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.5");
+    const NULL: &str = "0500";
+    /// What `openssl req` writes for a salt of 32, 222 (its default for a 2048-bit key) and 20 octets.
+    const PSS_SHA256: &str = "3034a00f300d06096086480165030402010500a11c301a06092a864886f70d010108\
+                              300d06096086480165030402010500a203020120";
+    const PSS_222: &str = "3035a00f300d06096086480165030402010500a11c301a06092a864886f70d010108\
+                           300d06096086480165030402010500a204020200de";
+    const PSS_20: &str = "302fa00f300d06096086480165030402010500a11c301a06092a864886f70d010108\
+                          300d06096086480165030402010500";
+
+    fn chosen(oid: ObjectIdentifier, parameters: &str) -> Result<String, SignatureFault> {
+        let der = octets(parameters);
+        let parameters = (!der.is_empty()).then(|| AnyRef::from_der(&der).unwrap());
+        rsa(AlgorithmIdentifierRef { oid, parameters }).map(|algorithm| format!("{algorithm:?}"))
+    }
+
+    #[test]
+    fn an_rsa_signature_names_its_padding_and_its_hash() {
+        let pss = |hash, salt| {
+            PSS_SHA256.replace("0402010500", hash).replace("020120", &format!("0201{salt}"))
+        };
+        let known: [(_, &str, &dyn VerificationAlgorithm); 6] = [
+            (SHA_256_WITH_RSA_ENCRYPTION, NULL, &RSA_PKCS1_2048_8192_SHA256),
+            (SHA_384_WITH_RSA_ENCRYPTION, NULL, &RSA_PKCS1_2048_8192_SHA384),
+            (SHA_512_WITH_RSA_ENCRYPTION, NULL, &RSA_PKCS1_2048_8192_SHA512),
+            (ID_RSASSA_PSS, PSS_SHA256, &RSA_PSS_2048_8192_SHA256),
+            (ID_RSASSA_PSS, &pss("0402020500", "30"), &RSA_PSS_2048_8192_SHA384),
+            (ID_RSASSA_PSS, &pss("0402030500", "40"), &RSA_PSS_2048_8192_SHA512),
+        ];
+        for (oid, parameters, algorithm) in known {
+            assert_eq!(chosen(oid, parameters), Ok(format!("{algorithm:?}")));
+        }
+    }
+
+    #[test]
+    fn other_parameters_of_an_rsa_signature_are_refused() {
+        let (algorithm, salt) = (SignatureFault::Algorithm, SignatureFault::Salt);
+        let with_trailer = PSS_SHA256.replace("3034", "3039") + "a303020102";
+        for (oid, parameters, fault) in [
+            (SHA_1_WITH_RSA, NULL, algorithm),
+            (SHA_256_WITH_RSA_ENCRYPTION, "", algorithm),
+            (SHA_384_WITH_RSA_ENCRYPTION, "", algorithm),
+            (SHA_512_WITH_RSA_ENCRYPTION, PSS_SHA256, algorithm),
+            (ID_RSASSA_PSS, "", algorithm),
+            (ID_RSASSA_PSS, NULL, algorithm),
+            // All defaults: SHA-1.
+            (ID_RSASSA_PSS, "3000", algorithm),
+            (ID_RSASSA_PSS, &PSS_SHA256.replace("3034", "3134"), algorithm),
+            (ID_RSASSA_PSS, &PSS_SHA256.replacen("0201", "0202", 1), algorithm),
+            (ID_RSASSA_PSS, &with_trailer, algorithm),
+            (ID_RSASSA_PSS, PSS_222, salt),
+            (ID_RSASSA_PSS, PSS_20, salt),
+            (ID_RSASSA_PSS, &PSS_SHA256.replace("020120", "02011f"), salt),
+        ] {
+            assert_eq!(chosen(oid, parameters), Err(fault), "{oid} {parameters}");
+        }
+    }
 }
