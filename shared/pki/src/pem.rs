@@ -12,6 +12,15 @@ pub(crate) enum BlockFault {
     Several,
 }
 
+impl From<BlockFault> for String {
+    fn from(fault: BlockFault) -> Self {
+        match fault {
+            BlockFault::None => "not PEM: it has no BEGIN line".into(),
+            BlockFault::Several => "it has more than one PEM block".into(),
+        }
+    }
+}
+
 /// Returns a text from the BEGIN line of its only block on.
 ///
 /// Text before that line, such as a byte order mark or the content in words, is not part of the block (RFC

@@ -9,7 +9,7 @@ use x509_cert::{
 };
 
 use super::{ca_key::CaKey, constraints::Constraints};
-use crate::{clock::Timestamp, key::SignatureFault, signed::Signed};
+use crate::{clock::Timestamp, key::SignatureFault, pem::only_block, signed::Signed};
 
 /// A parsed CA certificate, of a root, an intermediate or a subordinate CA.
 #[derive(Clone, Debug)]
@@ -27,13 +27,15 @@ pub struct ChainCertificate {
 }
 
 impl ChainCertificate {
-    /// Parses a CA certificate in PEM.
+    /// Parses a CA certificate in PEM. Text before it, such as a byte order mark, is ignored.
     ///
     /// # Errors
-    /// A message for the operator, if the text is not a CA certificate, or the certificate has a key or an
+    /// A message for the operator, if the text is not one CA certificate, or the certificate has a key or an
     /// extension that is not supported.
     pub fn from_pem(text: &str) -> Result<Self, String> {
-        let (label, der) = pem::decode_vec(text.as_bytes()).map_err(|e| format!("not PEM: {e}"))?;
+        let block = only_block(text)?;
+        let (label, der) =
+            pem::decode_vec(block.as_bytes()).map_err(|e| format!("not PEM: {e}"))?;
         if label != "CERTIFICATE" {
             return Err(format!("the PEM label is {label}, not CERTIFICATE"));
         }

@@ -178,8 +178,23 @@ mod tests {
         let certificate = CaCertificate::from_pem(&pem).unwrap();
         assert_eq!(certificate.pem(), pem);
         assert!(certificate.is_issued_by(&certificate));
-        for other in [pem.replace('\n', "\r\n"), pem.trim_end().to_owned()] {
+        for other in [
+            pem.replace('\n', "\r\n"),
+            pem.trim_end().to_owned(),
+            format!("\u{feff}{pem}"),
+            format!("subject=O = Café, CN = Root\n{pem}"),
+        ] {
             assert_eq!(CaCertificate::from_pem(&other).unwrap().pem(), pem);
+        }
+        let key = "-----BEGIN PRIVATE KEY-----\n";
+        for (other, fault) in [
+            (String::new(), "no BEGIN line"),
+            (format!("{pem}{pem}"), "more than one PEM block"),
+            (format!("{pem}{key}"), "more than one PEM block"),
+            (pem.replace("CERTIFICATE", "X509 CRL"), "the PEM label is X509 CRL"),
+        ] {
+            let refused = CaCertificate::from_pem(&other).unwrap_err();
+            assert!(refused.contains(fault), "{refused}");
         }
     }
 

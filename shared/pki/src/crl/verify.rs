@@ -18,6 +18,7 @@ use super::{denied::DENIED_DEVICES, entry::Entry, parse::Parsed};
 use crate::{
     authority::CaCertificate,
     clock::Timestamp,
+    pem::only_block,
     signed::Signed,
     signing::{self, TbsDigest},
 };
@@ -152,7 +153,8 @@ impl VerifiedCrl {
     /// # Errors
     /// If the text is not the PEM of a CRL, or as for [`VerifiedCrl::from_der`].
     pub fn from_pem(text: &str, ca: &CaCertificate) -> Result<Self, CrlError> {
-        let (label, der) = pem::decode_vec(text.as_bytes()).map_err(der::Error::from)?;
+        let block = only_block(text).map_err(|_| der::Error::from(pem::Error::Preamble))?;
+        let (label, der) = pem::decode_vec(block.as_bytes()).map_err(der::Error::from)?;
         if label != LABEL {
             return Err(der::Error::from(pem::Error::Label).into());
         }
