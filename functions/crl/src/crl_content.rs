@@ -5,16 +5,12 @@ use ledger::store::Store;
 use pki::{
     authority::Authority,
     clock::Timestamp,
-    crl::{Entry, content_digest},
+    crl::{Entry, KEEP_EXPIRED_SECONDS, content_digest},
     hex,
     profile::Usage,
 };
 
 use crate::deny_list::DenyList;
-
-/// RFC 5280, section 3.3, requires each revoked certificate in one CRL that is issued after its expiry.
-/// A day is twice the interval at which [`crate::publication`] refreshes CRLs.
-const KEEP_EXPIRED_SECONDS: u64 = 24 * 60 * 60;
 
 /// The content of a CRL.
 pub(crate) struct CrlContent {

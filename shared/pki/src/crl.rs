@@ -25,6 +25,6 @@ pub use digest::content_digest;
 pub use entry::{Entry, InvalidSerial, Serial};
 pub use lint::{LintedCrl, UnverifiedCrl, lint};
 pub use reason::{RevocationReason, UnknownReason};
-pub use validity::{BACKDATED_SECONDS, VALIDITY_SECONDS};
+pub use validity::{BACKDATED_SECONDS, KEEP_EXPIRED_SECONDS, VALIDITY_SECONDS};
 pub use verify::{CrlError, Freshness, VerifiedCrl, claimed_issuer, claimed_next_update, to_pem};
 pub use x509_cert::ext::pkix::CrlReason;

@@ -14,10 +14,10 @@ use birthcert_tests::verifiers::crl::{CrlVerification, text};
 use crl::Publisher;
 use lambda::runtime::Runtime;
 use lambda::stream::Trigger;
-use ledger::store::Policy;
+use ledger::store::{CertificateStatus, Policy, Store};
 use pki::authority::CaCertificate;
 use pki::clock::Timestamp;
-use pki::crl::RevocationReason::{self, CertificateHold, KeyCompromise};
+use pki::crl::RevocationReason::{self, AffiliationChanged, CertificateHold, KeyCompromise};
 use pki::crl::{Freshness, VerifiedCrl};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -215,20 +215,64 @@ async fn the_same_is_not_signed_twice_until_it_is_old(
     Ok(())
 }
 
+/// Revocations by a clock that is three hours fast count at once: of devices, of single certificates, of
+/// brokers, on hold or for good, and also of a certificate whose grace period that clock takes for over.
 async fn a_fast_clock_hides_no_revocation(
     emulators: &Emulators,
     backend: Backend,
 ) -> anyhow::Result<()> {
-    let env = Env::start(emulators, backend).await?;
-    let device = env.api.enrolled(&env.token).await?;
-    let serial = env.api.released(&device).await?.serial_number;
-    let fast = Timestamp::now().plus(1800);
+    let setup = Setup { policy: Policy::new(1, 1, 10)?, ..Setup::default() };
+    let env = Env::with(emulators, backend, setup).await?;
+    let now = Timestamp::now();
+    let fast = now.plus(3 * 3600);
+    let [device, held, one, renewed] = [
+        env.api.enrolled(&env.token).await?,
+        env.api.enrolled(&env.token).await?,
+        env.api.enrolled(&env.token).await?,
+        env.api.enrolled(&env.token).await?,
+    ];
+    let mut expected = Vec::new();
+    for (device, reason) in [(&device, "KeyCompromise"), (&held, "CertificateHold")] {
+        let serial = env.api.released(device).await?.serial_number;
+        expected.push((serial, reason.to_owned()));
+    }
     env.store.revoke_device(device.device_id, KeyCompromise, fast).await?;
-    publisher(&env).await?.publish_due(&Trigger::Schedule).await?;
+    env.store.revoke_device(held.device_id, CertificateHold, fast).await?;
+
+    let serial = env.api.released(&one).await?.serial_number;
+    let status = async |store: &Store| {
+        let (_, entry) = store.certificate(&serial).await?.context("it is on the ledger")?;
+        anyhow::Ok(entry.status(now))
+    };
+    env.store.revoke_certificate(one.device_id, &serial, AffiliationChanged, fast).await?;
+    ensure!(status(&env.store).await? == CertificateStatus::Revoked);
+    // Once more, with the right time and for another reason: the first one counts.
+    let again = env.store.revoke_certificate(one.device_id, &serial, KeyCompromise, now).await?;
+    ensure!(!again.changed);
+    expected.push((serial.clone(), "AffiliationChanged".into()));
+
+    // Its grace period ends in an hour, which is past by the fast clock.
+    let old = env.api.released(&renewed).await?.serial_number;
+    env.api.released(&renewed).await?;
+    env.store.revoke_certificate(renewed.device_id, &old, KeyCompromise, fast).await?;
+    expected.push((old, "KeyCompromise".into()));
+    // Superseded, and left alone: its grace period lies in the future and is waited for.
+    env.api.released(&renewed).await?;
+
+    let crl = publisher(&env).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
     let published = PublishedCrl::of(&env, "device").await?;
-    ensure!(published.serials() == [serial]);
-    let entry = published.crl.revoked().next().context("one")?;
-    ensure!(entry.revoked_at <= Timestamp::now(), "not revoked in the future");
+    expected.sort();
+    ensure!(published.revoked() == expected, "{:?}, not {expected:?}", published.revoked());
+    ensure!(published.crl.revoked().all(|entry| entry.revoked_at <= Timestamp::now()));
+    ensure!(published.denied.len() == 2);
+    // The last day of validity, by a clock that takes it for over.
+    let last = env.api.enrolled(&env.token).await?;
+    let serial = env.api.released(&last).await?.serial_number;
+    let tomorrow = now.plus(DAY + 3 * 3600);
+    env.store.revoke_device(last.device_id, KeyCompromise, tomorrow).await?;
+    crl.publish_due(&Trigger::Schedule).await?;
+    ensure!(PublishedCrl::of(&env, "device").await?.serials().contains(&serial));
     Ok(())
 }
 

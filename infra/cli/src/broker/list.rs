@@ -59,7 +59,7 @@ fn row(service: &Service, certificate: &ServiceCertificate, now: Timestamp) -> R
     let status = match () {
         // As far as the ledger knows, nothing was signed.
         () if entry.withdrawn_at.is_some() => "withdrawn",
-        () if entry.revoked_at.is_some_and(|revoked_at| revoked_at <= now) => "revoked",
+        () if entry.revoked_at.is_some() => "revoked",
         () if entry.not_after < now => "expired",
         () if entry.superseded_at.is_some() => "renewed",
         () => "active",

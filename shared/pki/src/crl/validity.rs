@@ -7,3 +7,8 @@ pub const VALIDITY_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// The age of a new CRL by its `thisUpdate`, in seconds: 5 minutes. Brokers refuse *every device* if a CRL
 /// is not yet valid. A CRL reaches them within seconds, and some clocks are slow by more.
 pub const BACKDATED_SECONDS: u64 = 5 * 60;
+
+/// The time for which a CRL still lists a certificate after its expiry, in seconds: a day, twice the age at
+/// which CRLs are renewed. RFC 5280, section 3.3, requires each revoked certificate in one CRL that is issued
+/// after its expiry.
+pub const KEEP_EXPIRED_SECONDS: u64 = 24 * 60 * 60;

@@ -83,7 +83,12 @@ impl LedgerEntry {
             _ if self.revocation_reason == Some(RevocationReason::CertificateHold) => {
                 CertificateStatus::OnHold
             }
-            Some(then) if then <= now => CertificateStatus::Revoked,
+            // Only the end of a grace period may lie in the future. Other times there are from a fast clock.
+            Some(then)
+                if then <= now || self.revocation_reason != Some(RevocationReason::Superseded) =>
+            {
+                CertificateStatus::Revoked
+            }
             _ if self.withdrawn_at.is_some() => CertificateStatus::Withdrawn,
             Some(_) => CertificateStatus::Superseded,
             None => CertificateStatus::Good,

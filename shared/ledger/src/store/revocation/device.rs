@@ -12,7 +12,10 @@ use crate::{
         client::Store,
         device::{changes::missing, record::DeviceState, status::DeviceStatus},
         layout::{self, META},
-        revocation::writes::{LiveSerials, is_on_hold},
+        revocation::{
+            index::may_be_on_crl,
+            writes::{LiveSerials, is_on_hold},
+        },
         transaction::back_off,
     },
 };
@@ -263,15 +266,20 @@ fn hold_start(device: &DeviceState, entries: &[LedgerEntry], now: Timestamp) -> 
     last.map_or(now, |last| last.plus(1).max(now))
 }
 
-/// Returns true if a revocation for this reason changes the entry: if it is not revoked yet, or on hold and
-/// to be revoked for good. Expired certificates are on no CRL, so they are not changed.
+/// Returns true if a revocation for this reason changes the entry: if it is not revoked yet, is superseded, or
+/// is on hold and to be revoked for good. Certificates that are on no CRL any more are not changed.
+///
+/// `now` is an operator's clock, which may be fast. So it does not decide that a grace period has ended.
 fn needs_revocation(entry: &LedgerEntry, reason: RevocationReason, now: Timestamp) -> bool {
     let is_hold = reason == RevocationReason::CertificateHold;
-    entry.not_after > now
-        && match entry.revoked_at {
-            None => true,
-            Some(_) if is_on_hold(entry) => !is_hold,
-            Some(then) => then > now,
+    may_be_on_crl(entry, now)
+        && match (entry.revoked_at, entry.revocation_reason) {
+            (None, _) => true,
+            (Some(then), Some(RevocationReason::Superseded)) => {
+                reason != RevocationReason::Superseded || then > now
+            }
+            (Some(_), Some(RevocationReason::CertificateHold)) => !is_hold,
+            (Some(_), _) => false,
         }
 }
 
@@ -280,6 +288,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_unix(1_000);
+    const DAY: u64 = 24 * 60 * 60;
 
     fn entry(revoked: Option<(u64, RevocationReason)>) -> LedgerEntry {
         LedgerEntry {
@@ -305,14 +314,28 @@ mod tests {
         for (revoked, for_good, on_hold) in [
             (None, true, true),
             (Some((1_001, Superseded)), true, true),
-            (Some((1_000, Superseded)), false, false),
+            // The grace period has ended, unless the clock is fast.
+            (Some((900, Superseded)), true, true),
             (Some((900, KeyCompromise)), false, false),
+            // The revocation was recorded by a fast clock, and counts all the same.
+            (Some((1_001, KeyCompromise)), false, false),
             (Some((900, CertificateHold)), true, false),
+            (Some((1_001, CertificateHold)), true, false),
         ] {
             let entry = entry(revoked);
             assert_eq!(needs_revocation(&entry, KeyCompromise, NOW), for_good, "{revoked:?}");
             assert_eq!(needs_revocation(&entry, CertificateHold, NOW), on_hold, "{revoked:?}");
         }
-        assert!(!needs_revocation(&entry(None), KeyCompromise, NOW.plus(100)), "expired");
+        for (revoked, again) in
+            [(Some((1_001, Superseded)), true), (Some((900, Superseded)), false)]
+        {
+            assert_eq!(needs_revocation(&entry(revoked), Superseded, NOW), again, "{revoked:?}");
+        }
+        let expiry = NOW.plus(100);
+        for (at, needed) in
+            [(expiry, true), (expiry.plus(DAY - 1), true), (expiry.plus(DAY + 1), false)]
+        {
+            assert_eq!(needs_revocation(&entry(None), KeyCompromise, at), needed, "{at:?}");
+        }
     }
 }

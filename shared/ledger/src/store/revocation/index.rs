@@ -6,22 +6,20 @@
 
 use pki::{
     clock::Timestamp,
-    crl::{CrlReason, Entry, RevocationReason, Serial},
+    crl::{CrlReason, Entry, KEEP_EXPIRED_SECONDS, RevocationReason, Serial},
 };
 use serde::Deserialize;
 
 use crate::{
     error::{Error, Result},
     store::{
+        certificate::entry::LedgerEntry,
         client::Store,
         item::{Item, from_item, number, partition_key, string},
         layout,
         table::REVOCATIONS,
     },
 };
-
-/// Tolerance for an operator's clock that is fast, in seconds.
-const SKEW: u64 = 60 * 60;
 
 /// An item of the index `revocations`.
 #[derive(Deserialize)]
@@ -36,8 +34,8 @@ impl Store {
     /// Returns the CRL entries of the CA `ca` at `now`, without certificates that expired before
     /// `expired_before`; sorted by serial number, without duplicates.
     ///
-    /// An operator's clock may be fast. A revocation at most an hour in the future counts as of now,
-    /// unless that time is the end of a grace period.
+    /// Only the end of a grace period may lie in the future. Any other revocation counts from now on,
+    /// whatever time it has, because an operator's clock may be fast.
     ///
     /// # Errors
     /// If DynamoDB is unavailable, or an entry cannot be parsed.
@@ -51,10 +49,9 @@ impl Store {
             .client
             .query()
             .index_name(REVOCATIONS)
-            .key_condition_expression("ca = :ca AND revoked_at <= :now")
+            .key_condition_expression("ca = :ca")
             .filter_expression("not_after >= :expired_before")
             .expression_attribute_values(":ca", string(ca))
-            .expression_attribute_values(":now", number(now.plus(SKEW).unix()))
             .expression_attribute_values(":expired_before", number(expired_before.unix()));
         let mut entries = self.collect_pages(query, |item| entry(item, now)).await?;
         // An item that changes between two pages may be in both. The earlier revocation counts.
@@ -62,6 +59,11 @@ impl Store {
         entries.dedup_by_key(|entry| entry.serial);
         Ok(entries)
     }
+}
+
+/// Returns true if a CRL still lists the certificate once it is revoked, although it may have expired.
+pub(crate) fn may_be_on_crl(entry: &LedgerEntry, now: Timestamp) -> bool {
+    entry.not_after >= now.minus(KEEP_EXPIRED_SECONDS)
 }
 
 fn entry(item: Item, now: Timestamp) -> Result<Option<Entry>> {

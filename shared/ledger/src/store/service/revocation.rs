@@ -10,6 +10,7 @@ use crate::{
         condition::is_condition_failure,
         item::{from_item, key, number, string},
         layout,
+        revocation::index::may_be_on_crl,
     },
 };
 
@@ -87,7 +88,7 @@ impl Store {
     }
 }
 
-/// Returns true if a certificate is not revoked yet. Expired ones are on no CRL, so they are not changed.
+/// Returns true if a certificate is not revoked yet. Those that are on no CRL any more are not changed.
 fn needs_revocation(entry: &LedgerEntry, now: Timestamp) -> bool {
-    entry.revoked_at.is_none() && entry.not_after > now
+    entry.revoked_at.is_none() && may_be_on_crl(entry, now)
 }
