@@ -9,6 +9,9 @@ pub(crate) const CA_INDEX: &str = "ca/index.json";
 /// The deny list, under a fixed key.
 pub(crate) const DENIED_DEVICES: &str = "denied/devices.txt";
 
+/// The denied devices as access rules for mosquitto.
+pub(crate) const MOSQUITTO_RULES: &str = "denied/devices.acl";
+
 /// The cache lifetime of objects that have to reach verifiers within seconds. A cache that revalidates gets
 /// a 304 as long as nothing changed.
 const SHORT: &str = "public, max-age=5";
@@ -22,6 +25,21 @@ pub(crate) fn crl_key(ca: &str) -> String {
     format!("crl/{ca}.crl")
 }
 
+/// Returns the key of a CRL with an issuingDistributionPoint.
+pub(crate) fn crl_with_distribution_point_key(ca: &str) -> String {
+    format!("crl/{ca}-idp.crl")
+}
+
+/// Returns the key of a CRL in PEM.
+pub(crate) fn crl_pem_key(ca: &str) -> String {
+    format!("crl/{ca}.pem")
+}
+
+/// Returns the key of the deny list with this digest.
+pub(crate) fn denied_devices_key(digest: &str) -> String {
+    format!("denied/{digest}.txt")
+}
+
 /// A CRL in DER (RFC 2585, section 4.2).
 pub(crate) fn crl(ca: &str, der: Bytes) -> Object {
     object(crl_key(ca), "application/pkix-crl", SHORT, der)
@@ -29,12 +47,12 @@ pub(crate) fn crl(ca: &str, der: Bytes) -> Object {
 
 /// A CRL in DER with an issuingDistributionPoint.
 pub(crate) fn crl_with_distribution_point(ca: &str, der: Bytes) -> Object {
-    object(format!("crl/{ca}-idp.crl"), "application/pkix-crl", SHORT, der)
+    object(crl_with_distribution_point_key(ca), "application/pkix-crl", SHORT, der)
 }
 
 /// A CRL in PEM.
 pub(crate) fn crl_pem(ca: &str, pem: String) -> Object {
-    object(format!("crl/{ca}.pem"), "application/x-pem-file", SHORT, pem)
+    object(crl_pem_key(ca), "application/x-pem-file", SHORT, pem)
 }
 
 /// A CA's certificate in DER (RFC 2585, section 4.1).
@@ -54,7 +72,7 @@ pub(crate) fn ca_index(json: Vec<u8>) -> Object {
 
 /// The deny list, under the digest that a CRL contains.
 pub(crate) fn denied_devices_by_digest(digest: &str, text: Bytes) -> Object {
-    object(format!("denied/{digest}.txt"), "text/plain", FOREVER, text)
+    object(denied_devices_key(digest), "text/plain", FOREVER, text)
 }
 
 /// The deny list, under its fixed key.
@@ -64,7 +82,7 @@ pub(crate) fn denied_devices(text: Bytes) -> Object {
 
 /// The denied devices as access rules for mosquitto.
 pub(crate) fn mosquitto_rules(rules: String) -> Object {
-    object("denied/devices.acl".into(), "text/plain", SHORT, rules)
+    object(MOSQUITTO_RULES.into(), "text/plain", SHORT, rules)
 }
 
 fn object(

@@ -8,14 +8,17 @@ use std::{
 use lambda::{Error, Result, audit::Event, config::Config, runtime::Runtime, stream::Trigger};
 use ledger::{
     bucket::Bucket,
-    store::{AuthorityState, Store},
+    store::{AuthorityState, DamagedAuthority, Store},
 };
 use pki::{
     authority::{AuthorityStatus, CaCertificate, Roots},
     clock::Timestamp,
 };
 
-use crate::{ca_index, objects, publication::Publication};
+use crate::{
+    ca_index, objects,
+    publication::{Outcome, Publication},
+};
 
 /// The delay before the round that follows an answered request. The index of revocations usually lags
 /// the table by some tenths of a second.
@@ -126,8 +129,14 @@ impl Publisher {
         let now = self.runtime.now();
         // Before anything else is read: the CRLs of this round then cover every request read here.
         let requests = self.store.crl_requests().await?;
-        let authorities = self.store.authorities().await?;
+        let (authorities, damaged) = self.store.readable_authorities().await?;
         let (mut failed, mut answered, mut is_retry_useful) = (Vec::new(), false, false);
+        for DamagedAuthority { name, cause } in &damaged {
+            let hours_left = self.last_hours_left(name, now).await;
+            Event::Unpublished { ca: name, cause: cause.to_string(), hours_left }
+                .log(self.runtime, None);
+            failed.push(name.as_str());
+        }
         for known in &authorities {
             let name = known.record.name.as_str();
             let count = requests.iter().find(|(ca, _)| ca == name).map_or(0, |(_, count)| *count);
@@ -182,10 +191,14 @@ impl Publisher {
         let (store, bucket, kms) = (&self.store, &self.bucket, &self.kms);
         let publication = Publication { store, bucket, kms, ca: &ca, now };
         let current = if is_requested { None } else { publication.current().await? };
-        let (crl, published) = match current {
+        let (Outcome { crl, damaged }, published) = match current {
             Some(current) => (current, false),
             None => (publication.publish().await?, true),
         };
+        if !damaged.is_empty() {
+            Event::Damaged { ca: &name, count: damaged.len(), causes: damaged }
+                .log(self.runtime, None);
+        }
         if is_requested {
             self.store.mark_crl_requests_answered(&name, requests).await?;
         }
@@ -205,9 +218,14 @@ impl Publisher {
     /// Returns the hours for which the last CRL of a CA is still valid: zero for an active CA without a
     /// CRL.
     async fn hours_left(&self, ca: &AuthorityState, now: Timestamp) -> Option<u64> {
-        let state = self.store.crl_state(ca.record.name.as_str()).await.ok()?;
-        let last = state.published.map(|last| hours_between(now, last.next_update));
+        let last = self.last_hours_left(ca.record.name.as_str(), now).await;
         last.or((ca.status == AuthorityStatus::Active).then_some(0))
+    }
+
+    /// Returns the hours for which the last CRL of a CA is still valid, if there is one.
+    async fn last_hours_left(&self, ca: &str, now: Timestamp) -> Option<u64> {
+        let published = self.store.crl_state(ca).await.ok()?.published;
+        published.map(|last| hours_between(now, last.next_update))
     }
 
     fn log_failure(&self, ca: &str, error: &Error, hours_left: Option<u64>) {

@@ -78,6 +78,17 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         hours_left: Option<u64>,
     },
+    /// Items of the table or published files are damaged. The CRL of the CA was published without them, and
+    /// with all that was known of them.
+    Damaged {
+        /// The name of the CA.
+        ca: &'a str,
+        /// The number of damaged items and files.
+        count: usize,
+        /// What is damaged, and why; the first ones.
+        #[serde(serialize_with = "first_ones")]
+        causes: Vec<String>,
+    },
     /// A request was refused with a 4xx.
     Refused {
         /// The slug of the problem.
@@ -176,7 +187,10 @@ impl<'a> Event<'a> {
             | Self::Switched { .. }
             | Self::Crl { .. } => "INFO",
             Self::Refused { .. } | Self::StartDegraded { .. } => "WARN",
-            Self::Failed { .. } | Self::Unpublished { .. } | Self::StartFailed { .. } => "ERROR",
+            Self::Failed { .. }
+            | Self::Unpublished { .. }
+            | Self::Damaged { .. }
+            | Self::StartFailed { .. } => "ERROR",
         };
         let now = runtime.now();
         let metrics = match meter::take() {
@@ -212,11 +226,17 @@ impl<'a> Event<'a> {
                 counts.extend(hours_left.map(|hours| count_by("ca", "CrlHoursLeft", hours)));
                 counts
             }
+            Self::Damaged { count, .. } => vec![count_by("ca", "Damaged", *count as u64)],
             Self::Refused { .. } => vec![count_by("problem", "Refused", 1)],
             Self::Failed { .. } => vec![count_by("problem", "Failed", 1)],
             Self::Switched { .. } | Self::StartDegraded { .. } | Self::StartFailed { .. } => vec![],
         }
     }
+}
+
+/// Limits the length of a line: CloudWatch takes at most 256 KiB, and there may be thousands of causes.
+fn first_ones<S: serde::Serializer>(causes: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    causes.get(..20).unwrap_or(causes).serialize(serializer)
 }
 
 #[cfg(test)]
@@ -325,6 +345,7 @@ mod tests {
                 ca_days_left: None,
             },
             Event::Unpublished { ca: "", cause: String::new(), hours_left: None },
+            Event::Damaged { ca: "", count: 1, causes: Vec::new() },
         ];
         let mut calls = meter::Calls::default();
         calls.dynamodb.latencies.push(1.0);

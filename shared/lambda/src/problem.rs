@@ -186,7 +186,8 @@ impl From<&ledger::Error> for Problem {
             | Error::Item(_)
             | Error::CaBundle(_)
             | Error::Incomplete(_)
-            | Error::Operator(_) => internal(),
+            | Error::Operator(_)
+            | Error::Damaged(_) => internal(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The S3 bucket in which CRLs, CA chains and deny lists are published, and from which a CDN
 //! serves them.
 //!
-//! The number of a published object never decreases. A publisher reads the current number first, and S3
-//! replaces the object only if it has not changed since (`If-Match`). Of two publishers the one with the
-//! lower number therefore loses, however late its write arrives.
+//! S3 replaces an object only if it has not changed since the publisher read it (`If-Match`). What a publisher
+//! writes with [`Bucket::put_if`] can therefore depend on what it replaces: a CRL, or the deny list, is built on
+//! the one before it. [`Bucket::put_newer`] is for the other forms of a CRL: their number never decreases, however
+//! late a write arrives.
 
 use aws_sdk_s3::{
     Client,
@@ -25,6 +26,10 @@ const NUMBER: &str = "number";
 const CONTENT: &str = "content";
 /// Attempts to replace an object that other publishers replace at the same time.
 const ATTEMPTS: u32 = 20;
+
+/// Limit of the memory that is reserved for an object before it is read: more than the CRL of a million
+/// certificates needs.
+const MAX_RESERVED: usize = 64 * 1024 * 1024;
 
 /// A handle to a bucket.
 #[derive(Clone)]
@@ -53,8 +58,14 @@ pub struct StoredObject {
     pub number: u64,
     /// The digest of the object's source; empty if the object has none.
     pub content: String,
-    e_tag: String,
+    /// The version.
+    pub version: Version,
 }
+
+/// The version of an object in the bucket: its ETag, which is a digest of its bytes. Two versions with equal
+/// bytes are one. By default, the object does not exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Version(Option<String>);
 
 /// The outcome of [`Bucket::put_newer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,11 +95,60 @@ impl Bucket {
                 Ok(Some(StoredObject {
                     number: number.unwrap_or_default(),
                     content: metadata.remove(CONTENT).unwrap_or_default(),
-                    e_tag: found.e_tag.unwrap_or_default(),
+                    version: Version(Some(found.e_tag.unwrap_or_default())),
                 }))
             }
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(self.unavailable(key, &error)),
+        }
+    }
+
+    /// Returns the bytes of the object `key`, if it exists, and its version.
+    ///
+    /// # Errors
+    /// If S3 refuses or is unavailable, also before the last byte.
+    pub async fn get(&self, key: &str) -> Result<(Option<Vec<u8>>, Version)> {
+        let found = match self.client.get_object().bucket(&self.name).key(key).send().await {
+            Ok(found) => found,
+            Err(error) if status(&error) == Some(404) => return Ok((None, Version::default())),
+            Err(error) => return Err(self.unavailable(key, &error)),
+        };
+        let length = found.content_length.and_then(|length| usize::try_from(length).ok());
+        // One buffer of the right size: a CRL may have tens of megabytes.
+        let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(MAX_RESERVED));
+        let mut body = found.body;
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| Error::Unavailable {
+                service: AwsService::S3,
+                cause: format!("{key} in bucket {}: {error}", self.name),
+            })?;
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok((Some(bytes), Version(Some(found.e_tag.unwrap_or_default()))))
+    }
+
+    /// Puts an object if the bucket still has the version `seen`. Returns false if it does not.
+    ///
+    /// The response to an earlier attempt of the SDK may have been lost. Then this returns false although the
+    /// object was put, and the caller finds that out when it reads the object again.
+    ///
+    /// # Errors
+    /// If S3 refuses or is unavailable.
+    pub async fn put_if(
+        &self,
+        object: &Object,
+        number: Option<u64>,
+        content: &str,
+        seen: &Version,
+    ) -> Result<bool> {
+        let mut request = self.request(object).metadata(CONTENT, content);
+        if let Some(number) = number {
+            request = request.metadata(NUMBER, number.to_string());
+        }
+        match seen.condition(request).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_condition_failure(&error) => Ok(false),
+            Err(error) => Err(self.unavailable(&object.key, &error)),
         }
     }
 
@@ -114,8 +174,8 @@ impl Bucket {
                 Some(stored) if stored.number > number => {
                     return Ok(PutOutcome::Newer(stored.number));
                 }
-                Some(stored) => request.if_match(stored.e_tag),
-                None => request.if_none_match("*"),
+                Some(stored) => stored.version.condition(request),
+                None => Version::default().condition(request),
             };
             match request.send().await {
                 Ok(_) => return Ok(PutOutcome::Stored),
@@ -171,6 +231,16 @@ impl Bucket {
                 Error::Refused { service, cause: format!("{key} in bucket {name}: {cause}") }
             }
             other => other,
+        }
+    }
+}
+
+impl Version {
+    /// Adds the condition that the object has this version.
+    fn condition(&self, put: PutObjectFluentBuilder) -> PutObjectFluentBuilder {
+        match &self.0 {
+            Some(e_tag) => put.if_match(e_tag),
+            None => put.if_none_match("*"),
         }
     }
 }

@@ -87,6 +87,9 @@ pub enum Error {
     /// An item in the table cannot be parsed.
     #[error("damaged item: {0}")]
     Item(#[from] ItemError),
+    /// An item's key or an attribute is not what its place in the table requires.
+    #[error("damaged item: {0}")]
+    Damaged(String),
     /// The root certificates for AWS's endpoints cannot be used.
     #[error("CA bundle: {0}")]
     CaBundle(String),
@@ -168,6 +171,9 @@ pub enum IssuerFault {
         /// The error of KMS.
         cause: String,
     },
+    /// The CA's last CRL has the highest number that there is.
+    #[error("its CRL numbers are exhausted: set up another CA and revoke this one")]
+    CrlNumbersExhausted,
     /// The key in KMS is not the one in the CA certificate.
     #[error("its KMS key does not match its certificate: {key_arn}")]
     KeyMismatch {

@@ -21,7 +21,7 @@ mod table;
 mod transaction;
 mod write;
 
-pub use authority::{ActivationOutcome, AuthorityState};
+pub use authority::{ActivationOutcome, AuthorityState, DamagedAuthority};
 pub use certificate::{
     CertificateOwner, CertificateStatus, IssuanceRequest, KeySource, LedgerEntry,
 };
@@ -35,5 +35,6 @@ pub use device::{
 pub(crate) use enrollment::GiveBack;
 pub use enrollment::{EnrollmentTokenRecord, NewToken, TokenChanges, TokenStatus};
 pub use project::{Policy, PolicyError, PolicyTerms, ProjectChanges, ProjectRecord, ProjectTerms};
-pub use revocation::RevocationOutcome;
+pub use read::Reading;
+pub use revocation::{RevocationCheck, RevocationOutcome, RevokedCertificates};
 pub use service::ServiceCertificate;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert_tests::aws::cloudformation::DeployedStack;
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::iam::access::{Access, Keys};
@@ -78,7 +79,32 @@ async fn crl(env: &Env) -> anyhow::Result<()> {
     env.dynamodb.take();
     // Once with something to publish, and once without.
     crl.publish_due(&Trigger::Schedule).await?;
+    let nothing = env.dynamodb.index_answers();
     crl.publish_due(&Trigger::Schedule).await?;
+
+    // What is published, and not in the index yet. The revocations are an operator's work.
+    let now = Timestamp::now();
+    let text = |text: &str| AttributeValue::S(text.into());
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    for (partition, sort_key, ca) in [
+        ("LEDGER#device", "CERT#40", "device"),
+        ("SERVER#broker", "CERT#41", "server"),
+        (&format!("DENIED#{}", DeviceId::generate(&mut UnwrapErr(SysRng))), "META", "DENIED"),
+    ] {
+        let put = env.direct.aws.dynamodb()?.put_item().table_name(&env.config.table_name);
+        put.item("PK", text(partition))
+            .item("SK", text(sort_key))
+            .item("serial_number", text(sort_key.trim_start_matches("CERT#")))
+            .item("ca", text(ca))
+            .item("revoked_at", number(now.unix()))
+            .item("not_after", number(now.plus(YEAR).unix()))
+            .send()
+            .await?;
+    }
+    crl.publish_due(&Trigger::Schedule).await?;
+    env.dynamodb.lag(&nothing);
+    crl.publish_due(&Trigger::Schedule).await?;
+    env.dynamodb.mend();
     Ok(())
 }
 

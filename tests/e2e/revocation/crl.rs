@@ -37,7 +37,7 @@ pub(crate) fn standalone_tests() -> Vec<crate::suite::StandaloneTest> {
 }
 
 pub(crate) const QUIET: Runtime = Runtime { log: |_| {}, ..Runtime::LAMBDA };
-const DAY: u64 = 24 * 60 * 60;
+pub(crate) const DAY: u64 = 24 * 60 * 60;
 
 pub(crate) async fn publisher(env: &Env) -> anyhow::Result<Publisher> {
     Ok(Publisher::start(&env.config, QUIET).await?)
@@ -149,7 +149,7 @@ async fn a_hold_comes_and_goes(emulators: &Emulators, backend: Backend) -> anyho
 }
 
 /// Returns the publisher, with a clock that is ahead.
-async fn later(env: &Env, clock: fn() -> Timestamp) -> anyhow::Result<Publisher> {
+pub(crate) async fn later(env: &Env, clock: fn() -> Timestamp) -> anyhow::Result<Publisher> {
     Ok(Publisher::start(&env.config, Runtime { clock, log: |_| {} }).await?)
 }
 
@@ -266,6 +266,11 @@ async fn a_fast_clock_hides_no_revocation(
     ensure!(published.revoked() == expected, "{:?}, not {expected:?}", published.revoked());
     ensure!(published.crl.revoked().all(|entry| entry.revoked_at <= Timestamp::now()));
     ensure!(published.denied.len() == 2);
+    // The time in the future does not make the CRL another one every time that it is looked at.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    crl.publish_due(&Trigger::Schedule).await?;
+    ensure!(PublishedCrl::of(&env, "device").await?.crl.der() == published.crl.der());
+
     // The last day of validity, by a clock that takes it for over.
     let last = env.api.enrolled(&env.token).await?;
     let serial = env.api.released(&last).await?.serial_number;

@@ -53,7 +53,7 @@ async fn nothing_that_fails_loses_a_revocation(
     let env = Env::start(emulators, backend).await?;
     let crl = Publisher::start(&env.config, WORLD).await?;
     crl.publish_due(&Trigger::Schedule).await?;
-    let cases: [(&Proxy, &'static str, Fault, &str); 13] = [
+    let cases: [(&Proxy, &'static str, Fault, &str); 15] = [
         (&env.kms, "Sign", Fault::Away, "KMS"),
         (&env.kms, "Sign", Fault::Throttled, "KMS"),
         (&env.kms, "Sign", Fault::Refused, "KMS"),
@@ -63,6 +63,8 @@ async fn nothing_that_fails_loses_a_revocation(
         (&env.s3, "PutObject", Fault::Refused, "S3"),
         (&env.s3, "PutObject", Fault::ServerError, "S3"),
         (&env.s3, "HeadObject", Fault::Refused, "S3"),
+        (&env.s3, "GetObject", Fault::Away, "S3"),
+        (&env.s3, "GetObject", Fault::Refused, "S3"),
         (&env.dynamodb, "Query", Fault::Away, "DynamoDB"),
         (&env.dynamodb, "Query", Fault::Throttled, "DynamoDB"),
         (&env.dynamodb, "UpdateItem", Fault::Refused, "DynamoDB"),
@@ -109,6 +111,7 @@ async fn a_lost_response_is_not_a_failure(
         (&env.kms, "Sign"),
         (&env.s3, "PutObject"),
         (&env.s3, "HeadObject"),
+        (&env.s3, "GetObject"),
         (&env.dynamodb, "UpdateItem"),
         (&env.dynamodb, "PutItem"),
         (&env.dynamodb, "Query"),

@@ -1,6 +1,7 @@
 //! A proxy between the AWS SDK and an emulator. It records every call, to count round trips, and
 //! injects AWS's faults on the wire.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_LENGTH;
+use http::response::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -19,6 +21,7 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::Generate as _;
 use p256::pkcs8::EncodePublicKey as _;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::loopback_server::LoopbackServer;
 
@@ -63,6 +66,10 @@ pub struct Call {
     status: Option<StatusCode>,
 }
 
+/// Answers to queries of indexes, by index and partition.
+#[derive(Clone, Debug, Default)]
+pub struct IndexAnswers(HashMap<(String, String), (Parts, Bytes)>);
+
 /// The proxy. Dropping it stops it.
 #[derive(Debug)]
 pub struct Proxy {
@@ -76,6 +83,14 @@ struct Shared {
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Mutex<Vec<Call>>,
     faults: Mutex<Vec<Planned>>,
+    /// The last answers to queries of indexes.
+    answers: Mutex<IndexAnswers>,
+    /// The answers from the past that queries of indexes get instead.
+    past: Mutex<IndexAnswers>,
+    /// The operation whose calls wait, if any.
+    held: watch::Sender<Option<&'static str>>,
+    /// The number of calls that have waited.
+    waiting: watch::Sender<usize>,
 }
 
 #[derive(Debug)]
@@ -99,6 +114,10 @@ impl Proxy {
             client: Client::builder(TokioExecutor::new()).build_http(),
             calls: Mutex::default(),
             faults: Mutex::default(),
+            answers: Mutex::default(),
+            past: Mutex::default(),
+            held: watch::Sender::new(None),
+            waiting: watch::Sender::new(0),
         });
         let answering = shared.clone();
         let server =
@@ -129,6 +148,32 @@ impl Proxy {
     /// Ends all faults.
     pub fn mend(&self) {
         self.shared.faults.lock().unwrap().clear();
+        self.shared.past.lock().unwrap().0.clear();
+        self.shared.held.send_replace(None);
+    }
+
+    /// Returns the last answers to queries of indexes, for [`Proxy::lag`].
+    pub fn index_answers(&self) -> IndexAnswers {
+        self.shared.answers.lock().unwrap().clone()
+    }
+
+    /// Makes the indexes lag: queries get these answers from the past, until [`Proxy::mend`].
+    pub fn lag(&self, past: &IndexAnswers) {
+        *self.shared.past.lock().unwrap() = past.clone();
+    }
+
+    /// Makes every call of `operation` wait before it arrives, until [`Proxy::mend`].
+    pub fn hold(&self, operation: &'static str) {
+        self.shared.held.send_replace(Some(operation));
+    }
+
+    /// Waits until a call has arrived and waits.
+    pub async fn holds_a_call(&self) -> anyhow::Result<()> {
+        let mut waiting = self.shared.waiting.subscribe();
+        tokio::time::timeout(Duration::from_secs(30), waiting.wait_for(|calls| *calls > 0))
+            .await
+            .context("no call came")??;
+        Ok(())
     }
 
     /// Returns the calls since the last `take`, in the order of their arrival.
@@ -201,6 +246,25 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
 
+    let mut held = shared.held.subscribe();
+    if held.borrow().is_some_and(|it| it == operation) {
+        shared.waiting.send_modify(|calls| *calls += 1);
+        held.wait_for(|held| held.is_none_or(|it| it != operation)).await?;
+    }
+    let request = match of_s3 {
+        Some(_) => s3_request(parts.uri.path()),
+        None => serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let partition = index_partition(&operation, &request);
+    if let Some(partition) = &partition
+        && let Some((parts, body)) = shared.past.lock().unwrap().0.get(partition).cloned()
+    {
+        let (ended, status) = (Instant::now(), Some(parts.status));
+        let call = Call { operation, started, ended, request, status };
+        shared.calls.lock().unwrap().push(call);
+        return Ok(Response::from_parts(parts, Full::new(body)));
+    }
+
     let fault = shared.fault(&operation);
     let carried_out = !matches!(
         fault,
@@ -217,7 +281,6 @@ async fn answer(
     if fault == Some(Fault::Slow) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let path = parts.uri.path().to_owned();
     let outcome = if carried_out {
         parts.uri = format!("{}{}", shared.upstream, parts.uri.path()).parse()?;
         let forwarded = Request::from_parts(parts, Full::new(body.clone()));
@@ -234,10 +297,7 @@ async fn answer(
         operation,
         started,
         ended: Instant::now(),
-        request: match of_s3 {
-            Some(_) => s3_request(&path),
-            None => serde_json::from_slice(&body).unwrap_or_default(),
-        },
+        request,
         status: outcome.as_ref().map(|(parts, _)| parts.status),
     });
     if of_s3.is_some()
@@ -273,6 +333,10 @@ async fn answer(
             Ok(Response::from_parts(parts, forge(&answer, "PublicKey", public_key()?)?))
         }
         (None | Some(Fault::Slow), Some((parts, answer))) => {
+            if let Some(partition) = partition {
+                let kept = (parts.clone(), answer.clone());
+                shared.answers.lock().unwrap().0.insert(partition, kept);
+            }
             Ok(Response::from_parts(parts, Full::new(answer)))
         }
     }
@@ -286,6 +350,17 @@ fn s3_operation(request: &Request<Incoming>) -> &'static str {
         Method::PUT => "PutObject",
         _ => "",
     }
+}
+
+/// Returns the index and the partition of a query of an index, for its first page.
+fn index_partition(operation: &str, request: &Value) -> Option<(String, String)> {
+    let index = request["IndexName"].as_str().filter(|_| operation == "Query")?;
+    if !request["ExclusiveStartKey"].is_null() {
+        return None;
+    }
+    let name = request["KeyConditionExpression"].as_str()?.split_whitespace().nth(2)?;
+    let partition = request["ExpressionAttributeValues"][name]["S"].as_str()?;
+    Some((index.to_owned(), partition.to_owned()))
 }
 
 /// Returns the bucket and the key in a path.

@@ -35,6 +35,15 @@ pub struct AuthorityState {
     pub since: Timestamp,
 }
 
+/// A CA whose record cannot be read, or the item that names the active CA of a usage.
+#[derive(Debug)]
+pub struct DamagedAuthority {
+    /// The CA's name; or the sort key, if that is not one of a CA.
+    pub name: String,
+    /// The reason.
+    pub cause: Error,
+}
+
 /// The outcome of an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActivationOutcome {
@@ -60,14 +69,20 @@ struct Retirement {
 
 /// The items in a usage's partition.
 struct UsageItems {
-    active: Option<Active>,
+    active: Result<Option<Active>>,
     authorities: Vec<Item>,
 }
 
 impl UsageItems {
-    fn states(self) -> Result<Vec<AuthorityState>> {
+    /// Returns the CAs that can be read, the oldest first, and those that cannot.
+    fn states(self) -> (Vec<AuthorityState>, Vec<DamagedAuthority>) {
         let Self { active, authorities } = self;
-        let states = authorities.into_iter().map(|item| {
+        let (mut states, mut damaged) = (Vec::new(), Vec::new());
+        let active = active.unwrap_or_else(|cause| {
+            damaged.push(DamagedAuthority { name: layout::ACTIVE.into(), cause });
+            None
+        });
+        let state = |item: Item| {
             let retired_at = from_item::<Retirement>(item.clone())?.retired_at;
             let record: AuthorityRecord = from_item(item)?;
             let is_active = |active: &&Active| active.name == record.name;
@@ -77,8 +92,17 @@ impl UsageItems {
                 (None, None) => (AuthorityStatus::Prepared, record.created_at),
             };
             Ok(AuthorityState { record, status, since })
-        });
-        states.collect()
+        };
+        for item in authorities {
+            let name = sort_key(&item).and_then(|sort| sort.strip_prefix(layout::CA_NAME));
+            let name = name.unwrap_or_default().to_owned();
+            match state(item) {
+                Ok(state) => states.push(state),
+                Err(cause) => damaged.push(DamagedAuthority { name, cause }),
+            }
+        }
+        states.sort_by_key(|it| it.record.created_at);
+        (states, damaged)
     }
 }
 
@@ -90,8 +114,8 @@ impl Store {
     pub async fn active_authority(&self, usage: Usage) -> Result<Option<AuthorityRecord>> {
         // A query is not isolated from a concurrent activation, so only the item that names the active CA
         // decides. The records never change.
-        let UsageItems { active: Some(active), authorities } = self.usage_items(usage).await?
-        else {
+        let UsageItems { active, authorities } = self.usage_items(usage).await?;
+        let Some(active) = active? else {
             return Ok(None);
         };
         // Only the active CA's record is parsed: a damaged one of another CA must not stop issuance.
@@ -102,15 +126,30 @@ impl Store {
     /// Returns all CAs, grouped by usage, the oldest first.
     ///
     /// # Errors
-    /// If DynamoDB is unavailable.
+    /// If a record is damaged, or DynamoDB is unavailable.
     pub async fn authorities(&self) -> Result<Vec<AuthorityState>> {
-        let mut all = Vec::new();
-        for usage in Usage::ALL {
-            let mut states = self.usage_items(usage).await?.states()?;
-            states.sort_by_key(|it| it.record.created_at);
-            all.append(&mut states);
+        let (states, damaged) = self.readable_authorities().await?;
+        match damaged.into_iter().next() {
+            None => Ok(states),
+            Some(damaged) => Err(damaged.cause),
         }
-        Ok(all)
+    }
+
+    /// Returns all CAs whose records can be read, grouped by usage, the oldest first; and those whose records
+    /// cannot, so that they do not stop the CRLs of the others.
+    ///
+    /// # Errors
+    /// If DynamoDB is unavailable.
+    pub async fn readable_authorities(
+        &self,
+    ) -> Result<(Vec<AuthorityState>, Vec<DamagedAuthority>)> {
+        let (mut all, mut all_damaged) = (Vec::new(), Vec::new());
+        for usage in Usage::ALL {
+            let (states, damaged) = self.usage_items(usage).await?.states();
+            all.extend(states);
+            all_damaged.extend(damaged);
+        }
+        Ok((all, all_damaged))
     }
 
     /// Returns the record of the CA `name`, whatever its status.
@@ -233,7 +272,7 @@ impl Store {
     async fn usage_items(&self, usage: Usage) -> Result<UsageItems> {
         let mut authorities = self.query_partition(layout::authority(usage), None).await?;
         let index = authorities.iter().position(|item| has_sort_key(item, layout::ACTIVE));
-        let active = index.map(|index| authorities.remove(index)).map(from_item).transpose()?;
+        let active = index.map(|index| authorities.remove(index)).map(from_item).transpose();
         authorities
             .retain(|item| sort_key(item).is_some_and(|sort| sort.starts_with(layout::CA_NAME)));
         Ok(UsageItems { active, authorities })

@@ -3,14 +3,14 @@
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use pki::{clock::Timestamp, crl::LintedCrl, hex};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    error::{Error, ItemError, Result},
+    error::{Error, IssuerFault, ItemError, Result},
     store::{
         client::Store,
         condition::is_condition_failure,
-        item::{from_item, key, number, string, to_item},
+        item::{Item, attribute, key, number, required, string, to_item},
         layout::{self, META},
     },
 };
@@ -18,17 +18,18 @@ use crate::{
 /// Attempts to reserve a number against other publishers.
 const ATTEMPTS: u32 = 20;
 
+/// The highest CRL number that counts as reserved, unless the published CRL has a higher one: the last second
+/// of the year 9999. No clock reserves a number beyond it, but a damaged item may have one.
+const HIGHEST: u64 = Timestamp::NEVER.unix();
+
 /// The state of a CA's CRLs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrlState {
     /// The last reserved number, whether or not a CRL with it was published.
-    #[serde(default)]
     pub reserved: u64,
     /// Number of requests that the published CRL answers.
-    #[serde(default)]
     pub answered: u64,
     /// The last published CRL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedCrl>,
 }
 
@@ -65,23 +66,19 @@ struct Signing {
     requested_at: Timestamp,
 }
 
-/// The item that requests CRLs of a CA.
-#[derive(Deserialize)]
-struct Requests {
-    #[serde(rename = "SK")]
-    ca: String,
-    /// Number of requests. It also makes two requests in one second two changes, so that both are in the
-    /// stream.
-    count: u64,
-}
-
 impl Store {
-    /// Returns the state of the CRLs of `ca`.
+    /// Returns the state of the CRLs of `ca`. A damaged attribute counts as absent: it must not stop the CA's
+    /// CRLs, and the next publication replaces it.
     ///
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn crl_state(&self, ca: &str) -> Result<CrlState> {
-        Ok(self.get(layout::crl(ca), META.into()).await?.unwrap_or_default())
+        let item = self.get_item(layout::crl(ca), META.into()).await?.unwrap_or_default();
+        Ok(CrlState {
+            reserved: intact(&item, "reserved").unwrap_or_default(),
+            answered: intact(&item, "answered").unwrap_or_default(),
+            published: intact(&item, "published"),
+        })
     }
 
     /// Reserves a unique number for a CRL of `ca`, higher than `above` and than all numbers before.
@@ -92,23 +89,39 @@ impl Store {
     /// The number is the Unix time `now`, unless that is too low. It is therefore higher than what
     /// verifiers have seen even if the table was restored from a backup and the bucket is lost.
     ///
+    /// A number that no clock can have reserved, and that the published CRL does not have, was damaged. It is
+    /// replaced, because the numbers would end with it.
+    ///
     /// # Errors
-    /// If other publishers reserve a number in every attempt, or DynamoDB is unavailable.
+    /// If there is no higher number, other publishers reserve a number in every attempt, or DynamoDB is
+    /// unavailable.
     pub async fn reserve_crl_number(&self, ca: &str, above: u64, now: Timestamp) -> Result<u64> {
         for _ in 0..ATTEMPTS {
-            let last = self.crl_state(ca).await?.reserved.max(above);
-            let next = now.unix().max(last + 1);
-            let answer = self
+            let item = self.get_item(layout::crl(ca), META.into()).await?.unwrap_or_default();
+            let reserved = item.get("reserved");
+            let last = intact::<u64>(&item, "reserved").filter(|last| *last <= HIGHEST.max(above));
+            let next = match last.unwrap_or_default().max(above).checked_add(1) {
+                Some(next) => next.max(now.unix()),
+                None => {
+                    let (name, fault) = (ca.to_owned(), IssuerFault::CrlNumbersExhausted);
+                    return Err(Error::Issuer { name, fault });
+                }
+            };
+            let update = self
                 .client
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(key(layout::crl(ca), META.into())))
                 .update_expression("SET reserved = :next")
-                .condition_expression("attribute_not_exists(reserved) OR reserved < :next")
-                .expression_attribute_values(":next", number(next))
-                .send()
-                .await;
-            match answer {
+                .expression_attribute_values(":next", number(next));
+            let update = match (reserved, last) {
+                (Some(damaged), None) => update
+                    .condition_expression("reserved = :damaged")
+                    .expression_attribute_values(":damaged", damaged.clone()),
+                _ => update
+                    .condition_expression("attribute_not_exists(reserved) OR reserved < :next"),
+            };
+            match update.send().await {
                 Ok(_) => return Ok(next),
                 // If only the response was lost, this number stays unused.
                 Err(error) if is_condition_failure(&error) => {}
@@ -139,7 +152,8 @@ impl Store {
         Ok(RecordedCrl(linted))
     }
 
-    /// Records that a CRL of `ca` was published, unless a newer one was.
+    /// Records that a CRL of `ca` was published, unless a newer one was. A number above every reserved one is
+    /// damaged, and is replaced.
     ///
     /// # Errors
     /// If DynamoDB is unavailable.
@@ -152,8 +166,12 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(key(layout::crl(ca), META.into())))
             .update_expression("SET published = :published")
-            .condition_expression("attribute_not_exists(published) OR published.#number < :number")
+            .condition_expression(
+                "NOT attribute_type(published.#number, :type) OR published.#number < :number \
+                 OR published.#number > reserved",
+            )
             .expression_attribute_names("#number", "number")
+            .expression_attribute_values(":type", string("N"))
             .expression_attribute_values(":published", map)
             .expression_attribute_values(":number", number(published.number));
         match update.send().await {
@@ -173,7 +191,8 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(key(layout::crl(ca), META.into())))
             .update_expression("SET answered = :count")
-            .condition_expression("attribute_not_exists(answered) OR answered < :count")
+            .condition_expression("NOT attribute_type(answered, :type) OR answered < :count")
+            .expression_attribute_values(":type", string("N"))
             .expression_attribute_values(":count", number(count));
         match update.send().await {
             Err(error) if !is_condition_failure(&error) => Err(self.unavailable(&error)),
@@ -192,6 +211,7 @@ impl Store {
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(layout::CRL_REQUESTS.into(), ca.into())))
+            // The count also makes two requests in one second two changes, so that both are in the stream.
             .update_expression("SET requested_at = :now ADD #count :one")
             .expression_attribute_names("#count", "count")
             .expression_attribute_values(":now", number(now.unix()))
@@ -200,10 +220,11 @@ impl Store {
             .send()
             .await
             .map_err(|error| self.unavailable(&error))?;
-        Ok(from_item::<Requests>(answer.attributes.unwrap_or_default())?.count)
+        required(&answer.attributes.unwrap_or_default(), "count")
     }
 
-    /// Returns the number of requests for each CA that has any.
+    /// Returns the number of requests for each CA that has any. A damaged number counts as zero: the schedule
+    /// publishes what is due without a request.
     ///
     /// # Errors
     /// If DynamoDB is unavailable.
@@ -214,10 +235,18 @@ impl Store {
             .consistent_read(true)
             .key_condition_expression("PK = :requests")
             .expression_attribute_values(":requests", string(layout::CRL_REQUESTS));
-        let request = |item| {
-            let Requests { ca, count } = from_item(item)?;
-            Ok(Some((ca, count)))
-        };
-        self.collect_pages(query, request).await
+        let mut requests = Vec::new();
+        self.visit_pages(query, |item| {
+            if let Ok(ca) = required::<String>(&item, "SK") {
+                requests.push((ca, intact(&item, "count").unwrap_or_default()));
+            }
+        })
+        .await?;
+        Ok(requests)
     }
+}
+
+/// Returns the attribute `name` of an item, unless it is absent or damaged.
+fn intact<T: DeserializeOwned>(item: &Item, name: &str) -> Option<T> {
+    attribute(item, name).ok().flatten()
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt::Display};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::{ItemError, Result};
+use crate::error::{Error, ItemError, Result};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -29,10 +29,33 @@ pub(super) fn to_item(pk: String, sk: String, record: &impl Serialize) -> Result
 
 /// Parses an item.
 pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
-    let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok());
-    let keys =
-        [text("PK"), text("SK")].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    let keys = keys(&item);
     Ok(serde_dynamo::from_item(item).map_err(|cause| ItemError { keys, cause })?)
+}
+
+/// Returns the attribute `name` of an item, read as a `T`; `None` if it is absent.
+///
+/// # Errors
+/// If the attribute is something else.
+pub(super) fn attribute<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>> {
+    let Some(value) = item.get(name) else { return Ok(None) };
+    let fault = |cause| ItemError { keys: format!("{}: {name}", keys(item)), cause };
+    Ok(Some(serde_dynamo::from_attribute_value(value.clone()).map_err(fault)?))
+}
+
+/// Returns the attribute `name` of an item, which must be present, read as a `T`.
+///
+/// # Errors
+/// If the attribute is absent or something else.
+pub(super) fn required<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T> {
+    attribute(item, name)?
+        .ok_or_else(|| Error::Damaged(format!("{}: without the attribute {name}", keys(item))))
+}
+
+/// Returns the primary key of an item as text.
+fn keys(item: &Item) -> String {
+    let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok());
+    [text("PK"), text("SK")].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn string(text: impl Into<String>) -> AttributeValue {

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     store::{
         client::Store,
         item::{Item, from_item, key, partition_key, string},
@@ -12,13 +12,40 @@ use crate::{
     },
 };
 
+/// The records that could be read, and the reason for each that could not.
+#[derive(Debug)]
+pub struct Reading<T> {
+    /// The records.
+    pub records: Vec<T>,
+    /// The damaged items, and the reasons why they cannot be read.
+    pub damaged: Vec<Error>,
+}
+
+impl<T> Reading<T> {
+    pub(super) fn new() -> Self {
+        Self { records: Vec::new(), damaged: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, record: Result<T>) {
+        match record {
+            Ok(record) => self.records.push(record),
+            Err(error) => self.damaged.push(error),
+        }
+    }
+}
+
 impl Store {
-    /// Reads one item, strongly consistent.
+    /// Reads and parses one item, strongly consistent.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         pk: String,
         sk: String,
     ) -> Result<Option<T>> {
+        self.get_item(pk, sk).await?.map(from_item).transpose()
+    }
+
+    /// Reads one item, strongly consistent.
+    pub(super) async fn get_item(&self, pk: String, sk: String) -> Result<Option<Item>> {
         let answer = self
             .client
             .get_item()
@@ -28,7 +55,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| self.unavailable(&error))?;
-        answer.item.map(from_item).transpose()
+        Ok(answer.item)
     }
 
     /// Reads the items of a partition whose sort keys begin with `prefix`, if given; strongly consistent.
@@ -97,20 +124,18 @@ impl Store {
         }
     }
 
-    /// Reads all pages of a query, and keeps of each item only what `keep` returns.
-    pub(super) async fn collect_pages<U>(
+    /// Reads all pages of a query, and passes each item to `visit`.
+    pub(super) async fn visit_pages(
         &self,
         query: QueryFluentBuilder,
-        keep: impl Fn(Item) -> Result<Option<U>>,
-    ) -> Result<Vec<U>> {
-        let mut all = Vec::new();
+        visit: impl FnMut(Item),
+    ) -> Result<()> {
+        let mut visit = visit;
         let mut pages = query.table_name(&self.table).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.unavailable(&error))?;
-            for item in page.items.unwrap_or_default() {
-                all.extend(keep(item)?);
-            }
+            page.items.unwrap_or_default().into_iter().for_each(&mut visit);
         }
-        Ok(all)
+        Ok(())
     }
 }

@@ -3,6 +3,9 @@
 pub(super) mod denied;
 pub(super) mod device;
 pub(super) mod index;
+mod published;
 pub(super) mod writes;
 
 pub use device::RevocationOutcome;
+pub use index::RevokedCertificates;
+pub use published::RevocationCheck;

@@ -122,7 +122,7 @@ fn leading_key(partition: &str) -> BTreeMap<String, Vec<String>> {
 fn query(request: &Value) -> anyhow::Result<Access> {
     let condition = request["KeyConditionExpression"].as_str().context("no key condition")?;
     let mut words = condition.split_whitespace();
-    let (Some("PK" | "inventory" | "ca"), Some("="), Some(name)) =
+    let (Some("PK" | "inventory" | "ca" | "serial_number"), Some("="), Some(name)) =
         (words.next(), words.next(), words.next())
     else {
         bail!("the key condition {condition} is not supported");

@@ -8,7 +8,7 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
-        item::{from_item, string},
+        item::{Item, from_item, string},
         layout,
         table::SERIALS,
     },
@@ -40,6 +40,29 @@ impl Store {
         &self,
         serial_number: &str,
     ) -> Result<Option<(CertificateOwner, LedgerEntry)>> {
+        let Some(Keys { pk, sk }) = self.ledger_keys(serial_number).await? else {
+            return Ok(None);
+        };
+        let owner = match pk.strip_prefix(layout::LEDGER).map(str::parse) {
+            Some(Ok(id)) => CertificateOwner::Device(id),
+            _ => CertificateOwner::Service(
+                pk.strip_prefix(layout::SERVICE).unwrap_or(&pk).to_owned(),
+            ),
+        };
+        let entry = self.get(pk, sk).await?;
+        Ok(entry.map(|entry| (owner, entry)))
+    }
+
+    /// Reads the ledger entry with this serial number, strongly consistent, without parsing it.
+    pub(crate) async fn ledger_item(&self, serial_number: &str) -> Result<Option<Item>> {
+        match self.ledger_keys(serial_number).await? {
+            Some(Keys { pk, sk }) => self.get_item(pk, sk).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Finds the ledger entry with this serial number in the index, which has it since issuance.
+    async fn ledger_keys(&self, serial_number: &str) -> Result<Option<Keys>> {
         let page = self
             .client
             .query()
@@ -55,16 +78,6 @@ impl Store {
         let is_entry = |keys: &Keys| {
             layout::is_ledger_partition(&keys.pk) && keys.sk.starts_with(layout::CERTIFICATE)
         };
-        let Some(Keys { pk, sk }) = keys.into_iter().find(is_entry) else {
-            return Ok(None);
-        };
-        let owner = match pk.strip_prefix(layout::LEDGER).map(str::parse) {
-            Some(Ok(id)) => CertificateOwner::Device(id),
-            _ => CertificateOwner::Service(
-                pk.strip_prefix(layout::SERVICE).unwrap_or(&pk).to_owned(),
-            ),
-        };
-        let entry = self.get(pk, sk).await?;
-        Ok(entry.map(|entry| (owner, entry)))
+        Ok(keys.into_iter().find(is_entry))
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         client::Store,
         item::{Item, key, number, partition_key, string},
         layout::{self, META},
+        read::Reading,
         table::REVOCATIONS,
         write::{incomplete, update_write},
     },
@@ -21,21 +22,35 @@ use crate::{
 const DENIED: &str = "DENIED";
 
 impl Store {
-    /// Returns the denied devices, sorted.
+    /// Returns the denied devices that the index has, sorted.
     ///
     /// # Errors
-    /// If DynamoDB is unavailable, or an item cannot be parsed.
-    pub async fn denied_devices(&self) -> Result<Vec<DeviceId>> {
+    /// If DynamoDB is unavailable.
+    pub async fn denied_devices(&self) -> Result<Reading<DeviceId>> {
         let query = self
             .client
             .query()
             .index_name(REVOCATIONS)
             .key_condition_expression("ca = :ca")
             .expression_attribute_values(":ca", string(DENIED));
-        let mut devices = self.collect_pages(query, id).await?;
-        devices.sort_unstable();
-        devices.dedup();
+        let mut devices = Reading::new();
+        self.visit_pages(query, |item| {
+            if let Some(id) = id(&item) {
+                devices.add(id);
+            }
+        })
+        .await?;
+        devices.records.sort_unstable();
+        devices.records.dedup();
         Ok(devices)
+    }
+
+    /// Returns true if a device is denied, strongly consistent.
+    ///
+    /// # Errors
+    /// If DynamoDB is unavailable.
+    pub async fn is_denied(&self, id: DeviceId) -> Result<bool> {
+        Ok(self.get_item(layout::denied(id), META.into()).await?.is_some())
     }
 
     /// Returns the write that denies a device. A device that is denied already stays so.
@@ -66,10 +81,7 @@ impl Store {
 
 /// Returns the device that an item denies. An item in another partition denies none, because a function may
 /// have forged it.
-fn id(item: Item) -> Result<Option<DeviceId>> {
-    let Some(id) = partition_key(&item).strip_prefix(layout::DENIED) else { return Ok(None) };
-    match id.parse() {
-        Ok(id) => Ok(Some(id)),
-        Err(_) => Err(Error::Incomplete(format!("{}{id}: not a device id", layout::DENIED))),
-    }
+fn id(item: &Item) -> Option<Result<DeviceId>> {
+    let id = partition_key(item).strip_prefix(layout::DENIED)?;
+    Some(id.parse().map_err(|error| Error::Damaged(format!("{}{id}: {error}", layout::DENIED))))
 }
