@@ -109,6 +109,11 @@ pub enum Event<'a> {
         #[serde(flatten)]
         caller: Option<Caller>,
     },
+    /// A function started without a pinned root. Until the root ceremony, that is as it should be.
+    RootNotPinned {
+        /// What that means, and what to do.
+        advice: &'static str,
+    },
     /// A function started without something that it needs, and retries with the first request.
     StartDegraded {
         /// The cause.
@@ -186,7 +191,9 @@ impl<'a> Event<'a> {
             | Self::Issued { .. }
             | Self::Switched { .. }
             | Self::Crl { .. } => "INFO",
-            Self::Refused { .. } | Self::StartDegraded { .. } => "WARN",
+            Self::Refused { .. } | Self::StartDegraded { .. } | Self::RootNotPinned { .. } => {
+                "WARN"
+            }
             Self::Failed { .. }
             | Self::Unpublished { .. }
             | Self::Damaged { .. }
@@ -229,7 +236,10 @@ impl<'a> Event<'a> {
             Self::Damaged { count, .. } => vec![count_by("ca", "Damaged", *count as u64)],
             Self::Refused { .. } => vec![count_by("problem", "Refused", 1)],
             Self::Failed { .. } => vec![count_by("problem", "Failed", 1)],
-            Self::Switched { .. } | Self::StartDegraded { .. } | Self::StartFailed { .. } => vec![],
+            Self::Switched { .. }
+            | Self::RootNotPinned { .. }
+            | Self::StartDegraded { .. }
+            | Self::StartFailed { .. } => vec![],
         }
     }
 }

@@ -16,12 +16,20 @@ use crate::{
     runtime::Runtime,
 };
 
+/// The warning about a deployment that admits every root.
+const ROOT_NOT_PINNED: &str = "ROOT_SHA256 is none, so whoever can write the table can make devices trust another \
+     root: after the root ceremony, set the parameter RootSha256";
+
 /// Runs a function: reads the configuration and passes it to `serve`. Logs the error if `serve` fails.
 pub async fn main(serve: impl AsyncFnOnce(Config) -> Result<()>) -> ExitCode {
     let served = async {
         // First, because lambda_runtime panics without these variables.
         config::check_runtime(config::environment)?;
-        serve(Config::read(config::environment)?).await
+        let config = Config::read(config::environment)?;
+        if config.roots.admits_any() {
+            Event::RootNotPinned { advice: ROOT_NOT_PINNED }.log(Runtime::LAMBDA, None);
+        }
+        serve(config).await
     };
     match served.await {
         Ok(()) => ExitCode::SUCCESS,

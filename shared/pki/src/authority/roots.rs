@@ -32,6 +32,12 @@ impl Roots {
         Self(vec![fingerprint(root)])
     }
 
+    /// Returns true if no root is pinned, so that every root is admitted.
+    #[must_use]
+    pub fn admits_any(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the CA of a record if its chain verifies and ends at one of these roots.
     ///
     /// # Errors
@@ -39,7 +45,7 @@ impl Roots {
     pub fn admit(&self, record: AuthorityRecord) -> Result<Authority> {
         let authority = Authority::try_from(record)?;
         let root = authority.above().last().map(fingerprint);
-        if self.0.is_empty() || root.is_some_and(|root| self.0.contains(&root)) {
+        if self.admits_any() || root.is_some_and(|root| self.0.contains(&root)) {
             return Ok(authority);
         }
         let fault = "its root is not one of those in ROOT_SHA256";

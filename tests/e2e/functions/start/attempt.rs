@@ -12,7 +12,27 @@ use tokio::net::TcpListener;
 /// Changes to a function's environment; `None` unsets a variable.
 pub(super) type Changes<'a> = &'a [(&'static str, Option<OsString>)];
 
+/// The warning of a start without a pinned root.
+const WARNING: &str = "\"event\":\"root_not_pinned\"";
+
+/// Returns true if the function serves, and warns that no root is pinned.
+pub(super) async fn warns(env: &Env, function: &str, changes: Changes<'_>) -> anyhow::Result<bool> {
+    let start = start_and_warn(env, function, changes).await?;
+    ensure!(start.serves, "{function} with {changes:?}: {start:?}");
+    let warnings = start.output.lines().filter(|line| line.contains(WARNING)).count();
+    ensure!(warnings <= 1, "{}", start.output);
+    Ok(warnings == 1)
+}
+
+/// Starts a function, and leaves out the warning that no root is pinned.
 async fn start(env: &Env, function: &str, changes: Changes<'_>) -> anyhow::Result<Start> {
+    let mut start = start_and_warn(env, function, changes).await?;
+    let lines = start.output.lines().filter(|line| !line.contains(WARNING));
+    start.output = lines.collect::<Vec<_>>().join("\n");
+    Ok(start)
+}
+
+async fn start_and_warn(env: &Env, function: &str, changes: Changes<'_>) -> anyhow::Result<Start> {
     let runtime_api = TcpListener::bind("127.0.0.1:0").await?;
     let mut environment = function::environment(env, runtime_api.local_addr()?);
     // A panic would then print a backtrace.

@@ -14,7 +14,8 @@ use pki::hex;
 use pki::profile::Usage;
 use sha2::{Digest as _, Sha256};
 
-use super::attempt::{refuses, serves};
+use super::FUNCTIONS;
+use super::attempt::{refuses, serves, warns};
 use super::items::{Item, get, put, text};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -161,8 +162,11 @@ pub(super) async fn the_root_of_the_ca(
     refuses(&env, "identity", &known(&ours), &words).await?;
     // During a change of roots both are configured. Before the ceremony, none is.
     let both = [ours, theirs].join(OsStr::new(","));
-    for roots in [both, "none".into(), OsString::new()] {
-        serves(&env, "identity", &known(&roots)).await?;
+    for (roots, is_warning) in [(both, false), ("none".into(), true), (OsString::new(), true)] {
+        for function in FUNCTIONS {
+            let warned = warns(&env, function, &known(&roots)).await?;
+            ensure!(warned == is_warning, "{function} with {roots:?}");
+        }
     }
     Ok(())
 }
