@@ -26,7 +26,7 @@ pub async fn main(serve: impl AsyncFnOnce(Config) -> Result<()>) -> ExitCode {
         // First, because lambda_runtime panics without these variables.
         config::check_runtime(config::environment)?;
         let config = Config::read(config::environment)?;
-        if config.roots.admits_any() {
+        if config.roots.is_empty() {
             Event::RootNotPinned { advice: ROOT_NOT_PINNED }.log(Runtime::LAMBDA, None);
         }
         serve(config).await

@@ -18,4 +18,4 @@ pub use fault::AuthorityFault;
 pub use issuing::Authority;
 pub use name::{AuthorityName, InvalidAuthorityName};
 pub use record::{AuthorityRecord, AuthorityStatus};
-pub use roots::{InvalidFingerprint, Roots};
+pub use roots::{InvalidFingerprint, RootFingerprint, Roots};

@@ -71,9 +71,14 @@ fn unsupported(what: &str) -> String {
 }
 
 /// Parses the certificates in a text, ignoring anything around them.
-pub(super) fn read_bundle(text: &str) -> impl Iterator<Item = Result<ChainCertificate, String>> {
+pub fn read_bundle(text: &str) -> impl Iterator<Item = Result<ChainCertificate, String>> {
+    pem_blocks(text).map(ChainCertificate::from_pem)
+}
+
+/// Splits a text into its PEM blocks, without anything around them.
+pub fn pem_blocks(text: &str) -> impl Iterator<Item = &str> {
     const BEGIN: &str = "-----BEGIN ";
-    let texts = text.match_indices(BEGIN).map(move |(begin, _)| {
+    text.match_indices(BEGIN).map(move |(begin, _)| {
         let rest = &text[begin..];
         let end = rest[BEGIN.len()..].find(BEGIN).map_or(rest.len(), |next| next + BEGIN.len());
         let rest = &rest[..end];
@@ -81,8 +86,7 @@ pub(super) fn read_bundle(text: &str) -> impl Iterator<Item = Result<ChainCertif
         let last = rest.rfind("-----END ").unwrap_or(0);
         let line = rest[last..].find('\n').map_or(rest.len(), |length| last + length + 1);
         &rest[..line]
-    });
-    texts.map(ChainCertificate::from_pem)
+    })
 }
 
 /// Finds the intermediate CAs between a subordinate CA and its root in a PEM bundle, which may have any

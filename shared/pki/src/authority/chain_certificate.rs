@@ -129,6 +129,14 @@ impl ChainCertificate {
         self.verify(issuer).is_ok()
     }
 
+    /// Returns true if this root is the trust anchor with this name and key. A trust anchor is a name and a key
+    /// (RFC 5280, section 6.1.1 (d)): verifiers that trust one certificate of a root accept what is below
+    /// another certificate of it.
+    #[must_use]
+    pub fn is_same_anchor(&self, name: &Name, public_key: &SubjectPublicKeyInfoOwned) -> bool {
+        self.subject == *name && self.public_key == *public_key
+    }
+
     /// Verifies the name and the signature of the issuer.
     pub(super) fn verify(&self, issuer: &Self) -> Result<(), SignatureFault> {
         if self.issuer != issuer.subject {

@@ -1,6 +1,6 @@
 //! The roots that the configuration of a deployment pins.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 
@@ -8,15 +8,42 @@ use super::{
     chain_certificate::ChainCertificate, fault::AuthorityFault, issuing::Authority,
     record::AuthorityRecord,
 };
-use crate::error::Result;
+use crate::{error::Result, hex};
 
-/// SHA-256 fingerprints of root certificates, over their DER. An empty set admits every root; a deployment
-/// has one until its root ceremony.
+/// The SHA-256 fingerprint of a root certificate, over its DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootFingerprint([u8; 32]);
+
+impl RootFingerprint {
+    /// Returns the fingerprint of a certificate in DER.
+    #[must_use]
+    pub fn of(der: &[u8]) -> Self {
+        Self(Sha256::digest(der).into())
+    }
+}
+
+impl fmt::Display for RootFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&hex(&self.0))
+    }
+}
+
+/// Parses one fingerprint, as `openssl x509 -fingerprint -sha256` prints it or without colons.
+impl FromStr for RootFingerprint {
+    type Err = InvalidFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        octets(text).map(Self)
+    }
+}
+
+/// SHA-256 fingerprints of root certificates. An empty set admits every root; a deployment has one until its
+/// root ceremony.
 ///
 /// The record of a CA tells devices which root to trust. Without these fingerprints, an attacker who can
 /// write the table, but has no key, could put another root above the key of the CA.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roots(Vec<[u8; 32]>);
+pub struct Roots(Vec<RootFingerprint>);
 
 /// The error for a text that is not a list of fingerprints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,13 +56,19 @@ impl Roots {
     /// Pins one root.
     #[must_use]
     pub fn only(root: &ChainCertificate) -> Self {
-        Self(vec![fingerprint(root)])
+        Self(vec![RootFingerprint::of(root.der())])
     }
 
     /// Returns true if no root is pinned, so that every root is admitted.
     #[must_use]
-    pub fn admits_any(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns true if `root` is admitted.
+    #[must_use]
+    pub fn admits(&self, root: &ChainCertificate) -> bool {
+        self.is_empty() || self.0.contains(&RootFingerprint::of(root.der()))
     }
 
     /// Returns the CA of a record if its chain verifies and ends at one of these roots.
@@ -44,8 +77,7 @@ impl Roots {
     /// [`Error::Authority`](crate::Error::Authority) with the reason why the CA cannot be used.
     pub fn admit(&self, record: AuthorityRecord) -> Result<Authority> {
         let authority = Authority::try_from(record)?;
-        let root = authority.above().last().map(fingerprint);
-        if self.admits_any() || root.is_some_and(|root| self.0.contains(&root)) {
+        if authority.above().last().is_some_and(|root| self.admits(root)) {
             return Ok(authority);
         }
         let fault = "its root is not one of those in ROOT_SHA256";
@@ -53,12 +85,25 @@ impl Roots {
     }
 }
 
-fn fingerprint(root: &ChainCertificate) -> [u8; 32] {
-    Sha256::digest(root.der()).into()
+/// Pins each of these fingerprints.
+impl FromIterator<RootFingerprint> for Roots {
+    fn from_iter<T: IntoIterator<Item = RootFingerprint>>(fingerprints: T) -> Self {
+        Self(fingerprints.into_iter().collect())
+    }
 }
 
-/// Parses fingerprints separated by commas, each as `openssl x509 -fingerprint -sha256` prints it or
-/// without colons; or `none`.
+/// Lists the fingerprints, separated by commas; `none` if there are none.
+impl fmt::Display for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.pad("none");
+        }
+        let texts: Vec<_> = self.0.iter().map(RootFingerprint::to_string).collect();
+        f.pad(&texts.join(","))
+    }
+}
+
+/// Parses a list that [`Display`](fmt::Display) writes; fingerprints may have colons.
 impl FromStr for Roots {
     type Err = InvalidFingerprint;
 
@@ -66,7 +111,7 @@ impl FromStr for Roots {
         if text == "none" {
             return Ok(Self::default());
         }
-        text.split(',').map(|one| octets(one.trim())).collect::<Result<_, _>>().map(Self)
+        text.split(',').map(|one| one.trim().parse()).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -92,10 +137,13 @@ mod tests {
         let plain = "00ff".repeat(16);
         let colons = ["00:FF"; 16].join(":");
         let one: Roots = plain.parse().unwrap();
-        assert_eq!(one.0, [[[0, 0xff]; 16].concat().as_slice()]);
+        assert_eq!(one.0[0].0.as_slice(), [[0, 0xff]; 16].concat());
+        assert_eq!(one.to_string(), plain);
         assert_eq!(colons.parse(), Ok(one));
         let two: Roots = format!("{plain}, {colons}").parse().unwrap();
         assert_eq!(two.0.len(), 2);
+        assert_eq!(two.to_string().parse(), Ok(two));
+        assert_eq!(Roots::default().to_string(), "none");
     }
 
     #[test]
@@ -106,7 +154,9 @@ mod tests {
             ["", ",", "none,none", &short, &format!("{short}g"), &format!("{short}00"), "é"];
         for text in texts {
             assert_eq!(text.parse::<Roots>(), Err(InvalidFingerprint), "{text}");
+            assert_eq!(text.parse::<RootFingerprint>(), Err(InvalidFingerprint), "{text}");
         }
+        assert_eq!("none".parse::<RootFingerprint>(), Err(InvalidFingerprint));
         let trailing = format!("{short}0,");
         assert_eq!(trailing.parse::<Roots>(), Err(InvalidFingerprint));
     }

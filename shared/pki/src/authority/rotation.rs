@@ -1,6 +1,6 @@
 //! Requirements on a CA that succeeds another.
 
-use super::{chain_certificate::ChainCertificate, fault::AuthorityFault, issuing::Authority};
+use super::{fault::AuthorityFault, issuing::Authority};
 use crate::error::Result;
 
 impl Authority {
@@ -25,14 +25,15 @@ impl Authority {
         Ok(())
     }
 
-    /// Checks that verifiers that trust `other` trust this CA: the two have the same root. A trust anchor
-    /// is a name and a key (RFC 5280, section 6.1.1 (d)).
+    /// Checks that verifiers that trust `other` trust this CA: the two have the same root, as a
+    /// [trust anchor](super::ChainCertificate::is_same_anchor).
     ///
     /// # Errors
     /// If the roots differ.
     pub fn check_same_root_as(&self, other: &Self) -> Result<()> {
-        let anchor = |it: &ChainCertificate| (it.subject().clone(), it.public_key().clone());
-        if self.above.last().map(anchor) == other.above.last().map(anchor) {
+        if let (Some(root), Some(other)) = (self.above.last(), other.above.last())
+            && root.is_same_anchor(other.subject(), other.public_key())
+        {
             return Ok(());
         }
         let text = format!("its root is not that of {}, which verifiers trust", other.name());
