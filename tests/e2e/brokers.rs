@@ -5,5 +5,6 @@ pub(crate) mod certificates;
 pub(crate) mod mosquitto;
 pub(crate) mod nats;
 pub(crate) mod rabbitmq;
+pub(crate) mod root_changes;
 pub(crate) mod root_trust;
 mod setup;

@@ -76,6 +76,7 @@ fn main() -> ExitCode {
     let standalone = [
         ("aws_iot", brokers::aws_iot::tests()),
         ("broker_certificates", brokers::certificates::tests()),
+        ("root_changes", brokers::root_changes::tests()),
         ("cli", cli::tests()),
         ("crl", revocation::crl::standalone_tests()),
         ("examples", examples::tests()),

@@ -17,7 +17,7 @@ use lambda::config::Config;
 use lambda::runtime::Runtime;
 use ledger::aws::{AwsConfig, Credentials};
 use ledger::store::{NewToken, Policy, ProjectRecord, Store};
-use pki::authority::{AuthorityName, AuthorityRecord, Roots};
+use pki::authority::{AuthorityName, AuthorityRecord, ChainCertificate, RootFingerprint, Roots};
 use pki::clock::Timestamp;
 use pki::csr::VerifiedCsr;
 use pki::names::{ProjectId, TokenId};
@@ -199,6 +199,15 @@ impl Env {
     pub fn root(&self) -> anyhow::Result<Root> {
         let directory = self.scratch.path().join("ca");
         Root::open(&directory, RootKey::open_file(&directory, PASSPHRASE)?)
+    }
+
+    /// Returns the SHA-256 fingerprint of the root's certificate, in hex.
+    ///
+    /// # Errors
+    /// If the root is not a certificate.
+    pub fn root_sha256(&self) -> anyhow::Result<String> {
+        let root = ChainCertificate::from_pem(&self.root_pem).map_err(anyhow::Error::msg)?;
+        Ok(RootFingerprint::of(root.der()).to_string())
     }
 
     /// Certifies a CA of this name, valid from now, without recording it.

@@ -61,6 +61,7 @@ impl Operator {
             ("AWS_ENDPOINT_URL_DYNAMODB", state.aws_endpoint_url_dynamodb.clone()),
             ("AWS_ENDPOINT_URL_KMS", state.aws_endpoint_url_kms.clone()),
             ("BIRTHCERT_PROJECT", state.project_id.clone()),
+            ("BIRTHCERT_ROOT_CERTIFICATE", state.root_certificate.display().to_string()),
         ])
     }
 
@@ -76,6 +77,7 @@ impl Operator {
             ("AWS_ENDPOINT_URL_KMS", aws.endpoint_kms.clone().context("set")?),
             ("BIRTHCERT_PROJECT", env.project.to_string()),
             ("BIRTHCERT_TABLE", env.config.table_name.clone()),
+            ("BIRTHCERT_ROOT_SHA256", env.root_sha256()?),
         ])
     }
 

@@ -77,7 +77,8 @@ Exit codes:
   2  invalid command line; nothing was attempted
   3  something that the command names does not exist
   4  refused, nothing was changed: it already exists, its
-     status forbids the change, or it was not confirmed
+     status or a pinned root forbids the change, or it was
+     not confirmed
   5  partly done: rerun the same command for the rest
 
 AWS region, credentials and endpoints come from the

@@ -4,6 +4,7 @@ mod aws_iot;
 mod certificate_directory;
 mod config;
 mod current;
+mod installed_roots;
 mod issue;
 mod list;
 mod renew;

@@ -17,6 +17,7 @@ mod files;
 mod help;
 mod options;
 mod output;
+mod pinned_roots;
 mod project;
 mod redaction;
 pub mod root;
@@ -35,6 +36,7 @@ use ledger::store::Store;
 use pki::clock::Timestamp;
 
 use arguments::Command;
+use aws::table::TableLocation;
 use context::Context;
 use options::global::GlobalOptions;
 
@@ -67,9 +69,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let selector = table.or_from_environment()?;
     let config = aws::sdk::config().await?;
-    let table = selector.table(&config).await?;
+    let TableLocation { table, pin } = selector.locate(&config).await?;
     let store = Store::new(aws_sdk_dynamodb::Client::new(&config), table);
-    let context = Context { store, kms: aws_sdk_kms::Client::new(&config), output, now };
+    let kms = aws_sdk_kms::Client::new(&config);
+    let context = Context { store, kms, output, now, stack_pin: pin };
     match command {
         Command::Ca(command) => command.run(&context).await,
         Command::Project(command) => command.run(&context).await,

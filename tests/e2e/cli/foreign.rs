@@ -149,7 +149,8 @@ async fn a_ca_between_the_root_and_ours() -> anyhow::Result<()> {
     operator.refused(activate, 1, &["chain.pem: ", "is not between the CA and its root"]).await?;
     fs::write(operator.path("chain.pem"), &between)?;
     operator.done(activate).await?;
-    operator.done("broker issue --ip 127.0.0.1 --directory broker").await?;
+    let issue = "broker issue --ip 127.0.0.1 --directory broker --root-certificate root.pem";
+    operator.done(issue).await?;
     let sent = operator.read("broker/broker-chain.pem")?;
     ensure!(sent.matches("BEGIN").count() == 4 && sent.ends_with(&between), "{sent}");
     let folder = TempDir::new()?;

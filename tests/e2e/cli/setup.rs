@@ -19,6 +19,7 @@ pub(super) async fn start() -> anyhow::Result<(TempDir, Stack, Operator)> {
 pub(super) async fn start_with_table() -> anyhow::Result<(TempDir, Stack, Operator)> {
     let (scratch, stack, operator) = start().await?;
     stack.store(TABLE)?.create_table().await?;
+    let operator = operator.without("BIRTHCERT_ROOT_CERTIFICATE");
     Ok((scratch, stack, operator.with("BIRTHCERT_TABLE", TABLE)))
 }
 

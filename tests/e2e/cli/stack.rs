@@ -1,16 +1,54 @@
 //! `birthcert --stack`: the table's name comes from the outputs of a CloudFormation stack.
 
+use std::fs;
 use std::process::Stdio;
 
 use anyhow::ensure;
 use birthcert_tests::aws::ministack::Ministack;
 use birthcert_tests::process::tool;
+use pki::authority::{ChainCertificate, RootFingerprint};
 use tokio::process::Command;
 
-use super::setup::{TABLE, start_with_table};
+use super::setup::{TABLE, start, start_with_table};
 
 pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
-    crate::suite::standalone![a_stacks_outputs_name_the_table]
+    crate::suite::standalone![a_stacks_outputs_name_the_table, a_stack_pins_its_root]
+}
+
+async fn a_stack_pins_its_root() -> anyhow::Result<()> {
+    let (_scratch, stack, operator) = start().await?;
+    let cloudformation = Ministack::start().await?;
+    let endpoint = cloudformation.endpoint();
+    let root = fs::read_to_string(&stack.state.root_certificate)?;
+    let root = ChainCertificate::from_pem(&root).map_err(anyhow::Error::msg)?;
+    let root = RootFingerprint::of(root.der()).to_string();
+    let other = "ab".repeat(32);
+    let outputs = "TableName: { Value: birthcert }";
+    for (name, pinned) in [("none", "none"), ("other", &other), ("ours", &root)] {
+        let parameter = format!("Parameters:\n  RootSha256: {{ Type: String, Default: {pinned} }}");
+        deploy(endpoint, name, &format!("{outputs}\n{parameter}")).await?;
+    }
+    let operator = operator.without("BIRTHCERT_ROOT_CERTIFICATE");
+    let operator = operator.with("AWS_ENDPOINT_URL_CLOUDFORMATION", endpoint);
+
+    let issue = "broker issue --dns a.example --directory b";
+    let words = ["RootSha256 of the stack other", &other, &root];
+    operator.refused(&format!("--stack other {issue}"), 4, &words).await?;
+    // The command line does not overrule the stack.
+    let given = format!("--stack other {issue} --root-sha256 {root}");
+    operator.refused(&given, 4, &words).await?;
+    operator.done(&format!("--stack ours {issue}")).await?;
+    let unpinned = operator.run("--stack none broker issue --dns b.example --directory c").await?;
+    ensure!(unpinned.code() == Some(0) && unpinned.stderr().contains("no root is pinned"));
+    let listed = operator.run("--stack none ca list").await?;
+    ensure!(listed.code() == Some(0), "{}", listed.stderr());
+    ensure!(
+        listed.stderr().contains("RootSha256 of the stack none is none"),
+        "{}",
+        listed.stderr()
+    );
+    operator.done("--stack ours ca list").await?;
+    stack.stop().await
 }
 
 async fn a_stacks_outputs_name_the_table() -> anyhow::Result<()> {

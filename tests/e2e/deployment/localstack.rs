@@ -302,7 +302,8 @@ async fn a_device_gets_its_identity_from_what_was_deployed() -> anyhow::Result<(
     ensure!(verdict == Verdict::Accepted, "{verdict:?}");
     check_key(&localstack, &first.physical_ids["DeviceKey"], subordinate).await?;
 
-    operator.done("broker issue --dns localhost --directory broker").await?;
+    let issue = "broker issue --dns localhost --directory broker";
+    operator.done(&format!("{issue} --root-certificate root/root.pem")).await?;
     let devices = operator.json(&format!("device list --project {project}")).await?;
     ensure!(devices[0]["device_id"] == device.device_id.to_string(), "{devices}");
     // All items are in the one table, and none in the other.

@@ -1,14 +1,21 @@
-//! Outputs of a deployed stack, as template.yaml defines them.
+//! Outputs and parameters of a deployed stack, as template.yaml defines them.
 
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
+use pki::authority::Roots;
 
-/// Returns the table of the CloudFormation stack `stack`.
+use super::table::TableLocation;
+use crate::pinned_roots::Pin;
+
+const ROOT_SHA256: &str = "RootSha256";
+
+/// Returns the table of the CloudFormation stack `stack`, and the roots that it pins.
 ///
 /// # Errors
-/// If this account and region have no such stack, or it has no output `TableName`.
-pub(crate) async fn table(config: &SdkConfig, stack: &str) -> anyhow::Result<String> {
+/// If this account and region have no such stack, it has no output `TableName`, or its parameter `RootSha256`
+/// is not valid.
+pub(crate) async fn locate(config: &SdkConfig, stack: &str) -> anyhow::Result<TableLocation> {
     let client = aws_sdk_cloudformation::Client::new(config);
     let region = config.region().map_or("", |region| region.as_ref());
     let found = match client.describe_stacks().stack_name(stack).send().await {
@@ -22,7 +29,8 @@ pub(crate) async fn table(config: &SdkConfig, stack: &str) -> anyhow::Result<Str
             return Err(error).with_context(|| format!("cannot look up the stack {stack}"));
         }
     };
-    let outputs = found.stacks().first().map(|stack| stack.outputs()).unwrap_or_default();
+    let described = found.stacks().first();
+    let outputs = described.map(|stack| stack.outputs()).unwrap_or_default();
     let table = outputs.iter().find(|output| output.output_key() == Some("TableName"));
     let table = table.and_then(|output| output.output_value()).with_context(|| {
         format!(
@@ -30,5 +38,12 @@ pub(crate) async fn table(config: &SdkConfig, stack: &str) -> anyhow::Result<Str
              birthcert"
         )
     })?;
-    Ok(table.to_owned())
+    let parameters = described.map(|stack| stack.parameters()).unwrap_or_default();
+    let pinned = parameters.iter().find(|it| it.parameter_key() == Some(ROOT_SHA256));
+    let source = format!("{ROOT_SHA256} of the stack {stack}");
+    let roots = match pinned.and_then(|it| it.parameter_value()) {
+        Some(text) => text.parse::<Roots>().with_context(|| source.clone())?,
+        None => Roots::default(),
+    };
+    Ok(TableLocation { table: table.to_owned(), pin: Some(Pin { source, roots }) })
 }

@@ -4,7 +4,7 @@ use aws_config::SdkConfig;
 use clap::Arg;
 
 use super::stack;
-use crate::error::usage;
+use crate::{error::usage, pinned_roots::Pin};
 
 const TABLE: &str = "BIRTHCERT_TABLE";
 const STACK: &str = "BIRTHCERT_STACK";
@@ -24,6 +24,12 @@ pub(crate) struct TableSelector {
     /// [env: BIRTHCERT_STACK]
     #[arg(long, global = true)]
     stack: Option<String>,
+}
+
+/// A table, and the roots that its stack pins.
+pub(crate) struct TableLocation {
+    pub(crate) table: String,
+    pub(crate) pin: Option<Pin>,
 }
 
 /// Returns the same options, hidden, for commands that need no table. Those accept them and ignore them.
@@ -54,14 +60,17 @@ impl TableSelector {
         Ok(Self { table, stack })
     }
 
-    /// Returns the table's name.
+    /// Returns the table, and the roots that its stack pins.
     ///
     /// # Errors
-    /// If the stack cannot be looked up, as in [`stack::table`].
-    pub(crate) async fn table(self, config: &SdkConfig) -> anyhow::Result<String> {
+    /// If the stack cannot be looked up, as in [`stack::locate`].
+    pub(crate) async fn locate(self, config: &SdkConfig) -> anyhow::Result<TableLocation> {
         match self.stack {
-            Some(stack) => stack::table(config, &stack).await,
-            None => Ok(self.table.unwrap_or_else(|| DEFAULT.to_owned())),
+            Some(stack) => stack::locate(config, &stack).await,
+            None => {
+                let table = self.table.unwrap_or_else(|| DEFAULT.to_owned());
+                Ok(TableLocation { table, pin: None })
+            }
         }
     }
 }

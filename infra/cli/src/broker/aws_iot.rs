@@ -16,7 +16,10 @@ use super::{
     ISSUANCE_TIME,
     template::{GeneratedFile, write},
 };
-use crate::{context::Context, error::CommandError, help::with_examples};
+use crate::{
+    context::Context, error::CommandError, help::with_examples, options::root::RootOptions,
+    pinned_roots::root_of,
+};
 
 /// 2049-12-31T23:59:59Z: AWS IoT rejects certificates that expire later.
 const LAST_EXPIRY: Timestamp = Timestamp::from_unix(2_524_607_999);
@@ -45,6 +48,8 @@ pub(crate) struct AwsIotCommand {
     /// CA.
     #[arg(long, value_name = "NAME")]
     ca: Option<AuthorityName>,
+    #[command(flatten)]
+    root: RootOptions,
 }
 
 impl AwsIotCommand {
@@ -60,6 +65,9 @@ impl AwsIotCommand {
             )?,
         };
         let authority = Authority::try_from(record)?;
+        // AWS IoT trusts the registered CA itself.
+        let pinned = context.pinned_roots(&self.root)?;
+        pinned.check(authority.name(), root_of(&authority)?)?;
         let certificate = authority.certificate();
         if certificate.not_after() > LAST_EXPIRY {
             eprintln!(
@@ -88,6 +96,7 @@ impl AwsIotCommand {
             }
         };
         files.push(GeneratedFile { is_program: true, ..GeneratedFile::new("register", register) });
+        pinned.note_if_unpinned(&authority, "device-ca.pem")?;
         write(&self.output_directory, files, context.output)
     }
 }

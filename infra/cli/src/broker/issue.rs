@@ -6,13 +6,13 @@ use anyhow::{Context as _, anyhow, ensure};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use ledger::{Deadline, Issuer, issue, kms::Signer, store::IssuanceRequest};
 use pki::{
-    authority::Authority,
+    authority::{Authority, RootFingerprint},
     certificate::Certificate,
     clock::Timestamp,
     csr::VerifiedCsr,
     key::KeyPair,
     names::Host,
-    profile::{MAX_VALIDITY_DAYS, Role, Service},
+    profile::{MAX_VALIDITY_DAYS, Role, Service, Usage},
 };
 use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
@@ -21,7 +21,13 @@ use super::{
     ISSUANCE_TIME,
     certificate_directory::{CLIENT, CertificateDirectory, FileNames, ROOT, SERVER, StagedVersion},
 };
-use crate::{context::Context, error::usage, files::csr, options::confirm::Confirm};
+use crate::{
+    context::Context,
+    error::usage,
+    files::csr,
+    options::{confirm::Confirm, root::RootOptions},
+    pinned_roots::root_of,
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -90,6 +96,8 @@ struct IssueOptions {
     /// Directory for the key, the chain and root.pem. Existing files are never overwritten.
     #[arg(long, value_name = "DIR")]
     directory: PathBuf,
+    #[command(flatten)]
+    root: RootOptions,
 }
 
 #[derive(Serialize)]
@@ -100,6 +108,8 @@ pub(super) struct IssuedFiles {
     key: Option<PathBuf>,
     chain: PathBuf,
     root: PathBuf,
+    /// SHA-256 of the root above the chain, in hex.
+    root_sha256: String,
 }
 
 impl fmt::Display for IssuedFiles {
@@ -108,7 +118,7 @@ impl fmt::Display for IssuedFiles {
             writeln!(f, "Key:         {}", key.display())?;
         }
         writeln!(f, "Chain:       {}", self.chain.display())?;
-        writeln!(f, "Root:        {}", self.root.display())?;
+        writeln!(f, "Root:        {} (SHA-256 {})", self.root.display(), self.root_sha256)?;
         write!(f, "Valid until: {} (serial number {})", self.not_after, self.serial_number)
     }
 }
@@ -148,13 +158,19 @@ impl IssueOptions {
         csr: Option<VerifiedCsr>,
         names: FileNames,
     ) -> anyhow::Result<()> {
+        // First, so that a refusal leaves no directory behind.
+        let pinned = context.pinned_roots(&self.root)?;
+        let authority = issuing_ca(context, service.role().usage()).await?;
+        pinned.check(authority.name(), root_of(&authority)?)?;
         let directory = CertificateDirectory::create(&self.directory)?;
         directory.expect_free(names)?;
         let staged = directory.stage()?;
         let key = stage_key(&staged, names, csr)?;
-        let certificate = sign(context, service, self.days, None, key).await?;
-        let issued = certificate.write(&staged, &directory, names)?;
-        staged.switch(certificate.certificate.serial_number(), names)?;
+        let signed = sign(context, authority, service, self.days, None, key).await?;
+        let root_pem = root_of(&signed.authority)?.pem();
+        let issued = signed.write(&staged, &directory, names, root_pem)?;
+        staged.switch(signed.certificate.serial_number(), names)?;
+        pinned.note_if_unpinned(&signed.authority, &issued.root.display().to_string())?;
         context.output.print(&issued)
     }
 }
@@ -171,17 +187,19 @@ impl IssuedCertificate {
         staged: &StagedVersion<'_>,
         directory: &CertificateDirectory,
         names: FileNames,
+        root_pem: &str,
     ) -> anyhow::Result<IssuedFiles> {
         let Self { certificate, authority } = self;
         let chain = format!("{}{}", certificate.pem()?, authority.chain_pem());
         staged.write(names.chain, &chain)?;
-        staged.write(ROOT, authority.root_pem())?;
+        staged.write(ROOT, root_pem)?;
         Ok(IssuedFiles {
             serial_number: certificate.serial_number().to_owned(),
             not_after: certificate.not_after(),
             key: staged.has(names.key).then(|| directory.file(names.key)),
             chain: directory.file(names.chain),
             root: directory.file(ROOT),
+            root_sha256: RootFingerprint::of(root_of(authority)?.der()).to_string(),
         })
     }
 }
@@ -201,19 +219,23 @@ pub(super) fn stage_key(
     Ok(pair.public_key()?)
 }
 
+/// Returns the active CA for `usage`. Its root is only what the table says: check it before use.
+pub(super) async fn issuing_ca(context: &Context, usage: Usage) -> anyhow::Result<Authority> {
+    let record = context.store.active_authority(usage).await?.with_context(|| {
+        format!("the CA for {usage}s is not set up: run birthcert ca subordinate --usage {usage}")
+    })?;
+    Ok(Authority::try_from(record)?)
+}
+
 pub(super) async fn sign(
     context: &Context,
+    authority: Authority,
     service: &Service,
     validity_days: u32,
     renews: Option<&str>,
     key: SubjectPublicKeyInfoOwned,
 ) -> anyhow::Result<IssuedCertificate> {
     let Context { store, kms, now, .. } = context;
-    let usage = service.role().usage();
-    let record = store.active_authority(usage).await?.with_context(|| {
-        format!("the CA for {usage}s is not set up: run birthcert ca subordinate --usage {usage}")
-    })?;
-    let authority = Authority::try_from(record)?;
     let signer = Signer::new(kms.clone(), authority.key_arn());
     let issuer = Issuer { authority: &authority, signer: &signer, store };
     let request = IssuanceRequest::Service { service, validity_days, renews };

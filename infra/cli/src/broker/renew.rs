@@ -3,15 +3,22 @@
 use std::{fmt, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
-use pki::clock::Timestamp;
+use pki::{authority::RootFingerprint, clock::Timestamp};
 use serde::Serialize;
 
 use super::{
-    certificate_directory::CertificateDirectory,
+    certificate_directory::{CertificateDirectory, ROOT},
     current::CurrentCertificate,
-    issue::{IssuedFiles, sign, stage_key},
+    installed_roots::InstalledRoots,
+    issue::{IssuedFiles, issuing_ca, sign, stage_key},
 };
-use crate::{context::Context, files::csr, output::format::Format};
+use crate::{
+    context::Context,
+    files::csr,
+    options::root::{HEADING, RootOptions, fingerprint},
+    output::format::Format,
+    pinned_roots::root_of,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 /// The time before expiry in which a certificate is renewed. At one attempt a day, it is long enough to fix a
@@ -23,7 +30,10 @@ Examples:
   birthcert broker renew --directory broker --reload-command \"systemctl reload mosquitto\"
 
   # Renew now, with a new CSR for a key that is elsewhere
-  birthcert broker renew --directory broker --within 397d --csr broker.csr";
+  birthcert broker renew --directory broker --within 397d --csr broker.csr
+
+  # Renew now under a new root, and add that root to root.pem
+  birthcert broker renew --directory broker --within 397d --accept-new-root 01ab…";
 
 #[derive(clap::Args)]
 pub(crate) struct RenewCommand {
@@ -41,6 +51,12 @@ pub(crate) struct RenewCommand {
     /// New CSR, for a certificate whose key was generated elsewhere.
     #[arg(long, value_name = "FILE")]
     csr: Option<PathBuf>,
+    /// SHA-256 fingerprint of a root to add to root.pem, if the CA is under it. Without it, a CA under
+    /// another root than those in root.pem is refused.
+    #[arg(long, value_name = "HEX", value_parser = fingerprint, help_heading = HEADING)]
+    accept_new_root: Option<RootFingerprint>,
+    #[command(flatten)]
+    root: RootOptions,
 }
 
 #[derive(Serialize)]
@@ -101,11 +117,18 @@ impl RenewCommand {
         if !self.is_due(&current, context.now) {
             return self.reload_only(&directory, &current, context.output);
         }
+        let installed = InstalledRoots::read(&directory.file(ROOT))?;
+        let pinned = context.pinned_roots(&self.root)?;
+        let authority = issuing_ca(context, current.service.role().usage()).await?;
+        let roots_pem = installed.renewed_under(&authority, self.accept_new_root)?;
+        pinned.check(authority.name(), root_of(&authority)?)?;
+
         let staged = directory.stage()?;
         let key = stage_key(&staged, current.names, csr)?;
+        let (service, days) = (&current.service, current.validity_days());
         let renews = Some(current.serial_number.as_str());
-        let signed = sign(context, &current.service, current.validity_days(), renews, key).await?;
-        let issued = signed.write(&staged, &directory, current.names)?;
+        let signed = sign(context, authority, service, days, renews, key).await?;
+        let issued = signed.write(&staged, &directory, current.names, &roots_pem)?;
         // A pending reload stays pending after a renewal without a reload command.
         if self.reload_command.is_some() || directory.is_reload_pending()? {
             // In the version itself, so that it exists from the switch on.

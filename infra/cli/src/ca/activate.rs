@@ -16,6 +16,8 @@ use crate::{
     context::Context,
     crl::{self, is_valid},
     error::CommandError,
+    options::root::{NewRootOption, RootOptions},
+    pinned_roots::root_of,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -42,6 +44,8 @@ pub(crate) struct ActivateCommand {
     /// reject the certificates of the new CA until it has one.
     #[arg(long, requires = "name")]
     without_crl: bool,
+    #[command(flatten)]
+    new_root: NewRootOption,
     #[command(flatten)]
     consent: Consent,
 }
@@ -103,7 +107,10 @@ impl ActivateCommand {
             );
             return Err(CommandError::Refused(text).into());
         }
-        let authority = known.check(&context.kms, record, context.now).await?;
+        let accepted = self.new_root.accept_new_root;
+        let authority = known.check(&context.kms, record, accepted, context.now).await?;
+        let pinned = context.pinned_roots(&RootOptions::default())?;
+        pinned.check(authority.name(), root_of(&authority)?)?;
         let name = authority.name();
         let remark = match active {
             Some(active) => self.check_crl(context, name, active).await?,

@@ -4,15 +4,18 @@ use std::fmt;
 
 use ledger::store::AuthorityState;
 use pki::{
-    authority::{Authority, AuthorityName, AuthorityStatus},
+    authority::{Authority, AuthorityName, AuthorityStatus, RootFingerprint},
     clock::Timestamp,
+    profile::Usage,
 };
 use serde::Serialize;
 
 use crate::{
     ceremony::{authorities::RecordedAuthorities, fields::CertificateFields},
     context::Context,
+    options::root::RootOptions,
     output::table::Table,
+    pinned_roots::{Pin, PinnedRoots, root_of},
 };
 
 #[derive(clap::Args)]
@@ -33,15 +36,27 @@ struct Summary {
     not_after: Timestamp,
     days_left: u64,
     key_arn: String,
+    /// SHA-256 of the root's certificate, in hex.
+    root_sha256: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     crl_url: Option<String>,
 }
 
 impl Summary {
-    fn new(known: &AuthorityState, authority: &Authority, now: Timestamp) -> Self {
+    /// Returns the summary of a CA. Also warns about a root that the operator's pins do not allow.
+    fn new(
+        known: &AuthorityState,
+        pinned: &PinnedRoots,
+        now: Timestamp,
+    ) -> anyhow::Result<(Self, Authority)> {
+        let authority = Authority::try_from(known.record.clone())?;
+        let root = root_of(&authority)?;
+        if let Err(error) = pinned.check(authority.name(), root) {
+            eprintln!("Warning: {error}.");
+        }
         let certificate = authority.certificate();
         let record = authority.record();
-        Self {
+        let summary = Self {
             name: record.name.clone(),
             usage: record.name.usage().as_str(),
             status: known.status,
@@ -51,8 +66,10 @@ impl Summary {
             not_after: certificate.not_after(),
             days_left: now.days_until(certificate.not_after()),
             key_arn: record.key_arn.clone(),
+            root_sha256: RootFingerprint::of(root.der()).to_string(),
             crl_url: record.crl_url.clone(),
-        }
+        };
+        Ok((summary, authority))
     }
 }
 
@@ -96,6 +113,7 @@ impl fmt::Display for Details {
             ("status", format!("{} since {}", it.status, it.since)),
             ("days left", it.days_left.to_string()),
             ("key in KMS", it.key_arn.clone()),
+            ("root SHA-256", it.root_sha256.clone()),
             ("CRL", it.crl_url.clone().unwrap_or_else(|| "none in its certificates".into())),
         ];
         write!(f, "CA {}", it.name)?;
@@ -104,12 +122,24 @@ impl fmt::Display for Details {
     }
 }
 
+/// Warns if the stack's functions accept CAs under any root, although the ceremony is over.
+fn warn_of_unpinned_stack(context: &Context, known: &RecordedAuthorities) {
+    let is_over = known.active(Usage::Device).is_some();
+    if let Some(Pin { source, roots }) = context.stack_pin.as_ref().filter(|_| is_over)
+        && roots.is_empty()
+    {
+        eprintln!(
+            "Warning: {source} is none, so the functions accept CAs under any root. Set it to the SHA-256 of your \
+             root, from the transcript of the ceremony."
+        );
+    }
+}
+
 pub(super) async fn list(context: &Context) -> anyhow::Result<()> {
     let known = RecordedAuthorities::read(&context.store).await?;
-    let listed = known.all().iter().map(|it| {
-        let authority = Authority::try_from(it.record.clone())?;
-        Ok(Summary::new(it, &authority, context.now))
-    });
+    let pinned = context.pinned_roots(&RootOptions::default())?;
+    let listed = known.all().iter().map(|it| Ok(Summary::new(it, &pinned, context.now)?.0));
+    warn_of_unpinned_stack(context, &known);
     context.output.print(&Authorities(listed.collect::<anyhow::Result<_>>()?))
 }
 
@@ -117,9 +147,9 @@ impl ShowCommand {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<()> {
         let known = RecordedAuthorities::read(&context.store).await?;
         let known = known.named(&self.name)?;
-        let authority = Authority::try_from(known.record.clone())?;
+        let pinned = context.pinned_roots(&RootOptions::default())?;
+        let (summary, authority) = Summary::new(known, &pinned, context.now)?;
         let certificate = CertificateFields::of_certificate(authority.certificate().der())?;
-        let summary = Summary::new(known, &authority, context.now);
         context.output.print(&Details { summary, certificate })
     }
 }

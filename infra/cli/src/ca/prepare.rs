@@ -14,6 +14,8 @@ use crate::{
     ceremony::{authorities::RecordedAuthorities, consent::Consent, plan::Plan},
     context::Context,
     crl,
+    options::root::{NewRootOption, RootOptions},
+    pinned_roots::root_of,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -33,6 +35,8 @@ Repeating the command changes nothing. Another certificate under the same name i
 pub(crate) struct PrepareCommand {
     #[command(flatten)]
     candidate: CertifiedCaOptions,
+    #[command(flatten)]
+    new_root: NewRootOption,
     #[command(flatten)]
     consent: Consent,
 }
@@ -63,7 +67,10 @@ impl PrepareCommand {
         let record =
             self.candidate.record(context, &known).await?.context("--certificate is missing")?;
         let status = known.recorded(&record)?;
-        let authority = known.check(&context.kms, record, context.now).await?;
+        let accepted = self.new_root.accept_new_root;
+        let authority = known.check(&context.kms, record, accepted, context.now).await?;
+        let pinned = context.pinned_roots(&RootOptions::default())?;
+        pinned.check(authority.name(), root_of(&authority)?)?;
         let (name, certificate) = (authority.name(), authority.certificate());
         if status.is_none() {
             let table = context.store.table_name();

@@ -17,6 +17,7 @@ use crate::{
     ceremony::{authorities::activate_first, consent::Consent, plan::Plan, transcript::Transcript},
     context::Context,
     crl,
+    options::root::RootOptions,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -47,6 +48,7 @@ impl SubordinateCommand {
         let terms = certification.terms(&naming)?;
         let (public_key, state) = key.public_key(context).await?;
         let root = certification.certificate()?;
+        context.pinned_roots(&RootOptions::default())?.check(&name, &root)?;
         let draft = terms.draft(root.as_issuer(None), public_key, state, now)?;
         let plan = Plan::new()
             .step(key.step())

@@ -3,17 +3,18 @@
 //! Records never change, and each activation is conditional on the CA that it replaces. So checks against
 //! the records still hold when the change is written.
 
+use anyhow::anyhow;
 use ledger::{
     kms::Signer,
     store::{ActivationOutcome, AuthorityState, Store},
 };
 use pki::{
-    authority::{Authority, AuthorityName, AuthorityRecord, AuthorityStatus},
+    authority::{Authority, AuthorityName, AuthorityRecord, AuthorityStatus, RootFingerprint},
     clock::Timestamp,
     profile::Usage,
 };
 
-use crate::error::CommandError;
+use crate::{error::CommandError, pinned_roots::root_of};
 
 /// The CAs on record.
 pub(crate) struct RecordedAuthorities(Vec<AuthorityState>);
@@ -80,7 +81,7 @@ impl RecordedAuthorities {
     }
 
     /// Checks that the CA of `record` could issue: its chain and validity hold, KMS has its key, it is
-    /// distinct from every other CA, and it has the same root as the active one.
+    /// distinct from every other CA, and its root is that of the active one or `accepted`.
     ///
     /// # Errors
     /// If a check fails, or KMS is unavailable.
@@ -88,16 +89,25 @@ impl RecordedAuthorities {
         &self,
         kms: &aws_sdk_kms::Client,
         record: AuthorityRecord,
+        accepted: Option<RootFingerprint>,
         now: Timestamp,
     ) -> anyhow::Result<Authority> {
         let authority = Authority::try_from(record)?;
         let usage = authority.name().usage();
         authority.check(usage, now, now)?;
+        let root = RootFingerprint::of(root_of(&authority)?.der());
         for other in self.0.iter().filter(|it| it.record.name != *authority.name()) {
             let other_one = Authority::try_from(other.record.clone())?;
             authority.check_distinct_from(&other_one)?;
-            if other.status == AuthorityStatus::Active && other_one.name().usage() == usage {
-                authority.check_same_root_as(&other_one)?;
+            let is_active = other.status == AuthorityStatus::Active;
+            if is_active && other_one.name().usage() == usage && accepted != Some(root) {
+                authority.check_same_root_as(&other_one).map_err(|error| {
+                    let active = root_of(&other_one).map(|it| RootFingerprint::of(it.der()));
+                    anyhow!(
+                        "{error}: it has {root}, not {}. To replace the root, give --accept-new-root",
+                        active.map_or_else(|_| "none".into(), |it| it.to_string())
+                    )
+                })?;
             }
         }
         Signer::new(kms.clone(), authority.key_arn()).check(&authority).await?;
@@ -117,7 +127,7 @@ pub async fn activate_first(
 ) -> anyhow::Result<ActivationOutcome> {
     let known = RecordedAuthorities::read(store).await?;
     if known.recorded(&record)?.is_none() {
-        let authority = known.check(kms, record.clone(), now).await?;
+        let authority = known.check(kms, record.clone(), None, now).await?;
         store.prepare_authority(authority.record()).await?;
     }
     Ok(store.activate_authority(&record.name, None, now).await?)

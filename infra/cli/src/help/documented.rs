@@ -10,11 +10,12 @@ use help_snapshots::help_texts;
 
 use crate::arguments::Arguments;
 
-/// Placeholders of identifiers in the documentation.
-const PLACEHOLDERS: [(&str, &str); 4] = [
+/// Placeholders of identifiers and fingerprints in the documentation.
+const PLACEHOLDERS: [(&str, &str); 5] = [
     ("dev_…", "dev_9xCsba6k1hpCOAlGgS5jQs"),
     ("tok_…", "tok_9xCsba6k1hpCOAlGgS5jQs"),
     ("proj_…", "proj_9xCsba6k1hpCOAlGgS5jQs"),
+    ("01ab…", "01ab01ab01ab01ab01ab01ab01ab01ab01ab01ab01ab01ab01ab01ab01ab01ab"),
     ("\"$BIRTHCERT_PROJECT\"", "proj_9xCsba6k1hpCOAlGgS5jQs"),
 ];
 
