@@ -122,7 +122,7 @@ async fn a_renewal_takes_no_root_from_the_table() -> anyhow::Result<()> {
     let signed = stack.signed_except_crls().await?;
 
     let renew = format!("broker renew --within 400d --directory {directory}");
-    let said = [&*root, &*other.sha256, "root.pem", "nothing was changed", "--accept-new-root"];
+    let said = [root, &*other.sha256, "root.pem", "nothing was changed", "--accept-new-root"];
     unpinned.refused(&renew, 4, &said).await?;
     operator.refused(RENEW, 4, &said).await?;
     // Another root than the table's is accepted.
