@@ -1,9 +1,8 @@
 //! The deadline of a request.
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, Result};
 
@@ -38,7 +37,7 @@ impl Deadline {
         if Instant::now() >= self.0 {
             return Err(Error::OutOfTime.into());
         }
-        match tokio::time::timeout_at(self.0.into(), step).await {
+        match timeout_at(self.0, step).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::OutOfTime.into()),
         }
