@@ -1,9 +1,6 @@
 //! One invocation of the function: finds the CRLs that are requested or due, and publishes them.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use lambda::{Error, Result, audit::Event, config::Config, runtime::Runtime, stream::Trigger};
 use ledger::{
@@ -14,6 +11,7 @@ use pki::{
     authority::{AuthorityStatus, CaCertificate, Roots},
     clock::Timestamp,
 };
+use tokio::time::Instant;
 
 use crate::{
     ca_index, objects,
