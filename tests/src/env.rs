@@ -127,6 +127,7 @@ impl Env {
                 endpoint_kms: Some(kms.endpoint().to_owned()),
                 endpoint_s3: Some(s3.endpoint().to_owned()),
                 ca_bundle: None,
+                http_client: None,
             },
             table_name: format!("birthcert-{project}"),
             bucket_name: Some(bucket.name.clone()),

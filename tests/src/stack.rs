@@ -113,6 +113,7 @@ impl Stack {
                 endpoint_kms: Some(self.state.aws_endpoint_url_kms.clone()),
                 endpoint_s3: Some(self.state.aws_endpoint_url_s3.clone()),
                 ca_bundle: None,
+                http_client: None,
             },
             table_name: table.to_owned(),
             bucket_name: Some(self.state.bucket_name.clone()),

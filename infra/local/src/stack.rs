@@ -88,6 +88,7 @@ pub(crate) async fn serve(listen: SocketAddr, data: &Path) -> anyhow::Result<()>
             endpoint_kms: Some(kms.url()),
             endpoint_s3: Some(aws_endpoint_url_s3.clone()),
             ca_bundle: None,
+            http_client: None,
         },
         table_name: TABLE.into(),
         bucket_name: Some(BUCKET.into()),

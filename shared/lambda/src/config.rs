@@ -95,6 +95,7 @@ impl Config {
                 endpoint_kms: environment.endpoint("AWS_ENDPOINT_URL_KMS")?,
                 endpoint_s3: environment.endpoint("AWS_ENDPOINT_URL_S3")?,
                 ca_bundle: environment.ca_bundle()?,
+                http_client: None,
             },
             table_name,
             bucket_name,

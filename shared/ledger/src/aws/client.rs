@@ -43,6 +43,8 @@ pub struct AwsConfig {
     pub endpoint_s3: Option<String>,
     /// Root certificates to trust instead of Amazon's.
     pub ca_bundle: Option<CaBundle>,
+    /// An HTTP client instead of the one over TLS, for tests that answer calls within the process.
+    pub http_client: Option<SharedHttpClient>,
 }
 
 /// Root certificates in PEM, checked beforehand: the SDK's HTTP client panics on one that it cannot parse.
@@ -133,6 +135,9 @@ impl AwsConfig {
     }
 
     fn http_client(&self) -> Result<SharedHttpClient> {
+        if let Some(client) = &self.http_client {
+            return Ok(client.clone());
+        }
         let roots = self.ca_bundle.as_ref().map_or(AMAZON_ROOTS.as_bytes(), |bundle| &bundle.0);
         let trust = TrustStore::empty().with_pem_certificate(roots);
         let context = TlsContext::builder().with_trust_store(trust).build();
