@@ -15,4 +15,4 @@ mod s3;
 
 pub(crate) use cdn::published;
 pub use objects::Objects;
-pub use s3::serve;
+pub use s3::{respond, serve};

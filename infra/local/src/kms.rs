@@ -31,3 +31,4 @@ mod validation;
 
 pub use process::KmsProcess;
 pub(crate) use process::run;
+pub use server::Kms;

@@ -11,6 +11,7 @@ use axum::{
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH},
+    request::Parts,
 };
 use pki::hex;
 use sha2::{Digest, Sha256};
@@ -50,17 +51,22 @@ pub async fn serve(
 
 async fn handle(State(bucket): State<Arc<Bucket>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path().trim_start_matches('/');
+    match to_bytes(body, BODY_LIMIT).await {
+        Ok(body) => respond(&bucket.objects, &bucket.name, &parts, &body),
+        Err(_) => error_response(StatusCode::BAD_REQUEST, "EntityTooLarge"),
+    }
+}
+
+/// Answers one request to `objects` as the bucket `bucket`.
+pub fn respond(objects: &Objects, bucket: &str, request: &Parts, body: &Bytes) -> Response {
+    let path = request.uri.path().trim_start_matches('/');
     let (name, key) = path.split_once('/').unwrap_or((path, ""));
-    if name != bucket.name {
+    if name != bucket {
         return error_response(StatusCode::NOT_FOUND, "NoSuchBucket");
     }
-    match parts.method {
-        Method::GET | Method::HEAD => get(&bucket.objects, key, &parts.headers),
-        Method::PUT => match to_bytes(body, BODY_LIMIT).await {
-            Ok(body) => put(&bucket.objects, key, &parts.headers, &body),
-            Err(_) => error_response(StatusCode::BAD_REQUEST, "EntityTooLarge"),
-        },
+    match request.method {
+        Method::GET | Method::HEAD => get(objects, key, &request.headers),
+        Method::PUT => put(objects, key, &request.headers, body),
         _ => error_response(StatusCode::NOT_IMPLEMENTED, "NotImplemented"),
     }
 }

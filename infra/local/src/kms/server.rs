@@ -7,7 +7,7 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderName,
+        HeaderMap, HeaderName, StatusCode,
         header::{AUTHORIZATION, CONTENT_TYPE},
     },
     response::{IntoResponse, Response},
@@ -28,7 +28,7 @@ use super::{
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// A stand-in for KMS that is ready to serve.
-pub(super) struct Kms(Arc<KeyStore>);
+pub struct Kms(Arc<KeyStore>);
 
 impl Kms {
     /// Opens the keys in `directory` for exclusive use, and creates the directory if it does not
@@ -36,10 +36,19 @@ impl Kms {
     ///
     /// # Errors
     /// If `directory` is in use, unreadable or damaged, or `region` is not a valid region name.
-    pub(super) async fn open(directory: PathBuf, region: String) -> anyhow::Result<Self> {
+    pub async fn open(directory: PathBuf, region: String) -> anyhow::Result<Self> {
         // Blocking, because it may wait for another process to release the directory.
         let store = spawn_blocking(move || KeyStore::open(directory, &region)).await??;
         Ok(Self(Arc::new(store)))
+    }
+
+    /// Performs an operation without HTTP. Returns the status and the body of the response.
+    #[must_use]
+    pub fn call(&self, operation: &str, request: &[u8]) -> (StatusCode, Vec<u8>) {
+        match operations::call(&self.0, operation, request) {
+            Ok(body) => (StatusCode::OK, body),
+            Err(error) => (error.code.status(), error_body(&error).into_bytes()),
+        }
     }
 
     /// Serves the API on `listener` until `shutdown` completes.
@@ -66,15 +75,19 @@ async fn health() -> &'static str {
 async fn handle(State(store): State<Arc<KeyStore>>, request: Request) -> Response {
     let response = match perform(store, request).await {
         Ok(body) => body.into_response(),
-        Err(KmsError { code, message }) => {
-            let exception = code.exception();
-            let body = json!({ "__type": exception, "message": message }).to_string();
-            (code.status(), [("x-amzn-errortype", exception)], body).into_response()
+        Err(error) => {
+            let exception = error.code.exception();
+            (error.code.status(), [("x-amzn-errortype", exception)], error_body(&error))
+                .into_response()
         }
     };
     let content_type = (CONTENT_TYPE, "application/x-amz-json-1.1".to_owned());
     let request_id = (HeaderName::from_static("x-amzn-requestid"), uuid());
     ([content_type, request_id], response).into_response()
+}
+
+fn error_body(error: &KmsError) -> String {
+    json!({ "__type": error.code.exception(), "message": error.message }).to_string()
 }
 
 async fn perform(store: Arc<KeyStore>, request: Request) -> Result<Vec<u8>, KmsError> {
