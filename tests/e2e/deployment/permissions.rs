@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert_tests::aws::cloudformation::DeployedStack;
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::iam::access::{Access, Keys};
+use birthcert_tests::aws::iam::role::{Role, own_statements, used_by};
 use birthcert_tests::aws::iam::{self, Effect, Statement};
 use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::aws::template;
@@ -188,7 +189,7 @@ async fn each_function_may_do_what_it_does_and_nothing_else(
         let mut template = template::ours(parameters)?;
         template.physical_ids.insert("Bucket".into(), env.config.bucket_name()?.to_owned());
         let keys = keys(&env, &template).await?;
-        let statements = statements(&template, function.role)?;
+        let role = Role::of(&template, function.role, function.id)?;
 
         (function.drive)(&env).await.context(function.id)?;
         let mut accesses = BTreeSet::new();
@@ -205,19 +206,12 @@ async fn each_function_may_do_what_it_does_and_nothing_else(
         for call in env.s3.take() {
             accesses.extend(Access::of_s3(&call)?);
         }
-        let from = |arn: &str| -> Vec<Access> {
-            let mut accesses: Vec<Access> = accesses.iter().cloned().collect();
-            for access in &mut accesses {
-                let source = ("lambda:SourceFunctionArn".into(), vec![arn.to_owned()]);
-                access.context.extend([source]);
-            }
-            accesses
-        };
-        let own = from(&function_arn(&template, function.id)?);
-        let findings = iam::findings(&statements, &own);
+        let own: Vec<_> = accesses.iter().map(|it| role.used_by_function(it.clone())).collect();
+        let findings = iam::findings(&role.statements, &own);
         ensure!(findings.is_empty(), "{}:\n{}", function.role, findings.join("\n"));
-        for access in from("arn:aws:lambda:us-east-1:000000000000:function:another") {
-            let stolen = iam::allows(&statements, &access);
+        let another = "arn:aws:lambda:us-east-1:000000000000:function:another";
+        for access in accesses.into_iter().map(|it| used_by(it, another)) {
+            let stolen = iam::allows(&role.statements, &access);
             ensure!(!stolen, "{} lends itself to other functions: {access:?}", function.role);
         }
     }
@@ -234,37 +228,6 @@ async fn keys(env: &Env, template: &DeployedStack) -> anyhow::Result<Keys> {
     // These calls are the test's own.
     env.dynamodb.take();
     Ok(keys)
-}
-
-/// Returns every statement that applies to a role: its own policies, and the keys' policies.
-fn statements(template: &DeployedStack, role: &str) -> anyhow::Result<Vec<Statement>> {
-    let mut statements = own_statements(template, role)?;
-    let principal = template.arn(role)?;
-    for key in template.of_type("AWS::KMS::Key")? {
-        let policy = &template.properties(key)?["KeyPolicy"];
-        let arn = template.arn(key)?;
-        let of_key = Statement::all(policy, Some(&principal))?;
-        statements.extend(of_key.into_iter().map(|statement| statement.on(&arn)));
-    }
-    Ok(statements)
-}
-
-fn own_statements(template: &DeployedStack, role: &str) -> anyhow::Result<Vec<Statement>> {
-    let mut statements = Vec::new();
-    for policy in list(&template.properties(role)?["Policies"])? {
-        statements.extend(Statement::all(&policy["PolicyDocument"], None)?);
-    }
-    Ok(statements)
-}
-
-fn list(value: &Value) -> anyhow::Result<Vec<Value>> {
-    Ok(value.as_array().context("a list")?.clone())
-}
-
-fn function_arn(template: &DeployedStack, id: &str) -> anyhow::Result<String> {
-    let properties = template.properties(id)?;
-    let name = properties["FunctionName"].as_str().context("a name")?;
-    Ok(format!("arn:aws:lambda:us-east-1:000000000000:function:{name}"))
 }
 
 async fn every_function_has_one_role_and_the_role_one_policy() -> anyhow::Result<()> {

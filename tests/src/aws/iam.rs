@@ -3,6 +3,7 @@
 pub mod access;
 pub mod least_privilege;
 pub mod policy;
+pub mod role;
 
 pub use access::{Access, Keys};
 pub use least_privilege::findings;
