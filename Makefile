@@ -6,7 +6,7 @@ export CARGO_INCREMENTAL ?= 0
 # An error names what failed; a backtrace through fifty frames of futures only pushes it out of sight.
 export RUST_LIB_BACKTRACE ?= 0
 
-.PHONY: demo sam-local test check unit e2e functions bench clean
+.PHONY: demo sam-local test check unit e2e faults functions bench clean
 
 ## The whole stack on this machine, and one device from enrollment to MQTT.
 demo:
@@ -41,6 +41,11 @@ unit:
 ## End-to-end tests; `make e2e SUITE=races` runs one suite of them.
 e2e:
 	tests/run-e2e $(SUITE)
+
+## Fault schedules (docs/development/tests.md): `make faults SCHEDULES=100000` runs many, `make faults SEED=7 SCHEDULES=1`
+## repeats one.
+faults:
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) cargo test --profile emulator -p birthcert-tests --test faults
 
 ## The functions as they ship, for this machine's architecture.
 functions:

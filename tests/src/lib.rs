@@ -16,6 +16,7 @@ pub mod aws;
 pub mod brokers;
 pub mod busy_api;
 pub mod env;
+pub mod faults;
 pub mod lambda;
 mod loopback_server;
 pub mod mqtt;

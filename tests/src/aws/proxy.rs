@@ -188,6 +188,12 @@ impl Proxy {
 }
 
 impl Call {
+    /// Returns a call that arrived by another way than a proxy, and was carried out now.
+    pub fn carried_out(operation: &str, request: Value, status: StatusCode) -> Self {
+        let (operation, now) = (operation.to_owned(), Instant::now());
+        Self { operation, started: now, ended: now, request, status: Some(status) }
+    }
+
     /// Returns the request's content.
     pub fn request(&self) -> &Value {
         &self.request
