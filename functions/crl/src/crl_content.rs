@@ -18,8 +18,8 @@ use crate::{
 
 /// Concurrent reads of what is published and not in the index.
 const CONCURRENT_CHECKS: usize = 32;
-/// The most of these reads for one CRL. Beyond it, what is published stays for another round. With 5 ms each,
-/// they take two seconds.
+/// The most of these checks for one CRL. Beyond it, what is published stays for another round. With two reads of
+/// 5 ms each, they take some three seconds.
 const MOST_CHECKS: usize = 10_000;
 
 /// The content of a CRL.

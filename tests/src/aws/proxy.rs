@@ -170,7 +170,7 @@ impl Proxy {
     /// Waits until a call has arrived and waits.
     ///
     /// # Errors
-    /// If no call arrives within half a minute.
+    /// If no call arrives within 30 s.
     pub async fn holds_a_call(&self) -> anyhow::Result<()> {
         let mut waiting = self.shared.waiting.subscribe();
         tokio::time::timeout(Duration::from_secs(30), waiting.wait_for(|calls| *calls > 0))
