@@ -136,6 +136,7 @@ mod tests {
         assert!(fault(URLENCODED, b"label=\xff").await.contains("UTF-8"));
         assert!(fault(URLENCODED, b"label").await.contains("empty"));
         assert!(fault(URLENCODED, b"label=a%0Ab").await.contains("control"));
+        assert!(fault(URLENCODED, b"label=a%E2%80%AEb").await.contains("invisible"));
         assert!(matches!(
             read("text/plain", b"label=x").await,
             Err(Error::UnsupportedMediaType { .. })

@@ -4,6 +4,7 @@ mod address;
 mod distinguished;
 mod host;
 mod id;
+mod invisible;
 mod label;
 mod organization;
 

@@ -104,6 +104,7 @@ async fn malformed_arguments_are_usage_errors() -> anyhow::Result<()> {
         (format!("token create --project proj_{id} --device-cap 0"), "--device-cap"),
         (format!("token create --project proj_{id} --batch-label="), "the label is empty"),
         ("project create --name \u{1b}[2J".to_owned(), "control characters"),
+        ("project create --name pump\u{200b}7".to_owned(), "invisible characters"),
         (format!("device list --project proj_{id} --limit=-1"), "--limit"),
         (format!("device list --project proj_{id} --status lost"), "held"),
         (format!("device list --project proj_{id} --created-after May"), "2027-01-31"),

@@ -16,7 +16,7 @@ Examples:
 pub(crate) struct LabelCommand {
     /// Device id, dev_….
     device: DeviceId,
-    /// Label: 1 to 128 characters, without control characters.
+    /// Label: 1 to 128 characters, without control or invisible ones.
     #[arg(required_unless_present = "remove")]
     label: Option<Label>,
     /// Remove the label.

@@ -178,6 +178,8 @@ impl Root {
 }
 
 pub(crate) fn distinguished(common_name: &str, organization: Option<&str>) -> anyhow::Result<Name> {
-    names::distinguished(common_name, organization)
-        .context("the common name and the organization must have 1 to 64 characters each")
+    names::distinguished(common_name, organization).context(
+        "the common name and the organization must have 1 to 64 characters each, without control \
+         characters and invisible ones",
+    )
 }

@@ -12,11 +12,13 @@ use x509_cert::{
     name::{Name, RdnSequence, RelativeDistinguishedName},
 };
 
+use super::invisible::is_invisible;
+
 /// Builds the name `CN=<common_name>`, preceded by `O=<organization>` if there is one.
 ///
 /// # Errors
 /// If a value is empty or longer than 64 characters (`ub-common-name` and `ub-organization-name`,
-/// RFC 5280, appendix A.1).
+/// RFC 5280, appendix A.1), or has control characters or invisible ones.
 pub fn distinguished(common_name: &str, organization: Option<&str>) -> der::Result<Name> {
     let mut sequence = RdnSequence::default();
     if let Some(organization) = organization {
@@ -31,6 +33,9 @@ pub fn distinguished(common_name: &str, organization: Option<&str>) -> der::Resu
 fn relative(oid: ObjectIdentifier, value: &str) -> der::Result<RelativeDistinguishedName> {
     if value.is_empty() || value.chars().count() > 64 {
         return Err(Tag::Utf8String.length_error().into());
+    }
+    if value.chars().any(|it| it.is_control() || is_invisible(it)) {
+        return Err(Tag::Utf8String.value_error().into());
     }
     let value = Any::new(Tag::Utf8String, value.as_bytes())?;
     let attributes = SetOfVec::try_from([AttributeTypeAndValue { oid, value }])?;
@@ -54,5 +59,13 @@ mod tests {
         assert!(distinguished(&"e".repeat(65), None).is_err());
         assert!(distinguished("", None).is_err());
         assert!(distinguished("x", Some("")).is_err());
+    }
+
+    #[test]
+    fn shows_every_character() {
+        for hidden in ["Example\u{200b}", "\u{1b}[2J", "Exam\u{202e}elp"] {
+            assert!(distinguished(hidden, None).is_err(), "{hidden:?}");
+            assert!(distinguished("x", Some(hidden)).is_err(), "{hidden:?}");
+        }
     }
 }

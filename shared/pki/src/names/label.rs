@@ -4,10 +4,12 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::invisible::is_invisible;
+
 /// The most characters of a label.
 const MAX_CHARACTERS: usize = 128;
 
-/// A label: 1 to 128 characters, trimmed, without control characters.
+/// A label: 1 to 128 characters, trimmed, without control characters and invisible ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Label(String);
@@ -22,6 +24,9 @@ pub enum InvalidLabel {
     TooLong,
     /// The text has a control character (Unicode category Cc), such as a line feed.
     Control,
+    /// The text has an invisible character (Unicode categories Cf, Zl and Zp), with which it could look like
+    /// another label.
+    Invisible,
 }
 
 impl InvalidLabel {
@@ -32,6 +37,10 @@ impl InvalidLabel {
             Self::Empty => "the label is empty",
             Self::TooLong => "the label is longer than 128 characters",
             Self::Control => "the label contains control characters",
+            Self::Invisible => {
+                "the label contains invisible characters, such as a zero-width space or a change of the \
+                 text's direction: remove them"
+            }
         }
     }
 }
@@ -51,6 +60,9 @@ impl TryFrom<&str> for Label {
         // Checked before trimming, so that a trailing line feed is reported and not removed.
         if text.chars().any(char::is_control) {
             return Err(InvalidLabel::Control);
+        }
+        if text.chars().any(is_invisible) {
+            return Err(InvalidLabel::Invisible);
         }
         let text = text.trim();
         match text.chars().take(MAX_CHARACTERS + 1).count() {
@@ -105,5 +117,23 @@ mod tests {
         for control in ["a\nb", "a\0", "\u{1b}[31m", "a\u{85}", "\u{7f}", "a\r\n"] {
             assert_eq!(Label::try_from(control), Err(InvalidLabel::Control), "{control:?}");
         }
+    }
+
+    #[test]
+    fn refuses_characters_that_do_not_show() {
+        for text in ["pump\u{200b}7", "\u{feff}pump", "pump \u{202e}7", "\u{ad}", "a\u{2028}b"] {
+            assert_eq!(Label::try_from(text), Err(InvalidLabel::Invisible), "{text:?}");
+        }
+        assert_eq!(Label::try_from("משאבה 7 🔧").unwrap().as_str(), "משאבה 7 🔧");
+    }
+
+    #[test]
+    fn reads_as_it_is_written() {
+        let label: Label = " pump 7".parse().unwrap();
+        assert_eq!((label.as_str(), label.to_string().as_str()), ("pump 7", "pump 7"));
+        assert_eq!(serde_json::to_string(&label).unwrap(), "\"pump 7\"");
+        assert_eq!(serde_json::from_str::<Label>("\"pump 7\"").unwrap(), label);
+        assert!(serde_json::from_str::<Label>("\"\"").is_err());
+        assert_eq!(InvalidLabel::Empty.to_string(), "the label is empty");
     }
 }

@@ -4,17 +4,22 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use super::invisible::is_invisible;
+
 /// The most characters of an organization: `ub-organization-name` (RFC 5280, appendix A.1).
 const MAX_CHARACTERS: usize = 64;
 
-/// The `organizationName` of a subject: 1 to 64 characters, trimmed, without control characters.
+/// The `organizationName` of a subject: 1 to 64 characters, trimmed, without control
+/// characters and invisible ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Organization(String);
 
 /// The error for a text that is not an organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an organization must have 1 to 64 characters and no control characters")]
+#[error(
+    "an organization must have 1 to 64 characters, none of them a control character or invisible"
+)]
 pub struct InvalidOrganization;
 
 impl Organization {
@@ -31,7 +36,8 @@ impl FromStr for Organization {
     fn from_str(text: &str) -> Result<Self, InvalidOrganization> {
         let trimmed = text.trim();
         let length = trimmed.chars().count();
-        if text.chars().any(char::is_control) || !(1..=MAX_CHARACTERS).contains(&length) {
+        let is_hidden = |it: char| it.is_control() || is_invisible(it);
+        if text.chars().any(is_hidden) || !(1..=MAX_CHARACTERS).contains(&length) {
             return Err(InvalidOrganization);
         }
         Ok(Self(trimmed.to_owned()))
@@ -60,7 +66,7 @@ mod tests {
     fn has_the_bounds_of_the_certificate() {
         assert_eq!(" Acme, Inc. ".parse::<Organization>().unwrap().as_str(), "Acme, Inc.");
         assert!("é".repeat(64).parse::<Organization>().is_ok());
-        for text in ["", "  ", "a\nb", "a\u{0}", &"e".repeat(65)] {
+        for text in ["", "  ", "a\nb", "a\u{0}", "a\u{202e}", &"e".repeat(65)] {
             assert_eq!(text.parse::<Organization>(), Err(InvalidOrganization), "{text:?}");
         }
     }
