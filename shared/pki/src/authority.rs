@@ -6,6 +6,8 @@ pub mod chain;
 mod chain_certificate;
 mod constraints;
 pub(crate) mod fault;
+#[cfg(test)]
+mod foreign;
 mod issuing;
 mod name;
 mod record;

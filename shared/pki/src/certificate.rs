@@ -76,3 +76,36 @@ impl Certificate {
         self.not_after
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p256::ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner};
+
+    use super::*;
+    use crate::{signed::assemble, signing::digest};
+
+    #[test]
+    fn only_the_linted_bytes_with_the_cas_signature_are_a_certificate() {
+        let [key, other] = [[7; 32], [8; 32]].map(|it| SigningKey::from_slice(&it).unwrap());
+        let (linted, changed) = ([0x30, 3, 2, 1, 5], [0x30, 3, 2, 1, 6]);
+        let certificate = |tbs: &[u8], signer: &SigningKey| {
+            let signature: Signature = signer.sign_prehash(&digest(tbs)).unwrap();
+            UnverifiedCertificate {
+                der: assemble(tbs, &signature.to_der().into()).unwrap(),
+                tbs: linted.to_vec(),
+                serial_number: "4a".into(),
+                not_before: Timestamp::from_unix(1),
+                not_after: Timestamp::from_unix(2),
+            }
+        };
+        let ca_key = (*key.verifying_key()).into();
+        let good = certificate(&linted, &key);
+        let der = good.der.clone();
+        let good = good.verify(&ca_key).unwrap();
+        assert_eq!((good.der(), good.serial_number()), (&der[..], "4a"));
+        assert_eq!((good.not_before().unix(), good.not_after().unix()), (1, 2));
+        for wrong in [certificate(&linted, &other), certificate(&changed, &key)] {
+            assert!(matches!(wrong.verify(&ca_key), Err(Error::WrongSignature)));
+        }
+    }
+}

@@ -105,6 +105,16 @@ mod tests {
     }
 
     #[test]
+    fn days_are_whole_and_never_negative() {
+        let start = Timestamp::from_unix(1_800_000_000);
+        for (seconds, days) in [(0, 0), (86_399, 0), (86_400, 1), (3 * 86_400 - 1, 2)] {
+            assert_eq!(start.days_until(start.plus(seconds)), days, "{seconds}");
+        }
+        assert_eq!(start.days_until(start.minus(86_400)), 0);
+        assert_eq!(Timestamp::from_unix(5).minus(6).unix(), 0);
+    }
+
+    #[test]
     fn utc_time_ends_with_2049() {
         let last = Timestamp::from_unix(2_524_607_999);
         assert!(matches!(last.x509().unwrap(), Time::UtcTime(_)));
@@ -114,6 +124,8 @@ mod tests {
     #[test]
     fn there_is_no_year_10000() {
         assert!(Timestamp::NEVER.x509().is_ok());
-        assert!(Timestamp::NEVER.plus(1).x509().is_err());
+        let after = Timestamp::NEVER.plus(1);
+        assert!(after.x509().is_err());
+        assert_eq!(after.to_string(), "253402300800 s after 1970");
     }
 }

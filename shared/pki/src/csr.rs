@@ -301,6 +301,17 @@ mod tests {
     }
 
     #[test]
+    fn a_csr_that_is_built_here_verifies() {
+        let key = SigningKey::from_slice(&[7; 32]).unwrap();
+        let subject = crate::names::distinguished("Device CA", None).unwrap();
+        let spki = SubjectPublicKeyInfoOwned::from_key(key.verifying_key()).unwrap();
+        let unsigned = UnsignedCsr::new(subject, spki.clone()).unwrap();
+        let signature: Signature = key.sign_prehash(unsigned.digest()).unwrap();
+        let pem = unsigned.with_signature(&signature.to_der().into()).unwrap();
+        assert_eq!(*VerifiedCsr::from_pem(&pem).unwrap().public_key(), spki);
+    }
+
+    #[test]
     fn what_is_ignored_may_have_any_form() {
         // SEQUENCE { SET { SEQUENCE { commonName, UniversalString "ab" } } }
         let universal = "30133111300f06035504031c080000006100000062";
@@ -320,6 +331,15 @@ mod tests {
             let csr = verified(&with_fields(&format!("020100 3000 key {attributes}"))).unwrap();
             assert!(csr.requested_hosts().is_err(), "{attributes}");
         }
+    }
+
+    #[test]
+    fn names_are_those_of_the_subject_alternative_name() {
+        let hosts = |pem| VerifiedCsr::from_pem(pem).unwrap().requested_hosts();
+        let expected = ["a.example", "192.0.2.7"].map(|host| host.parse().unwrap());
+        assert_eq!(hosts(request!("san")), Ok(expected.to_vec()));
+        let email = hosts(request!("san-email")).unwrap_err();
+        assert!(email.contains("neither a DNS name nor an IP address"), "{email}");
     }
 
     #[test]

@@ -184,6 +184,7 @@ mod tests {
         let read = DeviceToken::parse(&token.expose()).unwrap();
         assert_eq!((read.project(), read.subject()), (token.project(), token.subject()));
         assert!(read.hash() == token.hash());
+        assert_eq!(token.hash().as_str(), hex(&Sha256::digest(token.secret.0)));
         assert_eq!(token.expose().len(), 96);
     }
 

@@ -76,3 +76,59 @@ fn digest(signed: &Signed<'_>) -> Result<Vec<u8>, SignatureFault> {
     digest.splice(..0, std::iter::repeat_n(0, missing));
     Ok(digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::ChainCertificate, *};
+
+    macro_rules! root {
+        ($name:literal) => {
+            include_str!(concat!("../../../../tests/fixtures/ca/", $name, ".pem"))
+        };
+    }
+
+    /// Roots by OpenSSL.
+    const ROOTS: [&str; 5] = [
+        root!("p521-sha256"),
+        root!("p521-sha384"),
+        root!("p521-sha512"),
+        root!("p384"),
+        root!("rsa"),
+    ];
+
+    #[test]
+    fn signatures_verify_with_the_key_that_made_them() {
+        let roots = ROOTS.map(|pem| ChainCertificate::from_pem(pem).unwrap());
+        for (i, one) in roots.iter().enumerate() {
+            for (j, other) in roots.iter().enumerate() {
+                assert_eq!(one.is_issued_by(other), i == j, "{i} by {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn signatures_with_unsupported_parameters_do_not_verify() {
+        for pem in [root!("p521-sha1"), root!("rsa-pss-long-salt")] {
+            let root = ChainCertificate::from_pem(pem).unwrap();
+            let fault = super::super::chain::verify(&root, std::slice::from_ref(&root));
+            assert!(fault.unwrap_err().contains("unsupported signature algorithm"));
+        }
+    }
+
+    /// RFC 5758, section 3.2: the parameters are absent.
+    #[test]
+    fn parameters_of_an_ecdsa_signature_are_refused() {
+        let root = ChainCertificate::from_pem(root!("p521-sha256")).unwrap();
+        let key = CaKey::new(root.public_key()).unwrap();
+        let mut signed = Signed::parse(root.der()).unwrap();
+        assert_eq!(key.verify(&signed), Ok(()));
+        signed.algorithm.parameters = Some(der::asn1::AnyRef::NULL);
+        assert_eq!(key.verify(&signed), Err(SignatureFault::Algorithm));
+    }
+
+    #[test]
+    fn other_keys_are_not_keys_of_cas() {
+        let ed25519 = ChainCertificate::from_pem(root!("ed25519")).unwrap_err();
+        assert!(ed25519.contains("not supported for CAs: Ed25519"), "{ed25519}");
+    }
+}

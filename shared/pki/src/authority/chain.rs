@@ -1,7 +1,10 @@
 //! The chain of a subordinate CA: its intermediates and its root, which may be somebody else's.
 
+#[cfg(test)]
+mod tests;
+
 use super::chain_certificate::ChainCertificate;
-use crate::key::SignatureFault;
+use crate::{key::SignatureFault, pem::BEGIN};
 
 /// Verifies the chain from `certificate` through the CAs `above` it, nearest first, to the root, which is
 /// the last: names, signatures and constraints (RFC 5280, section 6.1). Validity is not checked.
@@ -77,14 +80,13 @@ pub fn read_bundle(text: &str) -> impl Iterator<Item = Result<ChainCertificate, 
 
 /// Splits a text into its PEM blocks, without anything around them.
 pub fn pem_blocks(text: &str) -> impl Iterator<Item = &str> {
-    const BEGIN: &str = "-----BEGIN ";
     text.match_indices(BEGIN).map(move |(begin, _)| {
         let rest = &text[begin..];
         let end = rest[BEGIN.len()..].find(BEGIN).map_or(rest.len(), |next| next + BEGIN.len());
         let rest = &rest[..end];
         // Text after the END line, such as "subject=…", belongs to no certificate.
         let last = rest.rfind("-----END ").unwrap_or(0);
-        let line = rest[last..].find('\n').map_or(rest.len(), |length| last + length + 1);
+        let line = rest[last..].find('\n').map_or(rest.len(), |length| last + length);
         &rest[..line]
     })
 }

@@ -146,3 +146,49 @@ impl ChainCertificate {
         issuer.key.verify(&signed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::foreign::{Foreign, NOW, ca, raw},
+        *,
+    };
+
+    #[test]
+    fn holds_the_fields_of_its_certificate() {
+        let root = Foreign::root("Root", ca(None, b"root"));
+        let certificate = root.issue("Sub", ca(Some(0), b"sub")).certificate();
+        assert_eq!(certificate.issuer(), root.certificate().subject());
+        assert_ne!(certificate.subject(), certificate.issuer());
+        assert_eq!(certificate.key_identifier(), b"sub");
+        let validity = (certificate.not_before(), certificate.not_after());
+        assert_eq!(validity, (NOW.minus(1000), NOW.plus(1_000_000)));
+    }
+
+    #[test]
+    fn a_certificate_that_may_not_sign_certificates_and_crls_is_not_a_cas() {
+        let good = ca(None, b"key");
+        // basicConstraints, keyUsage and subjectKeyIdentifier, each in place of the good one.
+        for (place, other, expected) in [
+            (0, Some(raw("2.5.29.19", true, "30030101ff")), None),
+            (0, None, Some("not a CA certificate")),
+            (0, Some(raw("2.5.29.19", true, "3000")), Some("not a CA certificate")),
+            (0, Some(raw("2.5.29.19", false, "30030101ff")), Some("not a CA certificate")),
+            (0, Some(raw("2.5.29.19", true, "0500")), Some("an extension cannot be decoded")),
+            (1, Some(raw("2.5.29.15", true, "03020106")), None),
+            (1, None, Some("lacks keyCertSign or cRLSign")),
+            (1, Some(raw("2.5.29.15", true, "03020204")), Some("lacks keyCertSign or cRLSign")),
+            (1, Some(raw("2.5.29.15", true, "03020102")), Some("lacks keyCertSign or cRLSign")),
+            (2, None, Some("no subjectKeyIdentifier")),
+        ] {
+            let mut extensions = good.clone();
+            extensions.splice(place..=place, other.clone());
+            let read = ChainCertificate::from_pem(&Foreign::root("Root", extensions).pem).err();
+            match (read, expected) {
+                (Some(fault), Some(expected)) if fault.contains(expected) => {}
+                (None, None) => {}
+                (read, _) => panic!("{read:?} for {other:?}, not {expected:?}"),
+            }
+        }
+    }
+}

@@ -81,125 +81,25 @@ impl Constraints {
 
 #[cfg(test)]
 mod tests {
-    use der::{Encode, asn1::OctetString};
-    use getrandom::{SysRng, rand_core::UnwrapErr};
-    use p256::{
-        ecdsa::{DerSignature, SigningKey},
-        elliptic_curve::Generate,
-    };
-    use spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
-    use x509_cert::{
-        builder::{self, Builder, CertificateBuilder, profile::BuilderProfile},
-        certificate::Certificate,
-        ext::{Extension, ToExtension, pkix::SubjectKeyIdentifier},
-        name::Name,
-        serial_number::SerialNumber,
-        time::Validity,
-    };
+    use x509_cert::ext::Extension;
 
-    use crate::{
-        authority::{Authority, AuthorityName, AuthorityRecord},
-        clock::Timestamp,
-        hex::octets,
-        names::distinguished,
-        profile::Usage,
+    use super::super::{
+        Authority,
+        foreign::{Foreign, NOW, ca, issuer, purposes, raw},
     };
+    use crate::profile::Usage;
 
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
     /// Excludes names in example.com.
     const NAME_CONSTRAINTS: &str = "3011a10f300d820b6578616d706c652e636f6d";
 
-    /// A profile of a CA that somebody else operates.
-    struct Foreign {
-        subject: Name,
-        issuer: Name,
-        extensions: Vec<Extension>,
-    }
-
-    impl BuilderProfile for Foreign {
-        fn get_issuer(&self, _: &Name) -> Name {
-            self.issuer.clone()
-        }
-
-        fn get_subject(&self) -> Name {
-            self.subject.clone()
-        }
-
-        fn build_extensions(
-            &self,
-            _: SubjectPublicKeyInfoRef<'_>,
-            _: SubjectPublicKeyInfoRef<'_>,
-            _: &TbsCertificate,
-        ) -> builder::Result<Vec<Extension>> {
-            Ok(self.extensions.clone())
-        }
-    }
-
-    fn extension<E>(it: E) -> Extension
-    where
-        for<'a> &'a E: ToExtension<Error = der::Error>,
-    {
-        (&it).to_extension(&distinguished("x", None).unwrap(), &[]).unwrap()
-    }
-
-    fn ca(path_len_constraint: Option<u8>, key_identifier: &[u8]) -> Vec<Extension> {
-        use x509_cert::ext::pkix::KeyUsages;
-        let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
-        let id = SubjectKeyIdentifier(OctetString::new(key_identifier).unwrap());
-        vec![
-            extension(BasicConstraints { ca: true, path_len_constraint }),
-            extension(usage),
-            extension(id),
-        ]
-    }
-
-    fn raw(oid: &str, critical: bool, hex: &str) -> Extension {
-        let extn_value = OctetString::new(octets(hex)).unwrap();
-        Extension { extn_id: oid.parse().unwrap(), critical, extn_value }
-    }
-
-    fn purposes(usage: Usage) -> Extension {
-        extension(ExtendedKeyUsage(usage.key_purposes().to_vec()))
-    }
-
-    fn issuer(key_identifier: &[u8]) -> Extension {
-        extension(AuthorityKeyIdentifier {
-            key_identifier: Some(OctetString::new(key_identifier).unwrap()),
-            ..AuthorityKeyIdentifier::default()
-        })
-    }
-
     /// Checks a chain of a root and a subordinate CA with these extensions and names.
-    fn verdict(root: Vec<Extension>, subordinate: Vec<Extension>, names: [&str; 2]) -> String {
-        let rng = &mut UnwrapErr(SysRng);
-        let root_key = SigningKey::generate_from_rng(rng);
-        let [root_name, name] = names.map(|name| distinguished(name, None).unwrap());
-        let make = |key: &SigningKey, subject: &Name, extensions| {
-            let public = SubjectPublicKeyInfoOwned::from_key(key.verifying_key()).unwrap();
-            let validity =
-                Validity::new(NOW.minus(1000).x509().unwrap(), NOW.plus(1_000_000).x509().unwrap());
-            let profile =
-                Foreign { subject: subject.clone(), issuer: root_name.clone(), extensions };
-            let serial = SerialNumber::from(7_u32);
-            let builder = CertificateBuilder::new(profile, serial, validity, public).unwrap();
-            let made: Certificate = builder.build::<_, DerSignature>(&root_key).unwrap();
-            let der = made.to_der().unwrap();
-            der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, &der).unwrap()
-        };
-        let root_pem = make(&root_key, &root_name, root);
-        let certificate_pem = make(&SigningKey::generate_from_rng(rng), &name, subordinate);
-        let record = AuthorityRecord {
-            name: AuthorityName::first(Usage::Device),
-            key_arn: "arn".into(),
-            certificate_pem,
-            intermediates_pem: None,
-            root_pem,
-            crl_url: None,
-            created_at: NOW,
-        };
-        let authority = Authority::try_from(record);
+    fn verdict(
+        root: Vec<Extension>,
+        subordinate: Vec<Extension>,
+        [root_name, name]: [&'static str; 2],
+    ) -> String {
+        let root = Foreign::root(root_name, root);
+        let authority = Authority::try_from(root.issue(name, subordinate).record(&root));
         match authority.and_then(|it| it.check(Usage::Device, NOW, NOW.plus(1))) {
             Ok(()) => "good".into(),
             Err(error) => error.to_string(),

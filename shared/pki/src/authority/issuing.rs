@@ -150,7 +150,10 @@ mod tests {
     };
     use spki::SubjectPublicKeyInfoOwned;
 
-    use super::*;
+    use super::{
+        super::foreign::{Foreign, NOW, ca, purposes},
+        *,
+    };
     use crate::{
         lint::lint,
         names::distinguished,
@@ -214,5 +217,77 @@ mod tests {
         };
         let error = Authority::try_from(record).unwrap_err().to_string();
         assert!(error.contains("not issued by its root"), "{error}");
+    }
+    #[test]
+    fn issues_while_its_whole_chain_is_valid() {
+        let root = Foreign::root("Root", ca(None, b"root"));
+        let middle =
+            root.issue_for("Middle", [NOW.minus(500), NOW.plus(9_000)], ca(None, b"middle"));
+        let extensions = [ca(Some(0), b"sub"), vec![purposes(Usage::Device)]].concat();
+        let sub = middle.issue_for("Sub", [NOW.minus(700), NOW.plus(9_500)], extensions);
+        let record = AuthorityRecord {
+            intermediates_pem: Some(middle.pem.clone()),
+            crl_url: Some("http://crl.example/device.crl".into()),
+            ..sub.record(&root)
+        };
+        let authority = Authority::try_from(record.clone()).unwrap();
+        assert_eq!(*authority.record(), record);
+        assert_eq!(authority.name().to_string(), "device");
+        assert_eq!(authority.key_arn(), "arn");
+        assert_eq!(authority.chain_pem(), format!("{}{}", sub.pem, middle.pem));
+        assert_eq!(authority.root_pem(), root.pem);
+        assert_eq!(authority.above().len(), 2);
+        assert_eq!(authority.not_after(), NOW.plus(9_000));
+        assert_eq!(authority.issued_by().crl_url, record.crl_url.as_deref());
+
+        let (start, end) = (NOW.minus(500), NOW.plus(9_000));
+        let device = Usage::Device;
+        for (usage, now, leaf_not_after, fault) in [
+            (device, start, end, None),
+            (device, end, end, None),
+            (
+                device,
+                start.minus(1),
+                end,
+                Some(AuthorityFault::NotYetValid { ca_not_before: start }),
+            ),
+            (device, end.plus(1), end, Some(AuthorityFault::Expired { ca_not_after: end })),
+            (
+                device,
+                NOW,
+                end.plus(1),
+                Some(AuthorityFault::TooShort { ca_not_after: end, leaf_not_after: end.plus(1) }),
+            ),
+            (
+                Usage::Server,
+                NOW,
+                end,
+                Some(AuthorityFault::Unusable("its extKeyUsage is not that of a server CA".into())),
+            ),
+        ] {
+            let checked = authority.check(usage, now, leaf_not_after);
+            let text = fault.map(|fault| authority.fault(fault).to_string());
+            assert_eq!(checked.err().map(|error| error.to_string()), text);
+        }
+    }
+
+    #[test]
+    fn a_damaged_certificate_of_the_chain_is_named() {
+        let root = Foreign::root("Root", ca(None, b"root"));
+        let record = root.issue("Sub", ca(Some(0), b"sub")).record(&root);
+        for (record, expected) in [
+            (
+                AuthorityRecord { certificate_pem: "x".into(), ..record.clone() },
+                "device: unusable: not",
+            ),
+            (AuthorityRecord { root_pem: "x".into(), ..record.clone() }, "the root: not PEM"),
+            (
+                AuthorityRecord { intermediates_pem: Some("-----BEGIN X".into()), ..record },
+                "an intermediate CA: not PEM",
+            ),
+        ] {
+            let error = Authority::try_from(record).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

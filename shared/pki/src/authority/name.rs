@@ -115,6 +115,8 @@ mod tests {
         ] {
             assert_eq!(name(text).usage(), usage);
             assert_eq!(name(text).to_string(), text);
+            assert_eq!(name(text).as_str(), text);
+            assert_eq!(serde_json::to_string(&name(text)).unwrap(), format!("\"{text}\""));
         }
         let long = format!("device-{}", "x".repeat(58));
         for text in [

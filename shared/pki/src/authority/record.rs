@@ -57,3 +57,35 @@ impl fmt::Display for AuthorityStatus {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Usage;
+
+    #[test]
+    fn a_ca_is_the_same_whenever_it_was_set_up() {
+        let record = AuthorityRecord {
+            name: AuthorityName::first(Usage::Device),
+            key_arn: "arn".into(),
+            certificate_pem: "certificate".into(),
+            intermediates_pem: None,
+            root_pem: "root".into(),
+            crl_url: None,
+            created_at: Timestamp::from_unix(1_800_000_000),
+        };
+        let later = Timestamp::from_unix(1_900_000_000);
+        assert!(record.is_same_as(&AuthorityRecord { created_at: later, ..record.clone() }));
+        let other = AuthorityRecord { root_pem: "other".into(), ..record.clone() };
+        assert!(!record.is_same_as(&other));
+    }
+
+    #[test]
+    fn a_status_reads_as_it_is_stored() {
+        for status in [AuthorityStatus::Prepared, AuthorityStatus::Active, AuthorityStatus::Retired]
+        {
+            let stored = serde_json::to_string(&status).unwrap();
+            assert_eq!(stored, format!("\"{status}\""));
+        }
+    }
+}

@@ -130,7 +130,10 @@ fn octets(text: &str) -> Result<[u8; 32], InvalidFingerprint> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::foreign::{Foreign, ca},
+        *,
+    };
 
     #[test]
     fn a_fingerprint_reads_as_openssl_prints_it() {
@@ -159,5 +162,17 @@ mod tests {
         assert_eq!("none".parse::<RootFingerprint>(), Err(InvalidFingerprint));
         let trailing = format!("{short}0,");
         assert_eq!(trailing.parse::<Roots>(), Err(InvalidFingerprint));
+    }
+    #[test]
+    fn only_a_ca_under_a_pinned_root_is_admitted() {
+        let [root, other] = [(); 2].map(|()| Foreign::root("Root", ca(None, b"root")));
+        let record = root.issue("Sub", ca(Some(0), b"sub")).record(&root);
+        let pinned = |it: &Foreign| Roots::only(&it.certificate());
+        let both = Roots([pinned(&other).0, pinned(&root).0].concat());
+        for roots in [Roots::default(), pinned(&root), both] {
+            assert_eq!(roots.admit(record.clone()).unwrap().root_pem(), root.pem);
+        }
+        let error = pinned(&other).admit(record).unwrap_err().to_string();
+        assert!(error.contains("its root is not one of those in ROOT_SHA256"), "{error}");
     }
 }

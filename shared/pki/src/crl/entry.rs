@@ -151,7 +151,7 @@ impl FromStr for Serial {
 
     fn from_str(text: &str) -> Result<Self, InvalidSerial> {
         let is_hex = text.bytes().all(|digit| digit.is_ascii_hexdigit());
-        if text.is_empty() || !text.len().is_multiple_of(2) || !is_hex {
+        if !text.len().is_multiple_of(2) || !is_hex {
             return Err(InvalidSerial);
         }
         let mut content = vec![0];
@@ -184,9 +184,12 @@ mod tests {
         ] {
             let serial: Serial = text.parse().unwrap();
             assert_eq!(serial.content(), content);
-            assert_eq!(serial.to_string(), text);
+            assert_eq!((serial.to_string().as_str(), format!("{serial:?}").as_str()), (text, text));
             assert_eq!(Serial::from_content(content).unwrap(), serial);
         }
+        // The longest, and zero, which other CAs may have used.
+        assert!("7f".repeat(20).parse::<Serial>().is_ok());
+        assert_eq!(Serial::from_content(&[0]).unwrap().to_string(), "00");
         assert_eq!("000f".parse::<Serial>().unwrap().to_string(), "0f");
         for bad in ["", "0", "00", "+1", "0x", "zz", "é", &"7f".repeat(21), &"ff".repeat(20)] {
             assert_eq!(bad.parse::<Serial>(), Err(InvalidSerial), "{bad}");

@@ -1,6 +1,6 @@
 //! CRLs built, signed, parsed and damaged.
 
-use der::{Decode, referenced::OwnedToRef};
+use der::{Decode, Encode, referenced::OwnedToRef};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use p256::{
     ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner},
@@ -14,6 +14,7 @@ use crate::{
     authority::CaCertificate,
     clock::Timestamp,
     error::Error,
+    hex,
     names::distinguished,
     profile::{self, IssuedBy, Profile, Usage},
     signed,
@@ -140,6 +141,47 @@ fn a_published_crl_has_the_requested_contents() {
     }
 }
 
+/// As `sha256sum` prints it, with which readers of a deny list compare.
+#[test]
+fn a_deny_list_is_bound_by_its_sha_256() {
+    let digest = "43e175be0efad551e4dd96dba445b7ade18fd2a8d043a79569a4abb8de57ff88";
+    assert_eq!(hex(&denied_digest(b"dev_1\n")), digest);
+}
+
+#[test]
+fn contents_have_one_digest() {
+    let digest = |revoked: &[Entry], denied| content_digest(revoked, denied).unwrap();
+    // SHA-256 of the octet that ends the entries.
+    let nothing = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d";
+    assert_eq!(hex(&digest(&[], None)), nothing);
+    let entries = revoked(2);
+    let (one, two) = ([entries[0]], [entries[1]]);
+    let later = [Entry { revoked_at: NOW.plus(1), ..one[0] }];
+    let held = [Entry { reason: CrlReason::CertificateHold, ..one[0] }];
+    let (denied, other) = (denied_digest(b"dev_1\n"), denied_digest(b"dev_2\n"));
+    let all = [
+        digest(&[], None),
+        digest(&[], Some(&denied)),
+        digest(&one, None),
+        digest(&one, Some(&denied)),
+        digest(&one, Some(&other)),
+        digest(&two, None),
+        digest(&later, None),
+        digest(&held, None),
+        digest(&entries, None),
+    ];
+    for (place, one) in all.iter().enumerate() {
+        assert!(!all[..place].contains(one), "{place}");
+    }
+    assert_eq!(digest(&entries, Some(&denied)), digest(&entries.clone(), Some(&denied)));
+}
+
+/// Brokers refuse every device after the first, and until the second has passed.
+#[test]
+fn a_crl_is_valid_for_a_week_from_five_minutes_ago() {
+    assert_eq!((VALIDITY_SECONDS, BACKDATED_SECONDS), (604_800, 300));
+}
+
 #[test]
 fn is_fresh_from_this_update_to_next_update() {
     let crl = Ca::root().publish(contents(&[]));
@@ -148,6 +190,20 @@ fn is_fresh_from_this_update_to_next_update() {
     assert_eq!(crl.freshness(this_update), Freshness::Fresh);
     assert_eq!(crl.freshness(LATER), Freshness::Fresh);
     assert_eq!(crl.freshness(LATER.plus(1)), Freshness::Expired);
+}
+
+#[test]
+fn claims_are_read_without_the_cas_key() {
+    let ca = Ca::root();
+    let crl = ca.publish(contents(&[]));
+    let tbs = build(&ca.certificate, contents(&[])).unwrap().der;
+    let forged = Ca::root().sign_anything(&tbs);
+    assert!(ca.read(&forged).is_err());
+    for der in [crl.der(), &forged] {
+        assert_eq!(claimed_issuer(der).unwrap(), ca.certificate.subject().to_der().unwrap());
+        assert_eq!(claimed_next_update(der).unwrap(), LATER);
+    }
+    assert_eq!(crl.clone().into_der(), crl.der());
 }
 
 #[test]
@@ -194,8 +250,16 @@ fn the_lint_wants_each_certificate_once_and_in_order() {
             "the entries are in order and without duplicates"
         );
     }
-    let tbs = build(&ca.certificate, Contents { next_update: NOW.minus(301), ..contents(&[]) });
-    assert!(lint(tbs.unwrap()).err().unwrap().clause.contains("5.1.2.5"));
+}
+
+#[test]
+fn the_lint_wants_a_crl_to_be_valid_for_a_second_at_least() {
+    let (ca, start) = (Ca::root(), NOW.minus(BACKDATED_SECONDS));
+    for (next_update, is_good) in [(start.plus(1), true), (start, false), (start.minus(1), false)] {
+        let tbs = build(&ca.certificate, Contents { next_update, ..contents(&[]) }).unwrap();
+        let fault = lint(tbs).err().map(|error| error.clause);
+        assert_eq!(fault, (!is_good).then_some("RFC 5280, 5.1.2.4 and 5.1.2.5"));
+    }
 }
 
 #[test]
@@ -233,6 +297,7 @@ mod foreign {
         ID_CE_AUTHORITY_KEY_IDENTIFIER, ID_CE_CERTIFICATE_ISSUER, ID_CE_CRL_NUMBER,
         ID_CE_DELTA_CRL_INDICATOR, ID_CE_INVALIDITY_DATE, ID_CE_ISSUING_DISTRIBUTION_POINT,
     };
+    use const_oid::db::rfc5912::ECDSA_WITH_SHA_384;
     use der::{
         Encode,
         asn1::{ObjectIdentifier, OctetString},
@@ -290,6 +355,13 @@ mod foreign {
         assert_eq!(bare.err(), Some(CrlError::WrongKey));
     }
 
+    /// The signed part repeats the algorithm (RFC 5280, section 5.1.1.2).
+    #[test]
+    fn another_algorithm_in_the_signed_part_is_refused() {
+        let other = verdict(|list| list.signature.oid = ECDSA_WITH_SHA_384);
+        assert_eq!(other.err(), Some(CrlError::WrongSignature));
+    }
+
     #[test]
     fn an_empty_sequence_of_entries_is_not_a_crl() {
         let empty = verdict(|list| list.revoked_certificates = Some(Vec::new()));
@@ -318,6 +390,11 @@ mod foreign {
         let oid = ObjectIdentifier::new_unwrap("1.2.3");
         assert!(with(extension(oid, false, b"")).is_ok());
         assert_eq!(with(extension(oid, true, b"")).err(), Some(CrlError::UnknownCritical(oid)));
+        // Those of every CRL are understood, so they may be critical.
+        let critical = verdict(|list| {
+            list.crl_extensions.iter_mut().flatten().for_each(|it| it.critical = true);
+        });
+        assert!(critical.is_ok());
         let twice = extension(ID_CE_CRL_NUMBER, false, &[2, 1, 9]);
         assert_eq!(with(twice).err(), Some(CrlError::DuplicateExtension(ID_CE_CRL_NUMBER)));
         let twice = extension(DENIED_DEVICES, false, &[4, 0]);

@@ -113,10 +113,16 @@ mod tests {
         for kind in KeyKind::ALL {
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("{:?}", kind.as_str()));
             assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert_eq!(kind.to_string(), kind.as_str());
+            for other in KeyKind::ALL {
+                assert_eq!(KeyKinds::only(kind).contains(other), kind == other);
+            }
         }
         assert_eq!("P256".parse::<KeyKind>(), Err(UnknownKeyKind));
         let stored = r#"["p256","p384","ed25519","rsa"]"#;
         assert_eq!(serde_json::from_str::<KeyKinds>(stored).unwrap(), KeyKinds::all());
+        assert_eq!(KeyKinds::all().to_string(), "p256, p384, ed25519, rsa");
+        assert_eq!(KeyKinds::only(KeyKind::Rsa).to_string(), "rsa");
         assert!(serde_json::from_str::<KeyKinds>("[]").is_err());
         assert!(serde_json::from_str::<KeyKinds>(r#"["dsa"]"#).is_err());
     }

@@ -130,7 +130,10 @@ mod tests {
     use spki::AlgorithmIdentifierOwned;
 
     use super::*;
-    use crate::hex::octets;
+    use crate::{
+        csr::{Csr, decode_pem},
+        hex::octets,
+    };
 
     fn spki(
         oid: ObjectIdentifier,
@@ -207,6 +210,12 @@ mod tests {
         assert_eq!(fault(spki(ID_EC_PUBLIC_KEY, null.clone(), point)), KeyFault::Encoding);
         assert_eq!(fault(spki(ID_ED_25519, null, &[7; 32])), KeyFault::Encoding);
         assert_eq!(fault(spki(RSA_ENCRYPTION, None, &[7; 32])), KeyFault::Encoding);
+        // A sound RSA key without the NULL.
+        let rsa = decode_pem(include_str!("../../../../tests/fixtures/csr/rsa.pem")).unwrap();
+        let mut rsa = Csr::from_der(&rsa).unwrap().verify().unwrap().public_key().clone();
+        assert!(PublicKey::try_from(rsa.clone()).is_ok());
+        rsa.algorithm.parameters = None;
+        assert_eq!(fault(rsa), KeyFault::Encoding);
         // Seven unused bits.
         let mut spki = ec(SECP_256_R_1, point);
         spki.subject_public_key = BitString::new(7, [point, &[0][..]].concat()).unwrap();

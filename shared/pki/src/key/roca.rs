@@ -26,7 +26,7 @@ fn is_power(number: u32, prime: u32) -> bool {
         if power == number {
             return true;
         }
-        power = power * (GENERATOR % prime) % prime;
+        power = power * GENERATOR % prime;
     }
     false
 }

@@ -36,7 +36,7 @@ pub(super) fn check(bits: &[u8]) -> Result<(), KeyFault> {
 }
 
 fn remainder(number: &[u8], divisor: u32) -> u32 {
-    number.iter().fold(0, |rest, &octet| (rest << 8 | u32::from(octet)) % divisor)
+    number.iter().fold(0, |rest, &octet| (rest * 256 + u32::from(octet)) % divisor)
 }
 
 #[cfg(test)]

@@ -149,9 +149,14 @@ fn pss_hashes(hash: u8) -> Vec<u8> {
 mod tests {
     use const_oid::ObjectIdentifier;
     use der::{Decode, asn1::AnyRef};
+    use signature::hazmat::PrehashSigner;
+    use spki::SubjectPublicKeyInfoOwned;
 
     use super::*;
-    use crate::hex::octets;
+    use crate::{
+        csr::{Csr, decode_pem},
+        hex::octets,
+    };
 
     const SHA_1_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.5");
     const NULL: &str = "0500";
@@ -167,6 +172,53 @@ mod tests {
         let der = octets(parameters);
         let parameters = (!der.is_empty()).then(|| AnyRef::from_der(&der).unwrap());
         rsa(AlgorithmIdentifierRef { oid, parameters }).map(|algorithm| format!("{algorithm:?}"))
+    }
+
+    #[test]
+    fn an_ecdsa_signature_may_have_any_of_three_hashes() {
+        let signer = p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+        let spki = SubjectPublicKeyInfoOwned::from_key(signer.verifying_key()).unwrap();
+        let key = PublicKey::try_from(spki).unwrap();
+        let message = b"message";
+        let hashes = [
+            (ECDSA_WITH_SHA_256, Sha256::digest(message).to_vec()),
+            (ECDSA_WITH_SHA_384, Sha384::digest(message).to_vec()),
+            (ECDSA_WITH_SHA_512, Sha512::digest(message).to_vec()),
+        ];
+        for (signed_with, hash) in &hashes {
+            let signature: p256::ecdsa::Signature = signer.sign_prehash(hash).unwrap();
+            for (oid, _) in &hashes {
+                let algorithm = AlgorithmIdentifierRef { oid: *oid, parameters: None };
+                let verified = key.verify(algorithm, message, signature.to_der().as_bytes());
+                assert_eq!(verified.is_ok(), oid == signed_with, "{signed_with} as {oid}");
+            }
+        }
+    }
+
+    /// RFC 8410, section 3, and RFC 5758, section 3.2: the parameters are absent.
+    #[test]
+    fn a_signature_with_parameters_or_of_another_kind_is_refused() {
+        let key = |pem: &str| {
+            let der = decode_pem(pem).unwrap();
+            let csr = Csr::from_der(&der).unwrap().verify().unwrap();
+            PublicKey::try_from(csr.public_key().clone()).unwrap()
+        };
+        let ed25519 = key(include_str!("../../../../tests/fixtures/csr/ed25519.pem"));
+        let p256 = key(include_str!("../../../../tests/fixtures/csr/p256.pem"));
+        // SEQUENCE { INTEGER 1, INTEGER 1 }, which is not a signature over anything here.
+        let ecdsa = octets("3006020101020101");
+        let null = Some(AnyRef::NULL);
+        for (key, oid, parameters, signature, fault) in [
+            (&ed25519, ID_ED_25519, None, &[0; 64][..], SignatureFault::Wrong),
+            (&ed25519, ID_ED_25519, null, &[0; 64], SignatureFault::Algorithm),
+            (&ed25519, ECDSA_WITH_SHA_256, None, &[0; 64], SignatureFault::Algorithm),
+            (&p256, ECDSA_WITH_SHA_256, None, &ecdsa, SignatureFault::Wrong),
+            (&p256, ECDSA_WITH_SHA_256, null, &ecdsa, SignatureFault::Algorithm),
+            (&p256, ID_ED_25519, None, &ecdsa, SignatureFault::Algorithm),
+        ] {
+            let algorithm = AlgorithmIdentifierRef { oid, parameters };
+            assert_eq!(key.verify(algorithm, b"message", signature), Err(fault), "{oid}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use x509_cert::name::Name;
 use super::*;
 use crate::{
     csr::{Csr, decode_pem},
+    hex::octets,
     key::{KeyKind, KeyKinds, KeyPair},
     names::{DeviceId, Host, distinguished},
     profile::{Device, IssuedBy, Profile, Role, Service, Usage, build},
@@ -88,11 +89,17 @@ fn passes_what_the_profiles_build() {
     for profile in profiles() {
         let der = ca.der(&profile);
         let digest: [u8; 32] = signing::digest(&der);
-        let linted = lint(Tbs { der, profile: &profile, issued_by: ca.issued_by() }).unwrap();
+        let read = TbsCertificate::from_der(&der).unwrap();
+        let key = read.subject_public_key_info().to_der().unwrap();
+        let linted = lint(Tbs { der: der.clone(), profile: &profile, issued_by: ca.issued_by() });
+        let linted = linted.unwrap();
         assert_eq!(*linted.digest(), digest);
+        assert_eq!(linted.der(), der);
+        assert_eq!(linted.key_fingerprint(), hex(&signing::digest(&key)));
+        assert_eq!(linted.serial_number(), hex(read.serial_number().as_bytes()));
         assert_eq!(linted.serial_number().len(), 32);
         let validity = (linted.not_before(), linted.not_after());
-        assert_eq!(validity, (NOW.minus(3600), end(&profile)));
+        assert_eq!(validity, (NOW.minus(60 * 60), end(&profile)));
     }
 }
 
@@ -143,6 +150,19 @@ fn a_device_has_the_organization_of_its_profile_and_no_other() {
         let profile = Profile::Device(acme.clone());
         let tbs = Tbs { der: ca.der(&built), profile: &profile, issued_by: ca.issued_by() };
         assert_eq!(lint(tbs).is_ok(), same, "{built:?}");
+    }
+}
+
+#[test]
+fn a_service_has_the_names_of_its_profile_and_no_others() {
+    let ca = Ca::new();
+    let [name, other] = ["broker", "other"].map(|it| it.parse::<Host>().unwrap());
+    let with = |names| Service::new(Role::Server, name.clone(), names).map(Profile::Service);
+    let profile = with(vec![name.clone()]).unwrap();
+    for names in [vec![other.clone()], vec![name.clone(), other]] {
+        let der = ca.der(&with(names).unwrap());
+        let linted = lint(Tbs { der, profile: &profile, issued_by: ca.issued_by() });
+        assert_eq!(linted.unwrap_err().rule, "subjectAltName is the profile's and not empty");
     }
 }
 
@@ -208,11 +228,77 @@ fn refuses_another_ca() {
 fn the_validity_of_a_service_is_limited() {
     let (ca, rng) = (Ca::new(), &mut UnwrapErr(SysRng));
     for (profile, days) in [(service(Role::Server), 397), (profiles().swap_remove(3), 1)] {
+        assert_eq!(profile.max_validity(), Some(days * DAY));
         let key = KeyPair::generate(rng).public_key().unwrap();
         let end = NOW.plus(days * DAY).plus(1);
         let tbs = build(&profile, ca.issued_by(), key, NOW, end, rng).unwrap();
         let rule = lint(tbs).unwrap_err().rule;
         assert_eq!(rule, "the validity is no longer than the profile allows", "{profile:?}");
+    }
+}
+
+#[test]
+fn a_fault_in_an_extension_keeps_its_cause() {
+    let (ca, rng, profile) = (Ca::new(), &mut UnwrapErr(SysRng), device());
+    let key = KeyPair::generate(rng).public_key().unwrap();
+    let issued_by = IssuedBy { crl_url: Some("http://é.example"), ..ca.issued_by() };
+    let error = build(&profile, issued_by, key, NOW, LATER, rng).err().unwrap();
+    assert_eq!(error.kind(), der::ErrorKind::Value { tag: der::Tag::Ia5String });
+}
+
+/// Replaces one field of a built certificate, in hex.
+fn replaced(der: &[u8], field: &str, replacement: &str) -> Vec<u8> {
+    let content = hex(der::asn1::AnyRef::from_der(der).unwrap().value());
+    let content = octets(&content.replacen(field, replacement, 1));
+    der::Any::new(der::Tag::Sequence, content).unwrap().to_der().unwrap()
+}
+
+#[test]
+fn a_serial_number_has_16_octets_and_is_positive() {
+    let (ca, profile) = (Ca::new(), device());
+    let der = ca.der(&profile);
+    let serial = hex(TbsCertificate::from_der(&der).unwrap().serial_number().as_bytes());
+    let (field, digits) = (format!("0210{serial}"), &serial[2..]);
+    for (other, is_good) in [
+        (format!("021040{digits}"), true),
+        (format!("02107f{digits}"), true),
+        // 15 and 17 octets, a high bit that is not set, and one that makes the number negative.
+        (format!("020f40{}", &digits[2..]), false),
+        (format!("021140{digits}00"), false),
+        (format!("021020{digits}"), false),
+        (format!("0210c0{digits}"), false),
+    ] {
+        let der = replaced(&der, &field, &other);
+        let linted = lint(Tbs { der, profile: &profile, issued_by: ca.issued_by() });
+        let rule = linted.err().map(|error| error.rule);
+        let expected = (!is_good).then_some("the serial number is positive and has 16 octets");
+        assert_eq!(rule, expected, "{other}");
+    }
+}
+
+#[test]
+fn a_certificate_has_no_unique_identifiers() {
+    let (ca, profile) = (Ca::new(), device());
+    let der = ca.der(&profile);
+    // The extensions are the last field, [3], and the identifiers [1] and [2] come before it.
+    let content = hex(der::asn1::AnyRef::from_der(&der).unwrap().value());
+    let extensions = &content[content.find("a381").unwrap()..];
+    for identifier in ["8102 0001", "8202 0001"] {
+        let with = format!("{}{extensions}", identifier.replace(' ', ""));
+        let der = replaced(&der, extensions, &with);
+        let linted = lint(Tbs { der, profile: &profile, issued_by: ca.issued_by() });
+        assert_eq!(linted.unwrap_err().rule, "there are no unique identifiers");
+    }
+}
+
+#[test]
+fn a_certificate_is_valid_for_a_second_at_least() {
+    let (ca, rng, profile) = (Ca::new(), &mut UnwrapErr(SysRng), device());
+    let start = NOW.minus(profile::BACKDATED_SECONDS);
+    for (end, is_good) in [(start.plus(1), true), (start, false), (start.minus(1), false)] {
+        let key = KeyPair::generate(rng).public_key().unwrap();
+        let tbs = build(&profile, ca.issued_by(), key, NOW, end, rng);
+        assert_eq!(tbs.is_ok_and(|tbs| lint(tbs).is_ok()), is_good, "{end}");
     }
 }
 

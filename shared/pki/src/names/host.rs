@@ -118,6 +118,16 @@ mod tests {
         for name in ["", ".", "a..b", "*.example.com", "-a.b", "a_b", "é.example", "a b", "a.b."] {
             assert_eq!(name.parse::<Host>(), Err(InvalidHost), "{name}");
         }
+        // Labels of 63 and 64 characters, and names of 64 and 65.
+        let label = "a".repeat(63);
+        for (name, is_name) in [
+            (label.clone(), true),
+            (format!("a{label}"), false),
+            (format!("{}.bc", &label[2..]), true),
+            (format!("{}.bcd", &label[2..]), false),
+        ] {
+            assert_eq!(Host::dns(&name).is_ok(), is_name, "{name}");
+        }
         assert_eq!("0:0::1".parse::<Host>().map(|host| host.to_string()), Ok("::1".into()));
         assert_eq!(Host::dns("127.0.0.1"), Err(InvalidHost));
     }

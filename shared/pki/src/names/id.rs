@@ -122,6 +122,7 @@ mod tests {
     fn reads_what_it_writes() {
         let id = DeviceId::generate(&mut UnwrapErr(SysRng));
         assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(format!("{id:?}"), id.to_string());
         assert_eq!(id.to_string().len(), "dev_".len() + 22);
     }
 

@@ -65,6 +65,7 @@ mod tests {
     #[test]
     fn has_the_bounds_of_the_certificate() {
         assert_eq!(" Acme, Inc. ".parse::<Organization>().unwrap().as_str(), "Acme, Inc.");
+        assert_eq!("Acme".parse::<Organization>().unwrap().to_string(), "Acme");
         assert!("é".repeat(64).parse::<Organization>().is_ok());
         for text in ["", "  ", "a\nb", "a\u{0}", "a\u{202e}", &"e".repeat(65)] {
             assert_eq!(text.parse::<Organization>(), Err(InvalidOrganization), "{text:?}");

@@ -53,3 +53,22 @@ impl<'a> IssuedBy<'a> {
         self.not_after
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::distinguished;
+
+    #[test]
+    fn a_planned_ca_has_the_end_and_the_crl_that_it_is_given() {
+        let (subject, key) = (distinguished("CA", None), CaPublicKey::placeholder());
+        let (subject, key) = (subject.unwrap(), key.unwrap());
+        let end = Timestamp::from_unix(1_800_000_000);
+        let plain = IssuedBy::self_signed(&subject, &key, b"key");
+        assert_eq!((plain.not_after(), plain.crl_url), (Timestamp::NEVER, None));
+        let planned = plain.until(end).with_crl(Some("http://crl.example/root.crl"));
+        assert_eq!(planned.subject(), &subject);
+        assert_eq!(planned.not_after(), end);
+        assert_eq!(planned.crl_url, Some("http://crl.example/root.crl"));
+    }
+}

@@ -148,6 +148,20 @@ mod tests {
     }
 
     #[test]
+    fn reads_as_it_is_stored() {
+        let [name, other] = ["n1.example.com", "192.0.2.7"].map(|it| it.parse::<Host>().unwrap());
+        let service = Service::new(Role::Peer, name.clone(), vec![name.clone(), other.clone()]);
+        let service = service.unwrap();
+        assert_eq!((service.role(), service.common_name()), (Role::Peer, &name));
+        assert_eq!(service.names(), [name, other]);
+        let stored = serde_json::to_string(&service).unwrap();
+        assert_eq!(serde_json::from_str::<Service>(&stored).unwrap(), service);
+        for role in [Role::Server, Role::Client, Role::Peer] {
+            assert_eq!(serde_json::to_string(&role).unwrap(), format!("\"{role}\""));
+        }
+    }
+
+    #[test]
     fn a_role_follows_from_its_purposes() {
         for role in [Role::Server, Role::Client, Role::Peer] {
             assert_eq!(Role::with_purposes(role.key_purposes()), Some(role));
