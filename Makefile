@@ -6,7 +6,7 @@ export CARGO_INCREMENTAL ?= 0
 # An error names what failed; a backtrace through fifty frames of futures only pushes it out of sight.
 export RUST_LIB_BACKTRACE ?= 0
 
-.PHONY: demo sam-local test check unit e2e faults functions bench clean
+.PHONY: demo sam-local test check unit mutants e2e faults functions bench clean
 
 ## The whole stack on this machine, and one device from enrollment to MQTT.
 demo:
@@ -37,6 +37,11 @@ check:
 ## Unit tests; `make unit TEST=serial` runs those with `serial` in their name.
 unit:
 	cargo test --workspace --lib -- $(TEST)
+
+## Mutation tests of shared/pki, which take hours; `make mutants FILE=shared/pki/src/lint.rs` runs those of one file.
+mutants:
+	cargo install --locked --root target/cargo-mutants --version 27.1.0 cargo-mutants
+	CARGO_INCREMENTAL=1 target/cargo-mutants/bin/cargo-mutants mutants --package pki $(if $(FILE),--file $(FILE)) --output target
 
 ## End-to-end tests; `make e2e SUITE=races` runs one suite of them.
 e2e:
