@@ -4,10 +4,13 @@
 //! only if the holder of the private key signed it.
 
 mod encoding;
+mod fault;
 mod private_key;
 mod requested_names;
 
 pub use encoding::{decode_base64, decode_pem};
+pub use fault::CsrError;
+pub use private_key::refuse_private_key;
 
 use der::{
     Decode, Encode, Reader, SliceReader, Tag, Tagged,
@@ -21,7 +24,7 @@ use x509_cert::{
 };
 
 use crate::{
-    key::{KeyFault, KeyKind, PublicKey, SignatureFault},
+    key::{KeyKind, PublicKey},
     names::Host,
     signed::Signed,
     signing::{self, CaSignature, KEY_KIND, TbsDigest},
@@ -40,36 +43,6 @@ pub struct VerifiedCsr {
     public_key: PublicKey,
     /// In DER, decoded only if somebody asks for the names in them; empty if the CSR has none.
     attributes: Vec<u8>,
-}
-
-/// An error in a CSR.
-///
-/// `Display` is for the sender of the CSR: the API returns it as the `detail` of a problem document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CsrError {
-    /// The CSR is malformed; the text says how.
-    #[error("{0}")]
-    Form(&'static str),
-    /// The input contains a private key, beside the CSR or in its place.
-    #[error(
-        "the input contains a private key, which is exposed now: generate a new key, and send only the \
-         CSR for it"
-    )]
-    PrivateKey,
-    /// The key is not accepted.
-    #[error("{0}")]
-    Key(#[from] KeyFault),
-    /// The CSR is not signed with the key that it contains (RFC 2986, section 4.2).
-    #[error("the CSR is not signed with its own key: {0}")]
-    Signature(#[from] SignatureFault),
-}
-
-/// Refuses input that contains a private key.
-///
-/// # Errors
-/// If there is a private key in PEM anywhere, or in DER at the beginning.
-pub fn refuse_private_key(input: &[u8]) -> Result<(), CsrError> {
-    if private_key::is_in(input) { Err(CsrError::PrivateKey) } else { Ok(()) }
 }
 
 impl<'a> Csr<'a> {
@@ -195,6 +168,7 @@ mod tests {
     use super::*;
     use crate::{
         hex::{hex, octets},
+        key::KeyFault,
         signed,
     };
 

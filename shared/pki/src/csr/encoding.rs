@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{CsrError, refuse_private_key};
+use super::{fault::CsrError, private_key::refuse_private_key};
 use crate::pem::{BEGIN, BlockFault, only_block};
 
 pub(super) const LABEL: &str = "CERTIFICATE REQUEST";

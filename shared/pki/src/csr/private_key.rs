@@ -2,8 +2,17 @@
 
 use der::{Decode, Header, SliceReader, Tag, Tagged, asn1::AnyRef};
 
-/// Returns true if `input` contains a private key: in PEM anywhere, or in DER at the beginning.
-pub(super) fn is_in(input: &[u8]) -> bool {
+use super::fault::CsrError;
+
+/// Refuses input that contains a private key.
+///
+/// # Errors
+/// If there is a private key in PEM anywhere, or in DER at the beginning.
+pub fn refuse_private_key(input: &[u8]) -> Result<(), CsrError> {
+    if is_in(input) { Err(CsrError::PrivateKey) } else { Ok(()) }
+}
+
+fn is_in(input: &[u8]) -> bool {
     // The end of the BEGIN and END lines of every kind: PKCS#8, encrypted or not, EC, RSA, OpenSSH.
     const LABEL_END: &[u8] = b"PRIVATE KEY-----";
     input.windows(LABEL_END.len()).any(|it| it == LABEL_END)
