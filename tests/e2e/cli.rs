@@ -2,6 +2,7 @@
 
 mod broker;
 mod ceremony;
+mod clock;
 pub(crate) mod fleet;
 mod foreign;
 mod json;
@@ -23,6 +24,7 @@ pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
     let suites = [
         root::tests(),
         ceremony::tests(),
+        clock::tests(),
         pkcs11::tests(),
         root_crl::tests(),
         foreign::tests(),

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::env::Env;
 use crate::process::binary;
 use crate::process::terminal::Terminal;
+use crate::process::tool;
 use crate::stack::Stack;
 
 /// The passphrase of roots that [`Operator::create_root`] creates; the first line of the file
@@ -145,9 +146,26 @@ impl Operator {
     /// # Errors
     /// As [`Operator::run`].
     pub async fn run_with(&self, args: &[&str]) -> anyhow::Result<CommandOutput> {
-        let mut running = Command::new(binary("birthcert")?);
-        self.configure(&mut running);
-        let running = running.args(args).stdin(Stdio::null()).kill_on_drop(true).output();
+        self.output_of(Command::new(binary("birthcert")?), args).await
+    }
+
+    /// As [`Operator::run`], with a clock that differs by `offset`, such as `+3h` or `-2d`.
+    ///
+    /// # Errors
+    /// As [`Operator::run`], and if faketime is missing.
+    pub async fn run_at(&self, offset: &str, line: &str) -> anyhow::Result<CommandOutput> {
+        let mut faketime = Command::new(tool::find("faketime")?);
+        faketime.args(["-f", offset]).arg(binary("birthcert")?);
+        self.output_of(faketime, &line.split_whitespace().collect::<Vec<_>>()).await
+    }
+
+    async fn output_of(
+        &self,
+        mut program: Command,
+        args: &[&str],
+    ) -> anyhow::Result<CommandOutput> {
+        self.configure(&mut program);
+        let running = program.args(args).stdin(Stdio::null()).kill_on_drop(true).output();
         let command = args.join(" ");
         let output = timeout(RUN_LIMIT, running)
             .await
@@ -175,6 +193,8 @@ impl Operator {
         command
             .env_clear()
             .env("HOME", self.home.path())
+            // faketime changes the clock, but not the times of files.
+            .env("NO_FAKE_STAT", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.home.path());
     }

@@ -58,6 +58,23 @@ impl Command {
                 | Self::Completions { .. }
         )
     }
+
+    /// Returns true unless the command only reads. What changes something also records this machine's time.
+    pub(crate) fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::Ca(ca::Command::List | ca::Command::Show(_) | ca::Command::Request(_))
+                | Self::Project(project::Command::List | project::Command::Show(_))
+                | Self::Token(
+                    token::Command::List(_) | token::Command::Show(_) | token::Command::Devices(_)
+                )
+                | Self::Device(
+                    device::Command::List(_) | device::Command::Show(_) | device::Command::Find(_)
+                )
+                | Self::Crl(crl::Command::Status(_))
+                | Self::Broker(broker::Command::List | broker::Command::Users(_))
+        )
+    }
 }
 
 // At most 60 columns: clap does not wrap it.
@@ -77,8 +94,8 @@ Exit codes:
   2  invalid command line; nothing was attempted
   3  something that the command names does not exist
   4  refused, nothing was changed: it already exists, its
-     status or a pinned root forbids the change, or it was
-     not confirmed
+     status, a pinned root or a wrong clock forbids the
+     change, or it was not confirmed
   5  partly done: rerun the same command for the rest
 
 AWS region, credentials and endpoints come from the

@@ -36,7 +36,7 @@ use ledger::store::Store;
 use pki::clock::Timestamp;
 
 use arguments::Command;
-use aws::table::TableLocation;
+use aws::{clock::ClockCheck, table::TableLocation};
 use context::Context;
 use options::global::GlobalOptions;
 
@@ -70,10 +70,18 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let selector = table.or_from_environment()?;
     let config = aws::sdk::config().await?;
     let TableLocation { table, pin } = selector.locate(&config).await?;
-    let store = Store::new(aws_sdk_dynamodb::Client::new(&config), table);
-    let kms = aws_sdk_kms::Client::new(&config);
+    let clock = ClockCheck::default();
+    let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(clock.clone());
+    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
+    let kms = aws_sdk_kms::config::Builder::from(&config).interceptor(clock.clone());
+    let kms = aws_sdk_kms::Client::from_conf(kms.build());
+    if command.writes() {
+        clock.ask(&dynamodb, &table).await;
+        clock.expect_right()?;
+    }
+    let store = Store::new(dynamodb, table);
     let context = Context { store, kms, output, now, stack_pin: pin };
-    match command {
+    let result = match command {
         Command::Ca(command) => command.run(&context).await,
         Command::Project(command) => command.run(&context).await,
         Command::Token(command) => command.run(&context).await,
@@ -81,5 +89,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Crl(command) => command.run(&context).await,
         Command::Broker(command) => command.run(&context).await,
         Command::Completions { .. } => Ok(()),
-    }
+    };
+    clock.warn();
+    result
 }
