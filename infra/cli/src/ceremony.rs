@@ -1,6 +1,7 @@
 //! Setup of CAs: what the commands of `birthcert ca`, the local stack and the tests share.
 
 pub(crate) mod authorities;
+pub(crate) mod clock;
 pub(crate) mod consent;
 pub(crate) mod fields;
 mod kms;

@@ -22,6 +22,7 @@ pub(super) fn tests() -> Vec<crate::suite::StandaloneTest> {
         an_interrupted_ceremony_goes_on,
         a_ceremony_finds_what_it_did_not_make,
         a_faulty_input_is_named_and_leaves_nothing,
+        a_clock_that_cannot_be_right_is_pointed_out,
     ]
 }
 
@@ -66,6 +67,36 @@ async fn the_example_runs_unchanged() -> anyhow::Result<()> {
     let said = operator.done(HOLD).await?;
     ensure!(said.contains("Nothing to do: everything exists."), "{said}");
     ensure!(operator.files()? == done, "it did something again");
+    Ok(())
+}
+
+async fn a_clock_that_cannot_be_right_is_pointed_out() -> anyhow::Result<()> {
+    let operator = prepared(EXAMPLE).await?;
+    for (offset, reason) in [
+        ("-10y", "but this program was built 20"),
+        ("+15y", "more than ten years before: check the date"),
+        ("-3d", "but device.csr was written 20"),
+    ] {
+        let rehearsed = operator.run_at(offset, REHEARSE).await?.done()?;
+        let named = rehearsed.contains("Note: the clock says 20") && rehearsed.contains(reason);
+        ensure!(named, "{offset}: {rehearsed}");
+    }
+    let root = operator.run_at("+15y", "ca root --directory other").await?.done()?;
+    ensure!(root.contains("more than ten years before"), "{root}");
+
+    // Applied, it warns: the officer may have a reason.
+    let held = operator.run_at("-3d", HOLD).await?;
+    ensure!(held.code() == Some(0), "{}", held.stderr());
+    for name in ["ceremony.yaml", "device.csr", "server.csr"] {
+        let warning = format!("but {name} was written 20");
+        ensure!(held.stderr().contains(&warning), "no {name}: {}", held.stderr());
+    }
+    // The root is not valid yet when the clock goes back further.
+    let certify = "ca certify --usage device --csr device.csr --certificate again.pem --root root";
+    let early = operator.run_at("-5d", certify).await?;
+    ensure!(early.stdout().contains("but the root is not valid before 20"), "{}", early.stdout());
+    let crl = operator.run_at("-5d", "ca root-crl --root root").await?;
+    ensure!(crl.stdout().contains("but the root is not valid before 20"), "{}", crl.stdout());
     Ok(())
 }
 

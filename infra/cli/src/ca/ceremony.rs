@@ -22,7 +22,7 @@ use super::{
     root::RootTask,
 };
 use crate::{
-    ceremony::{consent::Consent, plan::Plan, transcript::Transcript},
+    ceremony::{clock, consent::Consent, plan::Plan, transcript::Transcript},
     files::{expect_new, read},
     options::secret::HEADING,
     output::format::Format,
@@ -101,9 +101,12 @@ impl CeremonyCommand {
         if root.is_some() && left.is_empty() {
             return output.print(&outcome(None));
         }
-        if !self.consent.given_or_print(output, plan)? {
+        let inputs = left.iter().map(|task| task.csr_path.as_path()).chain([self.input.as_path()]);
+        let remarks = clock::remarks(now, inputs, root.as_deref());
+        if !self.consent.given_or_print(output, plan.remarks(remarks.clone()))? {
             return Ok(());
         }
+        clock::warn(&remarks);
 
         let directory = &tasks.root.directory;
         let mut transcript = Transcript::begin("ca ceremony", directory)?;

@@ -20,7 +20,9 @@ use super::{
     years::Years,
 };
 use crate::{
-    ceremony::{consent::Consent, fields::CertificateFields, plan::Plan, transcript::Transcript},
+    ceremony::{
+        clock, consent::Consent, fields::CertificateFields, plan::Plan, transcript::Transcript,
+    },
     files::{csr, expect_new, write_new},
     output::format::Format,
     root::{
@@ -147,7 +149,7 @@ impl Terms {
 pub(super) struct CertifyTask {
     pub(super) terms: Terms,
     csr: VerifiedCsr,
-    csr_path: PathBuf,
+    pub(super) csr_path: PathBuf,
     csr_bytes: Vec<u8>,
     pub(super) certificate: PathBuf,
 }
@@ -217,9 +219,11 @@ impl CertifyCommand {
         let root = certification.certificate()?;
         let draft = task.draft(root.as_issuer(None), now)?;
         let plan = Plan::new().step(task.step()).remarks(task.terms.remark()).certificate(draft);
-        if !consent.given_or_print(output, plan)? {
+        let remarks = clock::remarks(now, [task.csr_path.as_path()], Some(&root));
+        if !consent.given_or_print(output, plan.remarks(remarks.clone()))? {
             return Ok(());
         }
+        clock::warn(&remarks);
         let transcript = Transcript::begin("ca certify", certification.directory())?;
         let ((), transcript) =
             transcript.record(|transcript| task.run(&certification.open()?, transcript, now))?;

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::years::Years;
 use crate::{
-    ceremony::{consent::Consent, fields::CertificateFields, plan::Plan, transcript::Transcript},
+    ceremony::{
+        clock, consent::Consent, fields::CertificateFields, plan::Plan, transcript::Transcript,
+    },
     error::CommandError,
     files::expect_new,
     options::secret::HEADING,
@@ -173,9 +175,11 @@ impl RootCommand {
             existing_key: self.existing_key,
         };
         let plan = task.plan(Plan::new(), now)?;
-        if !self.consent.given_or_print(output, plan)? {
+        let remarks = clock::remarks(now, [], None);
+        if !self.consent.given_or_print(output, plan.remarks(remarks.clone()))? {
             return Ok(());
         }
+        clock::warn(&remarks);
         let transcript = Transcript::begin("ca root", &task.directory)?;
         let (_, transcript) =
             transcript.record(|transcript| task.run(&self.secrets, transcript, now))?;

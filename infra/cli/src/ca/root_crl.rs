@@ -20,7 +20,7 @@ use serde::Serialize;
 use x509_cert::Certificate;
 
 use crate::{
-    ceremony::{consent::Consent, plan::Plan, transcript::Transcript},
+    ceremony::{clock, consent::Consent, plan::Plan, transcript::Transcript},
     error::CommandError,
     files::{expect_new, read, write_new},
     output::format::Format,
@@ -149,9 +149,13 @@ impl RootCrlCommand {
         let (der, pem) = (file("crl"), file("pem"));
         expect_new(&der)?;
         expect_new(&pem)?;
-        if !self.consent.given_or_print(output, self.plan(&draft, previous.as_ref(), &der, &pem))? {
+        let inputs = self.revoke.iter().chain(previous.iter().map(|(path, _)| path));
+        let remarks = clock::remarks(now, inputs.map(PathBuf::as_path), Some(&certificate));
+        let plan = self.plan(&draft, previous.as_ref(), &der, &pem).remarks(remarks.clone());
+        if !self.consent.given_or_print(output, plan)? {
             return Ok(());
         }
+        clock::warn(&remarks);
 
         let mut transcript = Transcript::begin("ca root-crl", &self.root)?;
         for path in &self.revoke {
