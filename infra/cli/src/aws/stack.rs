@@ -5,7 +5,6 @@ use aws_config::SdkConfig;
 use aws_sdk_cloudformation::error::ProvideErrorMetadata as _;
 use pki::authority::Roots;
 
-use super::table::TableLocation;
 use crate::pinned_roots::Pin;
 
 const ROOT_SHA256: &str = "RootSha256";
@@ -15,7 +14,7 @@ const ROOT_SHA256: &str = "RootSha256";
 /// # Errors
 /// If this account and region have no such stack, it has no output `TableName`, or its parameter `RootSha256`
 /// is not valid.
-pub(crate) async fn locate(config: &SdkConfig, stack: &str) -> anyhow::Result<TableLocation> {
+pub(crate) async fn locate(config: &SdkConfig, stack: &str) -> anyhow::Result<(String, Pin)> {
     let client = aws_sdk_cloudformation::Client::new(config);
     let region = config.region().map_or("", |region| region.as_ref());
     let found = match client.describe_stacks().stack_name(stack).send().await {
@@ -45,5 +44,5 @@ pub(crate) async fn locate(config: &SdkConfig, stack: &str) -> anyhow::Result<Ta
         Some(text) => text.parse::<Roots>().with_context(|| source.clone())?,
         None => Roots::default(),
     };
-    Ok(TableLocation { table: table.to_owned(), pin: Some(Pin { source, roots }) })
+    Ok((table.to_owned(), Pin { source, roots }))
 }

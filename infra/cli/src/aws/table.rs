@@ -66,7 +66,10 @@ impl TableSelector {
     /// If the stack cannot be looked up, as in [`stack::locate`].
     pub(crate) async fn locate(self, config: &SdkConfig) -> anyhow::Result<TableLocation> {
         match self.stack {
-            Some(stack) => stack::locate(config, &stack).await,
+            Some(stack) => {
+                let (table, pin) = stack::locate(config, &stack).await?;
+                Ok(TableLocation { table, pin: Some(pin) })
+            }
             None => {
                 let table = self.table.unwrap_or_else(|| DEFAULT.to_owned());
                 Ok(TableLocation { table, pin: None })
