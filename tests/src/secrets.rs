@@ -206,7 +206,8 @@ mod tests {
         assert_eq!(found(&secrets, pem.replace('\n', "")), expected, "PEM on one line");
         assert_eq!(found(&secrets, [b"x".as_slice(), &der].concat()), expected, "DER");
         assert_eq!(found(&secrets, pki::hex(&der)), expected, "hex");
-        assert_eq!(found(&secrets, format!("{der:?}")), expected, "Debug of octets");
+        assert_eq!(found(&secrets, format!("{der:?}")), expected, "Debug of DER");
+        assert_eq!(found(&secrets, format!("{:?}", pem.as_bytes())), expected, "Debug of PEM");
         for padding in 0..3 {
             let event = format!("{}{}", " ".repeat(padding), *pem);
             assert_eq!(found(&secrets, forms::base64(event.as_bytes())), expected, "base64 of PEM");

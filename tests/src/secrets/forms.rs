@@ -8,15 +8,26 @@ use pki::hex;
 /// Octets of a scalar of P-256.
 const SCALAR: usize = 32;
 
-/// Returns a text, also encoded in a form or a URL, and in base64.
+/// Returns a text, also encoded in a form or a URL, and its octets.
 pub(super) fn of_text(text: &str) -> Vec<Vec<u8>> {
-    let mut forms = within_base64(text.as_bytes());
-    forms.extend([text, &text.replace(' ', "+"), &text.replace(' ', "%20")].map(Into::into));
+    let mut forms = of_octets(text.as_bytes());
+    forms.extend([&text.replace(' ', "+"), &text.replace(' ', "%20")].map(|it| it.as_str().into()));
     forms
 }
 
-/// Returns the private scalar of a P-256 key: raw, in hex, as Rust prints octets, and in base64; the
-/// line of its PEM that begins within the scalar; and that line in base64 again, as in an event.
+/// Returns octets raw, in hex, as Rust's `Debug` prints them, and in base64.
+fn of_octets(octets: &[u8]) -> Vec<Vec<u8>> {
+    let debug = format!("{octets:?}");
+    let mut forms = within_base64(octets);
+    forms.push(octets.to_vec());
+    forms.push(hex(octets).into_bytes());
+    forms.push(hex(octets).to_uppercase().into_bytes());
+    forms.push(debug.trim_matches(['[', ']']).into());
+    forms
+}
+
+/// Returns the private scalar of a P-256 key, and the part of the scalar that begins a line of its PEM
+/// as a text, which may be encoded again.
 pub(super) fn of_key(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let der = pem_body(pem)?;
     // ECPrivateKey, RFC 5915: version 1, then the scalar.
@@ -24,19 +35,13 @@ pub(super) fn of_key(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let at = der.windows(start.len()).position(|it| it == start).context("not a P-256 key")?;
     let scalar = der.get(at + start.len()..).and_then(|rest| rest.get(..SCALAR));
     let scalar = scalar.context("a whole scalar")?;
-    let mut forms = within_base64(scalar);
-    forms.push(scalar.to_vec());
-    forms.push(hex(scalar).into_bytes());
-    forms.push(hex(scalar).to_uppercase().into_bytes());
-    forms.push(format!("{scalar:?}").trim_matches(['[', ']']).into());
-
+    let mut forms = of_octets(scalar);
     // A line has 64 characters, for 48 octets. The scalar ends within the second.
     let body: Vec<_> = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let ends = (at + start.len() + SCALAR).checked_sub(48).context("a shorter header")?;
     ensure!(ends >= 12, "another format");
     let line = body.get(1).and_then(|line| line.get(..ends / 3 * 4)).context("a second line")?;
-    forms.push(line.into());
-    forms.extend(within_base64(line.as_bytes()));
+    forms.extend(of_text(line));
     Ok(forms)
 }
 
