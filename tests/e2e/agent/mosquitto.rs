@@ -53,6 +53,8 @@ async fn what_a_denied_device_can_still_do(version: Version) -> anyhow::Result<(
     let (mut mosquitto, mut agent) = MosquittoWithAgent::start_version(version, INTERVAL).await?;
     let [tcp, wss] = mosquitto.host.endpoints();
     let alice = mosquitto.host.device()?;
+    // A topic that every other client may use.
+    add_rules(&mosquitto, &mut agent, "pattern readwrite telemetry").await?;
     let before = match version {
         Version::V2_0 => None,
         Version::V2_1 => Some(alice.client.connect(wss).await?.open()?),
@@ -68,13 +70,18 @@ async fn what_a_denied_device_can_still_do(version: Version) -> anyhow::Result<(
 
     // The session is useless.
     let mut observer = mosquitto.host.observer()?.connect(tcp).await?.open()?;
-    ensure!(observer.subscribe("devices/#").await?);
+    for topic in ["devices/#", "telemetry"] {
+        ensure!(observer.subscribe(topic).await?, "{topic}");
+    }
     for topic in [alice.topic("up"), "$SYS/broker".into(), "telemetry".into()] {
         alices.subscribe(&topic).await?;
         alices.publish(&topic, "forged").await?;
     }
-    ensure!(observer.publish(&alice.topic("up"), "own").await?);
-    ensure!(observer.next().await?.as_deref() == Some("own"), "a denied device's message arrived");
+    for topic in [&alice.topic("up"), "telemetry"] {
+        ensure!(observer.publish(topic, "own").await?);
+        let next = observer.next().await?;
+        ensure!(next.as_deref() == Some("own"), "a denied device's message arrived: {next:?}");
+    }
     let heard = alices.hear(SOON / 20).await?;
     ensure!(!matches!(heard, Heard::Message(_)), "{heard:?}");
     Ok(())
