@@ -25,6 +25,13 @@ pub enum Verdict {
     Rejected(String),
 }
 
+impl Verdict {
+    /// Returns true if the chain verifies, but not for the purpose: `X509_V_ERR_INVALID_PURPOSE`.
+    pub fn is_another_purpose(&self) -> bool {
+        matches!(self, Self::Rejected(reason) if reason.contains("error 26 at "))
+    }
+}
+
 /// Verifies a chain of PEM certificates strictly, trusting nothing but `root`.
 ///
 /// # Errors
