@@ -19,7 +19,7 @@ use pki::crl::RevocationReason::KeyCompromise;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::VERBOSE;
+use super::verbose::VERBOSE;
 
 pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![functions_log_and_store_no_secret]

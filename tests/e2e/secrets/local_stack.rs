@@ -16,7 +16,7 @@ use pki::token::EnrollmentToken;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::VERBOSE;
+use super::verbose::VERBOSE;
 use crate::cli::subordinate::other_request;
 
 pub(crate) fn tests() -> Vec<crate::suite::StandaloneTest> {
