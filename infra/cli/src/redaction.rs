@@ -43,7 +43,7 @@ mod tests {
     fn a_refused_token_is_not_repeated() {
         const SECRET: &str = "0123456789abcdefghij";
         for line in [
-            "birthcert token show --project proj_x et_0123456789abcdefghij",
+            "birthcert token show --project proj_0000000000000000000000 et_0123456789abcdefghij",
             "birthcert token et_0123456789abcdefghij",
             "birthcert ca list et_0123456789abcdefghij",
             "birthcert device show dt_0123456789abcdefghij",
