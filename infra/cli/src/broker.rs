@@ -4,6 +4,7 @@ mod aws_iot;
 mod certificate_directory;
 mod config;
 mod current;
+mod deadline;
 mod installed_roots;
 mod issue;
 mod list;
@@ -13,14 +14,9 @@ mod revoke;
 mod template;
 mod users;
 
-use std::time::Duration;
-
 use pki::clock::Timestamp;
 
 use crate::{context::Context, help::with_examples, output::format::Format};
-
-/// The time in which a certificate is issued, or the command gives up.
-const ISSUANCE_TIME: Duration = Duration::from_secs(30);
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {

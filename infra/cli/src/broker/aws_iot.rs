@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use ledger::{Deadline, Issuer, issue, kms::Signer, store::IssuanceRequest};
+use ledger::{Issuer, issue, kms::Signer, store::IssuanceRequest};
 use pki::{
     authority::{Authority, AuthorityName},
     clock::Timestamp,
@@ -13,7 +13,7 @@ use pki::{
 };
 
 use super::{
-    ISSUANCE_TIME,
+    deadline,
     template::{GeneratedFile, write},
 };
 use crate::{
@@ -129,8 +129,7 @@ async fn prove(
     let key = KeyPair::generate(rng).public_key()?;
     let issuer = Issuer { authority, signer: &signer, store };
     let request = IssuanceRequest::Registration(code);
-    let deadline = Deadline::after(ISSUANCE_TIME);
-    Ok(issue(issuer, request, key, *now, deadline, rng).await?.pem()?)
+    Ok(issue(issuer, request, key, *now, deadline::of_issuance(), rng).await?.pem()?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use ledger::{Deadline, Issuer, issue, kms::Signer, store::IssuanceRequest};
+use ledger::{Issuer, issue, kms::Signer, store::IssuanceRequest};
 use pki::{
     authority::{Authority, RootFingerprint},
     certificate::Certificate,
@@ -18,8 +18,8 @@ use serde::Serialize;
 use spki::SubjectPublicKeyInfoOwned;
 
 use super::{
-    ISSUANCE_TIME,
     certificate_directory::{CLIENT, CertificateDirectory, FileNames, ROOT, SERVER, StagedVersion},
+    deadline,
 };
 use crate::{
     context::Context,
@@ -239,8 +239,8 @@ pub(super) async fn sign(
     let signer = Signer::new(kms.clone(), authority.key_arn());
     let issuer = Issuer { authority: &authority, signer: &signer, store };
     let request = IssuanceRequest::Service { service, validity_days, renews };
-    let deadline = Deadline::after(ISSUANCE_TIME);
-    let certificate = issue(issuer, request, key, *now, deadline, &mut UnwrapErr(SysRng)).await?;
+    let rng = &mut UnwrapErr(SysRng);
+    let certificate = issue(issuer, request, key, *now, deadline::of_issuance(), rng).await?;
     Ok(IssuedCertificate { certificate, authority })
 }
 
