@@ -20,7 +20,7 @@ use ledger::store::Store;
 use pki::clock::Timestamp;
 use serde_json::Value;
 
-use attempt::{refuses, serves};
+use attempt::{FUNCTIONS, refuses, serves};
 use authority::{
     the_certificate_of_the_ca, the_key_of_the_ca, the_record_of_the_ca, the_root_of_the_ca,
 };
@@ -39,8 +39,6 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         a_damaged_project_stops_nobody_else,
     ]
 }
-
-const FUNCTIONS: [&str; 3] = ["crl", "enroll", "identity"];
 
 async fn variables(emulators: &Emulators, backend: Backend) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;

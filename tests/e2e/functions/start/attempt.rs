@@ -9,6 +9,9 @@ use birthcert_tests::process::binary;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+/// The functions.
+pub(super) const FUNCTIONS: [&str; 3] = ["crl", "enroll", "identity"];
+
 /// Changes to a function's environment; `None` unsets a variable.
 pub(super) type Changes<'a> = &'a [(&'static str, Option<OsString>)];
 

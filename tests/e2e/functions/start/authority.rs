@@ -14,8 +14,7 @@ use pki::hex;
 use pki::profile::Usage;
 use sha2::{Digest as _, Sha256};
 
-use super::FUNCTIONS;
-use super::attempt::{refuses, serves, warns};
+use super::attempt::{FUNCTIONS, refuses, serves, warns};
 use super::items::{Item, get, put, text};
 
 const DAY: u64 = 24 * 60 * 60;
