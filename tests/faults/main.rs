@@ -13,7 +13,7 @@ use birthcert_tests::faults::Fixture;
 use birthcert_tests::faults::schedule::{self, Outcome};
 
 /// The schedules of `make test`.
-const SCHEDULES: u64 = 100;
+const SCHEDULES: u64 = 300;
 /// The interval of progress reports.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Seeds that are listed for each broken promise.

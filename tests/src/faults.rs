@@ -3,7 +3,7 @@
 //! the bucket and the clients' answers are held against the promises of the project.
 //!
 //! Everything is in one thread and in virtual time: the AWS SDK's HTTP client is replaced by
-//! [`wire`], behind which are the embedded DynamoDB and the stand-ins for KMS and S3. One seed
+//! `wire`, behind which are the embedded DynamoDB and the stand-ins for KMS and S3. One seed
 //! therefore gives one order of events, and hours of backoff and grace periods take no time.
 //!
 //! | module | contents |

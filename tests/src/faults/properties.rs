@@ -156,10 +156,11 @@ fn releases(world: &World, table: &Table, findings: &mut Findings) {
             for certificate in &device.released {
                 let entry = table.entries.get(id).into_iter().flatten();
                 let mut entry = entry.filter(|it| it.serial_number == certificate.serial_number);
-                let is_recorded = entry.any(|it| it.tbs_digest == certificate.tbs_digest);
+                let is_recorded = entry
+                    .any(|it| it.tbs_digest == certificate.tbs_digest && it.withdrawn_at.is_none());
                 findings.check(
                     is_recorded && signed.contains(&certificate.tbs_digest),
-                    "nothing is released that is not on the ledger",
+                    "nothing is released that is not on the ledger, or was withdrawn",
                     || format!("{} of device {}", certificate.serial_number, device.client),
                 );
             }
@@ -247,6 +248,8 @@ fn supersessions(
         let good = entries.filter(|it| {
             it.serial_number != in_hand.serial_number
                 && signed.contains(&it.tbs_digest)
+                // Released to nobody.
+                && it.withdrawn_at.is_none()
                 && !listed.contains(&it.serial_number)
         });
         let good = good.count();
