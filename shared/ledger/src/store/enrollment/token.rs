@@ -164,7 +164,7 @@ impl Store {
     }
 
     /// Replaces a token's secret. The old one stops working immediately, because
-    /// [`Store::redeem_enrollment_token`] is conditioned on the same item.
+    /// [`enroll`](fn@crate::enroll) is conditioned on the same item.
     ///
     /// # Errors
     /// If the token does not exist, or DynamoDB is unavailable.
