@@ -205,7 +205,7 @@ async fn an_enrollment_whose_acknowledgement_was_lost(
     ensure!(uses(&env).await? == 2);
     env.api.released(&other).await?;
     env.api.released(&device).await?;
-    env.verify_ledger(&[device]).await
+    env.verify_ledger(&[device, other]).await
 }
 
 /// A lost acknowledgement does not tell an operator that the new project existed already.
