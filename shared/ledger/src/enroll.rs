@@ -57,7 +57,7 @@ pub async fn enroll(
     let ranges = match deadline.leaving(TO_ADD + TO_GIVE_BACK).bound(redeem).await {
         Ok(ranges) => ranges,
         Err(error) => {
-            if error.is_outcome_unknown() {
+            if error.is_transient() {
                 let give_back = store.give_back_last_use(token, device.device_id);
                 let _ = deadline.bound(give_back).await;
             }
@@ -72,7 +72,7 @@ pub async fn enroll(
         Err(error) => {
             match deadline.bound(store.give_back_use(token, device.device_id)).await {
                 // Only the response to the last write was lost.
-                Ok(GiveBack::DeviceExists) if error.is_outcome_unknown() => Ok(ranges),
+                Ok(GiveBack::DeviceExists) if error.is_transient() => Ok(ranges),
                 _ => Err(error),
             }
         }

@@ -192,10 +192,14 @@ pub struct ItemError {
 }
 
 impl Error {
-    /// Returns true if a retry may succeed.
+    /// Returns true if a retry may succeed. Then a write may have been carried out nevertheless: the error is
+    /// that of the SDK's last attempt, and the response to an earlier one may have been lost.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Contended) || self.is_outcome_unknown()
+        matches!(
+            self,
+            Self::Throttled { .. } | Self::Unavailable { .. } | Self::OutOfTime | Self::Contended
+        )
     }
 
     /// Returns true if only a caller whose token authenticated gets this error.
@@ -212,11 +216,6 @@ impl Error {
                 | Self::KeyInUse
                 | Self::KeyCompromised
         )
-    }
-
-    /// Returns true if a write that failed with this error may have been carried out nevertheless.
-    pub(crate) fn is_outcome_unknown(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::OutOfTime)
     }
 }
 

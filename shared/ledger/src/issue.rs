@@ -76,7 +76,7 @@ pub async fn issue(
     let (recorded, tbs) = match record_by.bound(record).await {
         Ok(recorded) => recorded,
         Err(error) => {
-            if error.is_outcome_unknown() {
+            if error.is_transient() {
                 let _ = withdraw().await;
             }
             return Err(error);

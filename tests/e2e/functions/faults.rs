@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
+use birthcert_tests::api::Enrolled;
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::env::{Env, Setup, YEAR};
@@ -174,6 +175,15 @@ async fn a_record_whose_acknowledgement_was_lost(
     // happened too, although the response was lost again.
     let entries = env.store.device_certificates(device.device_id).await?;
     ensure!(entries.len() == 1, "{} entries", entries.len());
+
+    // The same if the SDK's last attempt fails for another reason.
+    env.dynamodb.fail_once("TransactWriteItems", Fault::AnswerLost);
+    env.dynamodb.fail_after(0, "TransactWriteItems", 2, Fault::Throttled);
+    let answer = env.api.identity(&device.device_token).await?;
+    answer.problem(503, "busy", &[&device.device_token])?;
+    let state = env.store.device(device.device_id).await?.context("the device")?;
+    ensure!(state.issued == 0, "{} issuances of nothing count", state.issued);
+
     let identity = env.api.released(&device).await?;
     let entries = env.store.device_certificates(device.device_id).await?;
     let live: Vec<_> = entries.iter().filter(|it| it.withdrawn_at.is_none()).collect();
@@ -193,16 +203,31 @@ async fn an_enrollment_whose_acknowledgement_was_lost(
     ensure!(env.store.devices(env.project, None).await?.len() == 1);
     ensure!(uses(&env).await? == 1);
 
+    // The last attempt of the SDK fails for another reason than the first, which was carried out.
+    let token = env.token.expose();
+    for operation in ["UpdateItem", "PutItem"] {
+        env.dynamodb.fail_once(operation, Fault::AnswerLost);
+        env.dynamodb.fail_after(0, operation, 2, Fault::Throttled);
+        let answer = env.api.enroll(&token).await?;
+        match operation {
+            "UpdateItem" => answer.problem(503, "busy", &[&token])?,
+            // The device was added.
+            _ => drop(answer.success::<Enrolled>()?),
+        }
+    }
+    ensure!(uses(&env).await? == 2);
+    ensure!(env.store.devices(env.project, None).await?.len() == 2);
+
     // No response arrives however often the SDK retries. The use is given back, as nobody else enrolled.
     env.dynamodb.fail("UpdateItem", Fault::AnswerLost);
-    env.api.enroll(&env.token.expose()).await?.problem(503, "unavailable", &[])?;
+    env.api.enroll(&token).await?.problem(503, "unavailable", &[&token])?;
     env.dynamodb.mend();
-    ensure!(uses(&env).await? == 1);
+    ensure!(uses(&env).await? == 2);
     // The device was added, so that its use counts, and the device learns its token.
     env.dynamodb.fail("PutItem", Fault::AnswerLost);
     let other = env.api.enrolled(&env.token).await?;
     env.dynamodb.mend();
-    ensure!(uses(&env).await? == 2);
+    ensure!(uses(&env).await? == 3);
     env.api.released(&other).await?;
     env.api.released(&device).await?;
     env.verify_ledger(&[device, other]).await

@@ -71,9 +71,7 @@ impl TryFrom<Vec<u8>> for CaBundle {
 
 /// Timeout of one attempt. A retry still fits into the timeout of the operation.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// Timeout of one operation, including retries. A failing request makes at most three operations in
-/// sequence (record, sign, withdraw). Together they stay below the functions' timeout, so the device gets a
-/// response and the issuance is given back.
+/// Timeout of one operation, including retries. The deadline of a request ends it earlier if it has to.
 const OPERATION: Duration = Duration::from_secs(5);
 
 /// Timeout of one attempt to upload tens of megabytes to a bucket in the same region.

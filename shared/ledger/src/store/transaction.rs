@@ -43,13 +43,9 @@ impl Cancelled {
         self.codes().any(|code| code == CONFLICT)
     }
 
-    /// Returns the error to report if DynamoDB throttled one of the writes. Its conditions were then not
-    /// evaluated.
-    fn throttled(&self) -> Option<Error> {
-        self.codes().any(is_throttling).then(|| Error::Throttled {
-            service: AwsService::DynamoDb,
-            cause: "the transaction was cancelled for throttling".into(),
-        })
+    /// Returns true if DynamoDB throttled one of the writes, whose condition was then not tested.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.codes().any(is_throttling)
     }
 
     fn reasons(&self) -> &[CancellationReason] {
@@ -75,10 +71,13 @@ pub(super) async fn back_off(attempt: u32) {
 impl Store {
     /// Returns the error for a cancellation that the caller has no specific handling for.
     pub(super) fn cancellation(&self, cancelled: &Cancelled) -> Error {
-        match cancelled.throttled() {
-            Some(throttled) => throttled,
-            None if cancelled.is_conflict() => Error::Contended,
-            None => self.unavailable(&cancelled.0),
+        match () {
+            () if cancelled.is_throttled() => Error::Throttled {
+                service: AwsService::DynamoDb,
+                cause: "the transaction was cancelled for throttling".into(),
+            },
+            () if cancelled.is_conflict() => Error::Contended,
+            () => self.unavailable(&cancelled.0),
         }
     }
 
@@ -125,10 +124,10 @@ mod tests {
     #[test]
     fn a_throttled_write_is_a_throttled_transaction() {
         for codes in [["ThrottlingError", "None"], ["ConditionalCheckFailed", "ThrottlingError"]] {
-            assert!(matches!(cancelled(codes).throttled(), Some(Error::Throttled { .. })));
+            assert!(cancelled(codes).is_throttled());
         }
         let failed = cancelled(["ConditionalCheckFailed", "TransactionConflict"]);
-        assert!(failed.throttled().is_none());
+        assert!(!failed.is_throttled());
     }
 
     #[test]

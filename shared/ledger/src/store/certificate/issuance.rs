@@ -62,7 +62,12 @@ impl Store {
                 let state = state.transpose()?;
                 let unfinished = state.as_ref().map(|it| it.unfinished.clone()).unwrap_or_default();
                 match authorize(state, token, policy) {
-                    Ok(live) => live_serials = live,
+                    Ok(live) => {
+                        live_serials = live;
+                        // Those that count as good come last, so that they are superseded in the write that
+                        // ends the issuance.
+                        live_serials.sort_by_key(|serial| !unfinished.contains(serial));
+                    }
                     Err(Error::IssuanceLimitReached) if !gave_back => {
                         gave_back = true;
                         let device = token.subject();
@@ -74,9 +79,9 @@ impl Store {
                 }
             } else if cancelled.is_conflict() {
                 back_off(attempt).await;
-            } else if cancelled.condition_failed(KEY) {
-                // Examined after the device's condition: only an authenticated device learns anything
-                // about a key.
+            } else if cancelled.condition_failed(KEY) && !cancelled.is_throttled() {
+                // Examined after the device's condition, which a throttled transaction does not test: only an
+                // authenticated device learns anything about a key.
                 let key = cancelled.item(KEY).cloned().map(from_item::<KeyRecord>).transpose()?;
                 return Err(key.map_or(Error::Contended, |key| key.refusal()));
             } else {

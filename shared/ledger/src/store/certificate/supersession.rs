@@ -41,7 +41,7 @@ impl Store {
         if recorded.supersedes.is_empty() {
             return Ok(());
         }
-        // More than one transaction only for a device with many issuances that were cut off.
+        // More than one transaction only for a device with many issuances that were cut off, which come first.
         let last = recorded.supersedes.len().saturating_sub(ENTRIES_AT_ONCE);
         let (before, last) = recorded.supersedes.split_at(last);
         for earlier in before.chunks(ENTRIES_AT_ONCE) {
@@ -74,7 +74,15 @@ impl Store {
             };
             match cancelled.first_failed_condition() {
                 // A serial number without an entry has no certificate that could be superseded.
-                Some(index) if index >= end.len() => drop(on_ledger.remove(index - end.len())),
+                Some(index) if index >= end.len() => {
+                    let mut index = end.len()..;
+                    on_ledger.retain(|_| {
+                        index.next().is_some_and(|index| !cancelled.condition_failed(index))
+                    });
+                    if on_ledger.is_empty() && end.is_empty() {
+                        return Ok(());
+                    }
+                }
                 Some(0) => return Err(Error::Contended),
                 Some(_) => return Err(Error::DeviceToken(Rejection::Unknown)),
                 None if cancelled.is_conflict() => back_off(attempt).await,

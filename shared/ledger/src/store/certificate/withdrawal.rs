@@ -29,7 +29,7 @@ pub(crate) enum Withdrawal {
     Withdrawn,
     /// The certificate was verified and has superseded earlier ones, so that it counts.
     Verified,
-    /// There was nothing to withdraw: no such entry, or no such device.
+    /// Nothing changed: there is no such entry or device, or the issuance may still be running.
     Nothing,
 }
 

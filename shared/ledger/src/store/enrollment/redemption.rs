@@ -155,7 +155,7 @@ impl Store {
                 .table_name(&self.table)
                 .set_key(Some(token_key(token)))
                 .condition_expression(condition)
-                .update_expression("SET uses = uses - :one REMOVE last_device")
+                .update_expression("SET uses = uses - :one")
                 .expression_attribute_values(":zero", number(0))
                 .expression_attribute_values(":one", number(1));
             if condition.contains(":device") {
