@@ -59,7 +59,9 @@ async fn main() -> anyhow::Result<()> {
     }
     println!("From the command to the broker, {rounds} revocations each, interval {INTERVAL}:");
     // Concurrently: most of the time is spent waiting for the next poll.
-    let measured = try_join_all(brokers.iter().map(|(_, kind)| measure(*kind, rounds))).await?;
+    let measure =
+        async |name: &str, kind| measure(kind, rounds).await.with_context(|| name.to_owned());
+    let measured = try_join_all(brokers.iter().map(|(name, kind)| measure(name, *kind))).await?;
     let (mut all, mut missed, mut slowest) = (0, 0, Duration::ZERO);
     for ((name, _), times) in brokers.iter().zip(measured) {
         for (what, times) in times {
@@ -99,7 +101,7 @@ async fn measure(kind: BrokerKind, rounds: usize) -> anyhow::Result<Times> {
         }
         let newcomers = [TlsIdentity::of(&devices[0])?, TlsIdentity::of(&devices[1])?];
         for newcomer in &newcomers {
-            newcomer.connect(tcp).await?.context("not let in at first")?;
+            let_in(newcomer, tcp).await?;
         }
         let sessions = [
             Open::new(&devices[2].id, &TlsIdentity::of(&devices[2])?, tcp).await?,
@@ -162,7 +164,7 @@ struct Open {
 
 impl Open {
     async fn new(id: &str, identity: &TlsIdentity, endpoint: Endpoint) -> anyhow::Result<Self> {
-        let mut session = identity.connect(endpoint).await?.context("not let in at first")?;
+        let mut session = let_in(identity, endpoint).await?;
         let topic = format!("devices/{id}/up");
         session.subscribe(&topic).await?;
         Ok(Self { session, topic })
@@ -194,6 +196,19 @@ impl Open {
         }
         bail!("no number is left")
     }
+}
+
+/// Connects a good device. One closed connection must not end a measurement of revocations, so it gets three
+/// attempts; each failure is printed.
+async fn let_in(identity: &TlsIdentity, endpoint: Endpoint) -> anyhow::Result<RawSession> {
+    for _ in 0..3 {
+        match identity.connect(endpoint).await? {
+            Ok(session) => return Ok(session),
+            Err(end) => println!("a good device was not let in by {endpoint:?}: {end}"),
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    bail!("a good device is not let in")
 }
 
 /// Returns the time at which the first refused connection began.
