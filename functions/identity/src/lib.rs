@@ -165,7 +165,7 @@ impl Identity {
     }
 }
 
-/// What an issuance needs.
+/// The input of an issuance.
 struct Prepared {
     ca: Arc<IssuingCa>,
     policy: Policy,

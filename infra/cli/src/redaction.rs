@@ -8,7 +8,7 @@ use crate::Arguments;
 /// Parts of an error that repeat an argument.
 const REPEATED: [ContextKind; 3] =
     [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
-/// How enrollment tokens and device tokens begin.
+/// The prefixes of enrollment tokens and device tokens.
 const TOKENS: [&str; 2] = ["et_", "dt_"];
 
 impl Arguments {

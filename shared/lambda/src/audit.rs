@@ -85,7 +85,7 @@ pub enum Event<'a> {
         ca: &'a str,
         /// The number of damaged items and files.
         count: usize,
-        /// What is damaged, and why; the first ones.
+        /// The first 20 of them, each with the cause.
         #[serde(serialize_with = "first_ones")]
         causes: Vec<String>,
     },
@@ -111,7 +111,7 @@ pub enum Event<'a> {
     },
     /// A function started without a pinned root. Until the root ceremony, that is as it should be.
     RootNotPinned {
-        /// What that means, and what to do.
+        /// The risk of that, and the remedy.
         advice: &'static str,
     },
     /// A function started without something that it needs, and retries with the first request.

@@ -15,7 +15,7 @@ const AFTER: u64 = 8;
 /// The enrollments.
 pub(super) struct UsesAroundAChange {
     token: String,
-    /// When each began, and its response.
+    /// The start of each enrollment, and its response.
     uses: Vec<(Instant, ApiResponse)>,
     acknowledged: Instant,
 }

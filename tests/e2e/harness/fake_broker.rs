@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// What the server does with each connection.
+/// The server's treatment of each connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Behavior {
     /// Leaves it open, without a TLS handshake.

@@ -18,7 +18,7 @@ use crate::faults::history::History;
 use crate::faults::roles::Roles;
 use crate::faults::wire::Wire;
 
-/// What all schedules of a process share.
+/// The parts that all schedules of a process share.
 pub struct Fixture {
     pub(super) kms: Arc<Kms>,
     pub(super) authority: AuthorityRecord,

@@ -64,7 +64,7 @@ impl Caller {
     }
 }
 
-/// What happens to an invocation apart from its calls.
+/// The events that end or interrupt an invocation between its calls.
 #[derive(Default)]
 pub(super) struct Fate {
     killed: Notify,

@@ -1,4 +1,4 @@
-//! What happened in a schedule: every call in order, what the clients and operators know, and the
+//! The history of a schedule: every call in order, what the clients and operators know, and the
 //! promises that were seen to be broken meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use crate::faults::function::Role;
 #[derive(Default)]
 pub(super) struct History(Mutex<Record>);
 
-/// What the record holds.
+/// The content of the record.
 #[derive(Default)]
 pub(super) struct Record {
     /// One line for each event, in order.
@@ -36,7 +36,7 @@ pub(super) struct Record {
     pub(super) doubtful_enrollments: u64,
 }
 
-/// What is known of one device.
+/// The clients' and the operators' knowledge of one device.
 #[derive(Default)]
 pub(super) struct Device {
     /// The device's number among the clients, for people.

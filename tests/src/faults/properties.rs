@@ -1,4 +1,4 @@
-//! What must hold after a schedule, whatever failed in it.
+//! The promises that must hold after a schedule, whatever failed in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -201,7 +201,7 @@ async fn counts(world: &World, table: &Table, findings: &mut Findings) -> anyhow
     Ok(())
 }
 
-/// What an operator revoked is in the CRL, and the device in the deny list.
+/// Every certificate that an operator revoked is in the CRL, and the device in the deny list.
 fn revocations(world: &World, table: &Table, listed: &BTreeSet<String>, findings: &mut Findings) {
     let denied = latest(world, "denied/devices.txt").map(|it| text(&it)).unwrap_or_default();
     let denied: BTreeSet<_> = denied.lines().collect();
@@ -264,7 +264,7 @@ fn supersessions(
     }
 }
 
-/// What was once published as revoked or denied does not disappear without a release.
+/// A certificate or device that was published as revoked or denied does not disappear without a release.
 fn crls(
     fixture: &Fixture,
     world: &World,

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::faults::function::End;
 use crate::faults::world::World;
 
-/// How often an event of the stream is delivered (template.yaml has no limit but the stream's day).
+/// Deliveries of an event of the stream at the most (template.yaml has no limit but the stream's day).
 const DELIVERIES: u32 = 20;
 
 /// Invokes the function for each request, one after another.

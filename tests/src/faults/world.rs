@@ -1,5 +1,5 @@
-//! What everybody in a schedule shares: the functions and their configuration, the store as operators
-//! use it, the enrollment token, and the history.
+//! The state that everybody in a schedule shares: the functions and their configuration, the store as
+//! operators use it, the enrollment token, and the history.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -42,7 +42,7 @@ pub struct Client {
     pub cafile: PathBuf,
     /// The certificate chain and its key, in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// How long the client waits for an answer of the broker.
+    /// The time that the client waits for an answer of the broker.
     pub limit: Duration,
 }
 

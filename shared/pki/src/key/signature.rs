@@ -160,11 +160,13 @@ mod tests {
 
     const SHA_1_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.5");
     const NULL: &str = "0500";
-    /// What `openssl req` writes for a salt of 32, 222 (its default for a 2048-bit key) and 20 octets.
+    /// RSASSA-PSS with SHA-256 and a salt of 32 octets, as `openssl req` writes it.
     const PSS_SHA256: &str = "3034a00f300d06096086480165030402010500a11c301a06092a864886f70d010108\
                               300d06096086480165030402010500a203020120";
+    /// The same with 222 octets, the default of `openssl req` for a 2048-bit key.
     const PSS_222: &str = "3035a00f300d06096086480165030402010500a11c301a06092a864886f70d010108\
                            300d06096086480165030402010500a204020200de";
+    /// The same with 20 octets, the default of RFC 8017, which DER leaves out.
     const PSS_20: &str = "302fa00f300d06096086480165030402010500a11c301a06092a864886f70d010108\
                           300d06096086480165030402010500";
 
