@@ -69,11 +69,12 @@ impl Publication<'_> {
     /// Publishes a new CRL. Returns the CRL that is then in the bucket: this one, or a newer one of
     /// another publisher with the same content.
     pub(crate) async fn publish(&self) -> Result<Outcome> {
-        let mut last_number = None;
+        let mut first_number = None;
         for _ in 0..ATTEMPTS {
             let published = Published::read(self.bucket, self.ca).await?;
-            if let (Some(crl), Some(last)) = (&published.crl, last_number)
-                && crl.number() > last
+            // Its publisher read the ledger after this one took its first number.
+            if let (Some(crl), Some(first)) = (&published.crl, first_number)
+                && crl.number() > first
             {
                 let content = CrlContent::read(self.store, self.ca, &published, self.now).await?;
                 if content.is_published(&published) {
@@ -90,7 +91,7 @@ impl Publication<'_> {
             if let Some(outcome) = self.try_publish(number, published).await? {
                 return Ok(outcome);
             }
-            last_number = Some(number);
+            first_number.get_or_insert(number);
         }
         Err(ledger::Error::Contended.into())
     }
