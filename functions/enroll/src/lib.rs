@@ -100,7 +100,7 @@ impl Enroll {
             device_token: &device_token,
         };
         let expected = self.ranges.last(&token.subject()).flatten();
-        let deadline = lambda::http::deadline(request);
+        let deadline = lambda::http::deadline(request, now);
         // Authenticates the enrollment token before the device is added.
         let ranges = enroll(&self.store, enrollment, expected, now, deadline).await?;
         self.ranges.put(token.subject(), ranges, now);

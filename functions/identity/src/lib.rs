@@ -105,7 +105,7 @@ impl Identity {
     ) -> Result<IdentityResponse> {
         lambda::http::expect_route(request, "GET, POST", PATH)?;
         let token = token.map_err(Error::DeviceToken)?;
-        let deadline = lambda::http::deadline(request);
+        let deadline = lambda::http::deadline(request, now);
         let prepare = self.prepare(request, &token, now);
         let Prepared { ca, policy, csr } = deadline.leaving(TO_ISSUE).bound(prepare).await?;
 

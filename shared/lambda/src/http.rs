@@ -1,13 +1,11 @@
 //! HTTP requests from API Gateway, and responses to them.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, time::Duration};
 
 use http::{HeaderValue, header};
 use lambda_http::{Body, Request, RequestExt, Response, request::RequestContext};
 use ledger::Deadline;
+use pki::clock::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -34,22 +32,19 @@ pub fn request_id(request: &Request) -> String {
 const DEFAULT_TIME: Duration = Duration::from_secs(20);
 /// Lambda's limit for any function.
 const LONGEST_TIME: Duration = Duration::from_secs(15 * 60);
-/// The time in which the response is written and logged, before Lambda ends the function.
-const TO_RESPOND: Duration = Duration::from_millis(500);
+/// Half a second, in which the response is written and logged before Lambda ends the function, and the second
+/// of which a [`Timestamp`] may be late.
+const TO_RESPOND: Duration = Duration::from_millis(1500);
 
-/// Returns the time by which the work for a request must end, so that the caller gets a response before
-/// Lambda ends the function.
+/// Returns the time by which the work for a request that arrived at `now` must end, so that the caller gets a
+/// response before Lambda ends the function.
 #[must_use]
-pub fn deadline(request: &Request) -> Deadline {
-    let at = request.lambda_context_ref().map(|context| context.deadline);
-    let time = match at.filter(|at| *at > 0) {
-        None => DEFAULT_TIME,
-        // Zero if it is past.
-        Some(at) => (UNIX_EPOCH + Duration::from_millis(at))
-            .duration_since(SystemTime::now())
-            .unwrap_or_default()
-            .min(LONGEST_TIME),
-    };
+pub fn deadline(request: &Request, now: Timestamp) -> Deadline {
+    // In milliseconds since the Unix epoch.
+    let end = request.lambda_context_ref().map(|context| context.deadline).filter(|end| *end > 0);
+    let time = end.map_or(DEFAULT_TIME, |end| {
+        Duration::from_millis(end.saturating_sub(now.unix() * 1000)).min(LONGEST_TIME)
+    });
     Deadline::after(time).leaving(TO_RESPOND)
 }
 
@@ -171,4 +166,34 @@ fn complete(mut response: Response<Body>, request_id: &str) -> Response<Body> {
         headers.insert("x-request-id", id);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_runtime::Context;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_deadline_leaves_time_to_respond() {
+        let now = Timestamp::from_unix(1_000);
+        for (end, seconds) in [
+            (0, 18.5),
+            (1_010_000, 8.5),
+            (1_010_250, 8.75),
+            (1_001_500, 0.0),
+            (999_000, 0.0),
+            (u64::MAX, 898.5),
+        ] {
+            let mut context = Context::default();
+            context.deadline = end;
+            let request = Request::default().with_lambda_context(context);
+            let expected = Duration::from_secs_f64(seconds);
+            let earliest = Deadline::after(expected);
+            let deadline = deadline(&request, now);
+            let latest = Deadline::after(expected);
+            // One that is past may lie anywhere before.
+            assert!(deadline <= latest && (deadline >= earliest || seconds == 0.0), "{end}");
+        }
+    }
 }
