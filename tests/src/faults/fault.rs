@@ -65,44 +65,24 @@ impl Fault {
     }
 }
 
-/// The kinds of faults, without their durations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Slow,
-    RequestLost,
-    AnswerLost,
-    Hangs,
-    CarriedOutLate,
-    Truncated,
-    Twice,
-    Throttled,
-    ServerError,
-    Conflict,
-    InProgress,
-    CancelledForThrottling,
-    KilledBefore,
-    KilledAfter,
-    Frozen,
-    Panics,
-}
-
-const KINDS: [Kind; 16] = [
-    Kind::Slow,
-    Kind::RequestLost,
-    Kind::AnswerLost,
-    Kind::Hangs,
-    Kind::CarriedOutLate,
-    Kind::Truncated,
-    Kind::Twice,
-    Kind::Throttled,
-    Kind::ServerError,
-    Kind::Conflict,
-    Kind::InProgress,
-    Kind::CancelledForThrottling,
-    Kind::KilledBefore,
-    Kind::KilledAfter,
-    Kind::Frozen,
-    Kind::Panics,
+/// The kinds of faults. [`Plan::fault`] draws the durations.
+const KINDS: [Fault; 16] = [
+    Fault::Slow(Duration::ZERO),
+    Fault::RequestLost,
+    Fault::AnswerLost,
+    Fault::Hangs,
+    Fault::CarriedOutLate(Duration::ZERO),
+    Fault::Truncated,
+    Fault::Twice,
+    Fault::Throttled,
+    Fault::ServerError,
+    Fault::Conflict,
+    Fault::InProgress,
+    Fault::CancelledForThrottling,
+    Fault::KilledBefore,
+    Fault::KilledAfter,
+    Fault::Frozen(Duration::ZERO),
+    Fault::Panics,
 ];
 
 /// A call, as far as the plan looks at it.
@@ -115,10 +95,10 @@ pub(super) struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn admits(&self, kind: Kind) -> bool {
+    fn admits(&self, kind: Fault) -> bool {
         let is_transaction = self.operation == "TransactWriteItems";
         match kind {
-            Kind::Conflict => match self.service {
+            Fault::Conflict => match self.service {
                 Service::DynamoDb => {
                     is_transaction
                         || matches!(self.operation, "PutItem" | "UpdateItem" | "DeleteItem")
@@ -129,12 +109,12 @@ impl Target<'_> {
                 }
                 Service::Kms => false,
             },
-            Kind::InProgress | Kind::CancelledForThrottling => is_transaction,
-            Kind::KilledBefore | Kind::KilledAfter | Kind::Frozen | Kind::Panics => {
+            Fault::InProgress | Fault::CancelledForThrottling => is_transaction,
+            Fault::KilledBefore | Fault::KilledAfter | Fault::Frozen(_) | Fault::Panics => {
                 self.is_by_function
             }
             // An answer to HEAD has no body.
-            Kind::Truncated => self.operation != "HeadObject",
+            Fault::Truncated => self.operation != "HeadObject",
             _ => true,
         }
     }
@@ -144,7 +124,7 @@ impl Target<'_> {
 pub(super) struct Plan {
     random: Random,
     percent: u64,
-    kinds: Vec<Kind>,
+    kinds: Vec<Fault>,
     /// A service that is away, and since when and until when.
     outage: Option<(Service, Instant, Instant)>,
     /// The largest lag of an index behind its table, in milliseconds.
@@ -163,7 +143,7 @@ impl Plan {
     /// few kinds reaches further than one with all of them.
     pub(super) fn draw(mut random: Random) -> Self {
         let percent = random.pick(&[2, 5, 10, 20]);
-        let mut kinds: Vec<Kind> = Vec::new();
+        let mut kinds: Vec<Fault> = Vec::new();
         for _ in 0..random.pick(&[1, 3, 6, 12]) {
             kinds.push(random.pick(&KINDS));
         }
@@ -219,24 +199,13 @@ impl Plan {
         call.admits(kind).then(|| self.of(kind))
     }
 
-    fn of(&mut self, kind: Kind) -> Fault {
+    /// Draws the duration of a fault of this kind, if it has one.
+    fn of(&mut self, kind: Fault) -> Fault {
         match kind {
-            Kind::Slow => Fault::Slow(self.random.millis(50, 4_000)),
-            Kind::RequestLost => Fault::RequestLost,
-            Kind::AnswerLost => Fault::AnswerLost,
-            Kind::Hangs => Fault::Hangs,
-            Kind::CarriedOutLate => Fault::CarriedOutLate(self.random.millis(500, 6_000)),
-            Kind::Truncated => Fault::Truncated,
-            Kind::Twice => Fault::Twice,
-            Kind::Throttled => Fault::Throttled,
-            Kind::ServerError => Fault::ServerError,
-            Kind::Conflict => Fault::Conflict,
-            Kind::InProgress => Fault::InProgress,
-            Kind::CancelledForThrottling => Fault::CancelledForThrottling,
-            Kind::KilledBefore => Fault::KilledBefore,
-            Kind::KilledAfter => Fault::KilledAfter,
-            Kind::Frozen => Fault::Frozen(self.random.millis(1_000, 600_000)),
-            Kind::Panics => Fault::Panics,
+            Fault::Slow(_) => Fault::Slow(self.random.millis(50, 4_000)),
+            Fault::CarriedOutLate(_) => Fault::CarriedOutLate(self.random.millis(500, 6_000)),
+            Fault::Frozen(_) => Fault::Frozen(self.random.millis(1_000, 600_000)),
+            other => other,
         }
     }
 }
