@@ -16,25 +16,19 @@ use http::Request;
 use identity::Identity;
 use lambda::runtime::Runtime;
 use lambda_http::{Body, Context, RequestExt as _};
-use ledger::kms::Signer;
-use ledger::store::{CertificateStatus, IssuanceRequest, Policy};
-use ledger::{Deadline, Issuer};
-use pki::authority::Authority;
+use ledger::store::{CertificateStatus, Policy};
 use pki::clock::Timestamp;
 use pki::crl::RevocationReason;
-use pki::key::KeyPair;
-use pki::names::Host;
-use pki::profile::{Role, Service};
 use pki::token::DeviceToken;
 
 pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![
         a_failed_issuance_leaves_the_good_certificate,
         a_killed_issuance_leaves_the_good_certificate,
-        a_failed_renewal_leaves_the_brokers_certificate,
         what_was_cut_off_is_given_back,
         a_supersession_whose_acknowledgement_was_lost,
         an_issuance_that_was_withdrawn_meanwhile_releases_nothing,
+        an_overtaken_request_takes_nothing_away,
         nothing_is_recorded_without_time_to_sign,
         kms_hangs_until_the_deadline,
         single_writes_wait_for_transactions,
@@ -228,39 +222,6 @@ async fn a_killed_issuance_leaves_the_good_certificate(
     env.verify_ledger(&[device]).await
 }
 
-async fn a_failed_renewal_leaves_the_brokers_certificate(
-    emulators: &Emulators,
-    backend: Backend,
-) -> anyhow::Result<()> {
-    let env = Env::start(emulators, backend).await?;
-    let authority = Authority::try_from(env.store.authority("server").await?.context("the CA")?)?;
-    let signer = Signer::new(env.config.aws.kms()?, authority.key_arn());
-    let host = Host::dns("mqtt.example.com")?;
-    let service = Service::new(Role::Server, host.clone(), vec![host])?;
-    let rng = &mut UnwrapErr(SysRng);
-    let mut issue = async |renews: Option<&str>| {
-        let issuer = Issuer { authority: &authority, signer: &signer, store: &env.store };
-        let request = IssuanceRequest::Service { service: &service, validity_days: 90, renews };
-        let key = KeyPair::generate(rng).public_key()?;
-        let deadline = Deadline::after(Duration::from_secs(20));
-        ledger::issue(issuer, request, key, Timestamp::now(), deadline, rng).await
-    };
-    let first = issue(None).await?.serial_number().to_owned();
-    let entry = async |serial: &str| {
-        let all = env.store.service_certificates().await?;
-        let found = all.into_iter().find(|it| it.entry.serial_number == serial);
-        Ok::<_, anyhow::Error>(found.context("the entry")?.entry)
-    };
-    env.kms.fail("Sign", Fault::Away);
-    ensure!(issue(Some(&first)).await.is_err_and(|error| error.is_transient()));
-    env.kms.mend();
-    ensure!(entry(&first).await?.superseded_at.is_none(), "listed as renewed");
-    issue(Some(&first)).await?;
-    let renewed = entry(&first).await?;
-    ensure!(renewed.superseded_at.is_some() && renewed.revoked_at.is_none(), "{renewed:?}");
-    Ok(())
-}
-
 async fn what_was_cut_off_is_given_back(
     emulators: &Emulators,
     backend: Backend,
@@ -326,6 +287,32 @@ async fn an_issuance_that_was_withdrawn_meanwhile_releases_nothing(
     env.verify_ledger(&[device]).await
 }
 
+/// A device that gives up waiting and asks again has the second answer.
+async fn an_overtaken_request_takes_nothing_away(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 10).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let first = env.api.released(&device).await?.serial_number;
+    // As slow as a request can be: its time is the one at which it arrived.
+    let runtime = Runtime { clock: Timestamp::now, log: |_| {} };
+    let slow = Identity::start(&env.config, runtime).await?;
+    env.advance(30);
+    let second = env.api.released(&device).await?.serial_number;
+    let answer = slow.handle(request(&device, Context::default())?).await;
+    ensure!(answer.status() == 503, "{}", answer.status());
+    ensure!(env.is_good(&device, &second).await? && !env.is_good(&device, &first).await?);
+    ensure!(env.issued(&device).await? == 2, "the refused request counts");
+
+    // A clock that is minutes fast keeps no device out.
+    env.advance(300);
+    env.api.released(&device).await?;
+    let answer = slow.handle(request(&device, Context::default())?).await;
+    ensure!(answer.status() == 200, "{}", answer.status());
+    env.verify_ledger(&[device]).await
+}
+
 async fn nothing_is_recorded_without_time_to_sign(
     emulators: &Emulators,
     backend: Backend,
@@ -347,7 +334,7 @@ async fn kms_hangs_until_the_deadline(
     let device = env.api.enrolled(&env.token).await?;
     env.kms.fail_after(1, "Sign", usize::MAX, Fault::Hang);
     // The withdrawal is done, too, before Lambda would end the function.
-    ensure!(env.ask_in(&device, Duration::from_secs(11)).await? == 503);
+    ensure!(env.ask_in(&device, Duration::from_secs(13)).await? == 503);
     env.kms.mend();
     ensure!(env.issued(&device).await? == 0);
     env.api.released(&device).await?;

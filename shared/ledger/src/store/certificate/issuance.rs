@@ -21,6 +21,9 @@ use crate::{
 
 /// Attempts of the transaction against concurrent ones for the same device.
 const ATTEMPTS: u32 = 8;
+/// Seconds by which a later request may be ahead. No request takes as long: a time beyond it comes from a clock
+/// that is wrong, and must not keep the device out.
+const WRONG_CLOCK_SECONDS: u64 = 60;
 /// Index of the write that authenticates the device.
 const DEVICE: usize = 0;
 /// Index of the write that binds the key to the device.
@@ -60,8 +63,10 @@ impl Store {
             if cancelled.condition_failed(DEVICE) {
                 let state = cancelled.item(DEVICE).cloned().map(from_item::<DeviceState>);
                 let state = state.transpose()?;
+                let is_overtaken = state.as_ref().is_some_and(|it| is_overtaken(it, now));
                 let unfinished = state.as_ref().map(|it| it.unfinished.clone()).unwrap_or_default();
                 match authorize(state, token, policy) {
+                    Ok(_) if is_overtaken => return Err(Error::Contended),
                     Ok(live) => {
                         live_serials = live;
                         // Those that count as good come last, so that they are superseded in the write that
@@ -95,8 +100,8 @@ impl Store {
     /// adds `serial_number` to the device's live ones.
     ///
     /// The condition is the authentication: the item has the token's hash and project. It is also the
-    /// authorization: the device is active, below its issuance limit, and its live serials are still
-    /// `live_serials`.
+    /// authorization: the device is active, below its issuance limit, no later request overtook this one, and
+    /// its live serials are still `live_serials`.
     fn authentication_write(
         &self,
         token: &DeviceToken,
@@ -107,7 +112,9 @@ impl Store {
     ) -> Result<TransactWriteItem> {
         let authenticated = "token_hash = :hash AND project_id = :project AND #status = :active \
                         AND (attribute_not_exists(issuance_limit) AND issued < :limit \
-                        OR issued < issuance_limit)";
+                        OR issued < issuance_limit) \
+                        AND (attribute_not_exists(last_issued_at) OR last_issued_at <= :now \
+                        OR last_issued_at > :wrong)";
         // The first certificate has nothing to supersede, so that no later write would end its issuance.
         let (unchanged, unfinished) = match live_serials {
             [] => ("attribute_not_exists(live_serials)", ""),
@@ -127,6 +134,7 @@ impl Store {
             .expression_attribute_values(":limit", number(policy.issuance_limit()))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":now", number(now.unix()))
+            .expression_attribute_values(":wrong", number(now.plus(WRONG_CLOCK_SECONDS).unix()))
             .expression_attribute_values(":serial", string_set([serial_number]))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         if !live_serials.is_empty() {
@@ -148,6 +156,14 @@ impl Store {
         let device = self.get(layout::device(token.subject()), META.into()).await?;
         authorize(device, token, policy).map(drop)
     }
+}
+
+/// Returns true if a later request of the device was recorded before this one, of the time `now`.
+///
+/// Its certificate is the one that the device has, if it gave up waiting for this one and asked again. This
+/// one's must not supersede that.
+fn is_overtaken(device: &DeviceState, now: Timestamp) -> bool {
+    device.last_issued_at.is_some_and(|last| last > now && last <= now.plus(WRONG_CLOCK_SECONDS))
 }
 
 /// Authenticates a device token and authorizes the device against the device's item. Returns the serial

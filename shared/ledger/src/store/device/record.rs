@@ -69,6 +69,9 @@ pub(crate) struct DeviceState {
     /// certificate of a device is never among them, because its issuance ends without a write.
     #[serde(default)]
     pub(crate) unfinished: Vec<String>,
+    /// Time of the last request that was issued a certificate.
+    #[serde(default)]
+    pub(crate) last_issued_at: Option<Timestamp>,
     /// Time at which the device was revoked or put on hold.
     #[serde(default)]
     pub(crate) revoked_at: Option<Timestamp>,
