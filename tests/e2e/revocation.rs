@@ -5,4 +5,5 @@ pub(crate) mod crl_damage;
 pub(crate) mod crl_faults;
 pub(crate) mod crl_lag;
 pub(crate) mod crl_publishers;
+pub(crate) mod holds;
 pub(crate) mod ledger;

@@ -14,7 +14,7 @@ use lambda::runtime::Runtime;
 use lambda::stream::Trigger;
 use ledger::bucket::{Bucket, Object};
 use pki::clock::Timestamp;
-use pki::crl::RevocationReason::KeyCompromise;
+use pki::crl::RevocationReason::{CertificateHold, KeyCompromise};
 use serde_json::Value;
 
 use super::crl::{changes, revoke};
@@ -22,6 +22,7 @@ use super::crl::{changes, revoke};
 pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![
         a_damaged_entry_stops_no_crl,
+        a_device_with_a_damaged_entry_is_revoked,
         a_revocation_that_vanishes_from_the_ledger_stays_published,
         a_damaged_record_stops_no_other_cas_crl,
         a_damaged_state_stops_no_crl,
@@ -129,6 +130,35 @@ async fn a_damaged_entry_stops_no_crl(
     crl.publish_due(&Trigger::Schedule).await?;
     ensure!(PublishedCrl::of(&env, "device").await?.crl.number() == number);
     ensure!(logged("damaged", &format!("LEDGER#{}", env.project)) == 2);
+    Ok(())
+}
+
+/// Whoever may write the ledger cannot make a device irrevocable.
+async fn a_device_with_a_damaged_entry_is_revoked(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let crl = Publisher::start(&env.config, RUNTIME).await?;
+    let mut expected = Vec::new();
+    for reason in [KeyCompromise, CertificateHold] {
+        let device = env.api.enrolled(&env.token).await?;
+        let serials = [env.api.released(&device).await?, env.api.released(&device).await?]
+            .map(|identity| identity.serial_number);
+        let (id, sort_key) = (device.device_id, format!("CERT#{}", serials[1]));
+        set(&env, (&format!("LEDGER#{id}"), &sort_key), "requested_at", None).await?;
+        let error = env.store.revoke_device(id, reason, Timestamp::now()).await.err();
+        let said = error.context("the damage is not reported")?.to_string();
+        ensure!(said.contains(&sort_key) && said.contains("all its certificates"), "{said}");
+        let answer = env.api.identity(&device.device_token).await?;
+        answer.problem(401, "invalid-device-token", &[])?;
+        expected.extend(serials);
+    }
+    expected.sort();
+    crl.publish_due(&Trigger::Schedule).await?;
+    let published = PublishedCrl::of(&env, "device").await?;
+    ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
+    ensure!(published.denied.len() == 2, "{:?}", published.denied);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::{
     error::BuildError,
     types::{
         ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-        builders::UpdateBuilder,
+        builders::{ConditionCheckBuilder, UpdateBuilder},
     },
 };
 
@@ -45,13 +45,12 @@ impl Store {
         item: Item,
         what: String,
     ) -> Result<()> {
-        let parent = ConditionCheck::builder()
-            .table_name(&self.table)
-            .set_key(Some(parent))
-            .condition_expression("attribute_exists(PK)")
-            .build()
-            .map_err(incomplete)?;
-        let parent = TransactWriteItem::builder().condition_check(parent).build();
+        let parent = condition_write(
+            ConditionCheck::builder()
+                .table_name(&self.table)
+                .set_key(Some(parent))
+                .condition_expression("attribute_exists(PK)"),
+        )?;
         let Some(cancelled) = self.transact(vec![parent, self.new_item_write(item)?]).await? else {
             return Ok(());
         };
@@ -78,6 +77,12 @@ impl Store {
 pub(super) fn update_write(update: UpdateBuilder) -> Result<TransactWriteItem> {
     let update = update.build().map_err(incomplete)?;
     Ok(TransactWriteItem::builder().update(update).build())
+}
+
+/// Converts a condition on an item to a write of a transaction, which changes nothing.
+pub(super) fn condition_write(check: ConditionCheckBuilder) -> Result<TransactWriteItem> {
+    let check = check.build().map_err(incomplete)?;
+    Ok(TransactWriteItem::builder().condition_check(check).build())
 }
 
 /// Maps the error of an SDK builder that lacks a required field. Ours set all of them.

@@ -2,9 +2,7 @@
 
 use std::net::IpAddr;
 
-use aws_sdk_dynamodb::types::{
-    ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{ConditionCheck, ReturnValuesOnConditionCheckFailure, Update};
 use pki::{
     clock::Timestamp,
     names::{AddressRanges, DeviceId},
@@ -20,7 +18,7 @@ use crate::{
         item::{Item, from_item, key, number, string},
         layout::{self, META},
         transaction::back_off,
-        write::{incomplete, update_write},
+        write::{condition_write, update_write},
     },
 };
 
@@ -162,13 +160,12 @@ impl Store {
                 let device = string(device.to_string());
                 decrement = decrement.expression_attribute_values(":device", device);
             }
-            let absent = ConditionCheck::builder()
-                .table_name(&self.table)
-                .set_key(Some(key(layout::device(device), META.into())))
-                .condition_expression("attribute_not_exists(PK)")
-                .build()
-                .map_err(incomplete)?;
-            let absent = TransactWriteItem::builder().condition_check(absent).build();
+            let absent = condition_write(
+                ConditionCheck::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(key(layout::device(device), META.into())))
+                    .condition_expression("attribute_not_exists(PK)"),
+            )?;
             let Some(cancelled) = self.transact(vec![absent, update_write(decrement)?]).await?
             else {
                 return Ok(GiveBack::Done);

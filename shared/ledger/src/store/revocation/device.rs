@@ -11,6 +11,7 @@ use crate::{
         certificate::entry::LedgerEntry,
         client::Store,
         device::{changes::missing, record::DeviceState, status::DeviceStatus},
+        item::{from_item, key, number, required, string},
         layout::{self, META},
         revocation::{
             index::may_be_on_crl,
@@ -47,7 +48,7 @@ impl Store {
     ///
     /// # Errors
     /// If the device does not exist, is revoked and so cannot be put on hold, or changes in every attempt;
-    /// or if DynamoDB is unavailable.
+    /// if a ledger entry is damaged, after everything was revoked; or if DynamoDB is unavailable.
     pub async fn revoke_device(
         &self,
         id: DeviceId,
@@ -59,7 +60,9 @@ impl Store {
             _ => DeviceStatus::Revoked,
         };
         let mut outcome = RevocationOutcome::default();
-        for attempt in 0..ATTEMPTS {
+        // Counts the attempts without success.
+        let mut attempt = 0;
+        while attempt < ATTEMPTS {
             // The device is read before its entries. An issuance after this read changes the live serials,
             // and the transaction below fails; an earlier one is among the entries.
             let device = self.device_state(id).await?;
@@ -68,22 +71,25 @@ impl Store {
                     OperatorError::DeviceStatus { device_id: id, status: device.status }.into()
                 );
             }
+            let (entries, damaged) = self.readable_certificates(id).await?;
+            let now =
+                if target == DeviceStatus::Held { hold_start(&device, &entries, now) } else { now };
             if attempt >= ROUNDS_BEFORE_DEVICE_FIRST && device.status != target {
                 let writes =
                     self.revoke_device_writes(id, &device, target, reason, now, LiveSerials::Any)?;
                 outcome.changed |= self.try_transact(writes.into(), attempt).await?;
+                attempt += 1;
                 continue;
             }
-            let entries = self.device_certificates(id).await?;
             let mut due: Vec<_> =
                 entries.iter().filter(|entry| needs_revocation(entry, reason, now)).collect();
             if due.is_empty() && device.status == target {
+                self.revoke_damaged(id, damaged, reason, now).await?;
                 return Ok(outcome);
             }
-            let is_last = due.len() <= ENTRIES_AT_ONCE;
+            // A hold leaves out certificates that are on hold, and looks again whether they still are.
+            let is_last = due.len() <= ENTRIES_AT_ONCE && target == DeviceStatus::Revoked;
             due.truncate(ENTRIES_AT_ONCE);
-            let now =
-                if target == DeviceStatus::Held { hold_start(&device, &entries, now) } else { now };
             let device_writes = self.revoke_device_writes(
                 id,
                 &device,
@@ -106,12 +112,63 @@ impl Store {
             if self.try_transact(writes, attempt).await? {
                 outcome.changed = true;
                 outcome.certificates += due.len();
+                attempt = 0;
                 if is_last {
+                    self.revoke_damaged(id, damaged, reason, now).await?;
                     return Ok(outcome);
                 }
+            } else {
+                attempt += 1;
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Reads the ledger entries of a device, and the sort keys of those that are damaged.
+    async fn readable_certificates(&self, id: DeviceId) -> Result<(Vec<LedgerEntry>, Vec<String>)> {
+        let (mut entries, mut damaged) = (Vec::new(), Vec::new());
+        for item in self.ledger_items(layout::ledger(id)).await? {
+            let sort_key = required(&item, "SK")?;
+            match from_item(item) {
+                Ok(entry) => entries.push(entry),
+                Err(_) => damaged.push(sort_key),
+            }
+        }
+        Ok((entries, damaged))
+    }
+
+    /// Revokes damaged ledger entries of a device that is out already, whatever they say.
+    ///
+    /// # Errors
+    /// If there are any, because an operator has to repair them; or if DynamoDB is unavailable.
+    async fn revoke_damaged(
+        &self,
+        id: DeviceId,
+        damaged: Vec<String>,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<()> {
+        for sort_key in &damaged {
+            self.client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(key(layout::ledger(id), sort_key.clone())))
+                .condition_expression("attribute_exists(PK)")
+                .update_expression("SET revoked_at = :now, revocation_reason = :reason")
+                .expression_attribute_values(":now", number(now.unix()))
+                .expression_attribute_values(":reason", string(reason.as_str()))
+                .send()
+                .await
+                .map_err(|error| self.unavailable(&error))?;
+        }
+        match damaged.as_slice() {
+            [] => Ok(()),
+            damaged => Err(Error::Damaged(format!(
+                "device {id} and all its certificates are {}, but ledger entries are damaged: {}",
+                if reason == RevocationReason::CertificateHold { "on hold" } else { "revoked" },
+                damaged.join(", ")
+            ))),
+        }
     }
 
     /// Revokes one certificate of a device, or puts it on hold if that is the reason. The device may obtain
@@ -215,11 +272,11 @@ impl Store {
             }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
-            let mut writes = Vec::new();
             // The device comes last, so that a crash leaves no active device with certificates on hold.
-            if is_held && is_last {
-                writes.extend(self.release_device_writes(id, device.held_from)?);
-            }
+            let mut writes = match is_held && is_last {
+                true => self.release_device_writes(id, &device)?.into(),
+                false => vec![self.unchanged_device_write(id, &device)?],
+            };
             for entry in &due {
                 writes.push(self.release_entry_write(id, entry)?);
             }

@@ -1,6 +1,6 @@
 //! The writes of which the transactions of revocations and releases consist.
 
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update, builders::UpdateBuilder};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update, builders::UpdateBuilder};
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         device::{record::DeviceState, status::DeviceStatus},
         item::{key, number, string, string_set},
         layout::{self, META},
-        write::update_write,
+        write::{condition_write, update_write},
     },
 };
 
@@ -66,25 +66,46 @@ impl Store {
         Ok([revoke, self.deny_device_write(id, now)?])
     }
 
-    /// Returns the writes that release a device from a hold, to the status `held_from` or else to active, and
-    /// no longer deny it.
+    /// Returns the writes that release a device from a hold, to its status before or else to active, and no
+    /// longer deny it; on the condition that it is still in the hold that was read.
     pub(crate) fn release_device_writes(
         &self,
         id: DeviceId,
-        held_from: Option<DeviceStatus>,
+        device: &DeviceState,
     ) -> Result<[TransactWriteItem; 2]> {
-        let back = held_from.unwrap_or(DeviceStatus::Active);
-        let release = update_write(
-            self.device_update_builder(id)
-                .condition_expression("#status = :held")
-                .update_expression(
-                    "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
-                )
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":held", string(DeviceStatus::Held.as_str()))
-                .expression_attribute_values(":back", string(back.as_str())),
-        )?;
-        Ok([release, self.undeny_device_write(id)?])
+        let back = device.held_from.unwrap_or(DeviceStatus::Active);
+        let mut update = self
+            .device_update_builder(id)
+            .condition_expression(unchanged(device))
+            .update_expression(
+                "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", string(device.status.as_str()))
+            .expression_attribute_values(":back", string(back.as_str()));
+        if let Some(since) = device.revoked_at {
+            update = update.expression_attribute_values(":since", number(since.unix()));
+        }
+        Ok([update_write(update)?, self.undeny_device_write(id)?])
+    }
+
+    /// Returns the write that changes nothing, on the condition that the device was neither held, released nor
+    /// revoked since it was read.
+    pub(crate) fn unchanged_device_write(
+        &self,
+        id: DeviceId,
+        device: &DeviceState,
+    ) -> Result<TransactWriteItem> {
+        let mut check = ConditionCheck::builder()
+            .table_name(&self.table)
+            .set_key(Some(key(layout::device(id), META.into())))
+            .condition_expression(unchanged(device))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", string(device.status.as_str()));
+        if let Some(since) = device.revoked_at {
+            check = check.expression_attribute_values(":since", number(since.unix()));
+        }
+        condition_write(check)
     }
 
     /// Returns the write that revokes a ledger entry, or puts it on hold if that is the reason.
@@ -101,16 +122,15 @@ impl Store {
             // The certificate has been on the CRL since the hold: keep that time.
             Some(_) if is_on_hold(entry) => update
                 .update_expression("SET revocation_reason = :reason REMOVE revoked_at_before_hold"),
-            Some(_) if is_hold => update.update_expression(
-                "SET revoked_at_before_hold = revoked_at, revoked_at = :now, \
-                 revocation_reason = :reason",
-            ),
-            _ => update.update_expression("SET revoked_at = :now, revocation_reason = :reason"),
-        };
-        let update = if is_on_hold(entry) {
-            update
-        } else {
-            update.expression_attribute_values(":now", number(now.unix()))
+            Some(_) if is_hold => update
+                .update_expression(
+                    "SET revoked_at_before_hold = revoked_at, revoked_at = :now, \
+                     revocation_reason = :reason",
+                )
+                .expression_attribute_values(":now", number(now.unix())),
+            _ => update
+                .update_expression("SET revoked_at = :now, revocation_reason = :reason")
+                .expression_attribute_values(":now", number(now.unix())),
         };
         update_write(update.expression_attribute_values(":reason", string(reason.as_str())))
     }
@@ -173,6 +193,14 @@ impl Store {
             .fold(update.condition_expression(conditions.join(" AND ")), |update, (name, value)| {
                 update.expression_attribute_values(name, value)
             })
+    }
+}
+
+/// Returns the condition that a device has the status `:status`, since the time `:since` if it has one.
+fn unchanged(device: &DeviceState) -> &'static str {
+    match device.revoked_at {
+        Some(_) => "#status = :status AND revoked_at = :since",
+        None => "#status = :status AND attribute_not_exists(revoked_at)",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    AttributeValue, ConditionCheck, ReturnValuesOnConditionCheckFailure,
 };
 use pki::{clock::Timestamp, profile::Service};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::{
         client::Store,
         item::{Item, from_item, key, number, string, to_item},
         layout,
-        write::incomplete,
+        write::condition_write,
     },
 };
 
@@ -72,11 +72,9 @@ impl Store {
             .expression_attribute_names("#names", "names")
             .expression_attribute_values(":role", attribute("role"))
             .expression_attribute_values(":names", attribute("names"))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(incomplete)?;
-        let renewable = TransactWriteItem::builder().condition_check(renewable).build();
-        let Some(cancelled) = self.transact(vec![renewable, self.new_item_write(new)?]).await?
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Some(cancelled) =
+            self.transact(vec![condition_write(renewable)?, self.new_item_write(new)?]).await?
         else {
             return Ok(());
         };

@@ -10,7 +10,6 @@ use crate::{
         condition::is_condition_failure,
         item::{from_item, key, number, string},
         layout,
-        revocation::index::may_be_on_crl,
     },
 };
 
@@ -21,7 +20,8 @@ impl Store {
     /// Revokes the certificates of a service, by its common name: all that are not revoked yet, or only the
     /// one with `serial_number`. Returns their number; repeating the call changes nothing.
     ///
-    /// A revoked certificate cannot be renewed. A certificate from a concurrent renewal is revoked too.
+    /// A revoked certificate cannot be renewed, so those that have expired are revoked too, and so is one from a
+    /// concurrent renewal.
     ///
     /// # Errors
     /// If no such certificate was issued under that name, renewals win in every round, or DynamoDB is
@@ -47,7 +47,7 @@ impl Store {
                 );
             }
             let due: Vec<_> =
-                entries.iter().filter(is_selected).filter(|it| needs_revocation(it, now)).collect();
+                entries.iter().filter(is_selected).filter(|it| it.revoked_at.is_none()).collect();
             if due.is_empty() {
                 return Ok(revoked);
             }
@@ -86,9 +86,4 @@ impl Store {
             Err(error) => Err(self.unavailable(&error)),
         }
     }
-}
-
-/// Returns true if a certificate is not revoked yet. Those that are on no CRL any more are not changed.
-fn needs_revocation(entry: &LedgerEntry, now: Timestamp) -> bool {
-    entry.revoked_at.is_none() && may_be_on_crl(entry, now)
 }
