@@ -7,6 +7,7 @@ pub(crate) mod fleet;
 mod foreign;
 mod json;
 mod list;
+pub(crate) mod lists;
 mod pkcs11;
 mod project;
 mod requests;

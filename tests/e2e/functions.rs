@@ -4,5 +4,6 @@ pub(crate) mod cut_off;
 pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod metrics;
+pub(crate) mod renewals;
 pub(crate) mod round_trips;
 pub(crate) mod start;
