@@ -6,7 +6,7 @@ export CARGO_INCREMENTAL ?= 0
 # An error names what failed; a backtrace through fifty frames of futures only pushes it out of sight.
 export RUST_LIB_BACKTRACE ?= 0
 
-.PHONY: demo sam-local test check unit mutants e2e faults functions bench clean
+.PHONY: demo sam-local test check unit mutants e2e faults fuzz functions bench clean
 
 ## The whole stack on this machine, and one device from enrollment to MQTT.
 demo:
@@ -29,7 +29,7 @@ test:
 check:
 	infra/tools/install-packages python3:python3
 	infra/tools/check-layers
-	infra/tools/check-import-circles.py $(patsubst %/Cargo.toml,%,$(wildcard */Cargo.toml */*/Cargo.toml)) tests/e2e tests/sam
+	infra/tools/check-import-circles.py $(filter-out tests/fuzz,$(patsubst %/Cargo.toml,%,$(wildcard */Cargo.toml */*/Cargo.toml))) tests/e2e tests/sam
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
@@ -51,6 +51,10 @@ e2e:
 ## repeats one.
 faults:
 	SCHEDULES=$(SCHEDULES) SEED=$(SEED) cargo test --profile emulator -p birthcert-tests --test faults
+
+## Fuzz targets (docs/development/tests.md), ten minutes each; `make fuzz TARGET=csrs SECONDS=60` runs one for a minute.
+fuzz:
+	tests/fuzz/run $(TARGET) $(SECONDS)
 
 ## The functions as they ship, for this machine's architecture.
 functions:

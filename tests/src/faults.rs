@@ -20,10 +20,12 @@
 //! | `world` | what they share |
 //! | `history` | what happened |
 //! | `properties` | what must hold |
+//! | [`calm`] | a world without faults, for the fuzz targets |
 //! | `fixture`, `config`, `roles` | the CA, made once per process; the functions' configuration and roles |
 
 mod answers;
 mod bucket;
+pub mod calm;
 mod clock;
 mod config;
 mod device;

@@ -17,6 +17,7 @@ pub mod brokers;
 pub mod busy_api;
 pub mod env;
 pub mod faults;
+pub mod fuzz;
 pub mod lambda;
 mod loopback_server;
 pub mod mqtt;

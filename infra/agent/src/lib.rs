@@ -22,6 +22,8 @@ mod published;
 mod report;
 mod shutdown;
 mod trust;
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use arguments::{Arguments, Format};
 pub use brokers::Command;

@@ -11,6 +11,7 @@ mod roots;
 mod verified_ca;
 
 pub(crate) use authorities::Authorities;
+pub(crate) use chain::Chain;
 pub(crate) use context::TrustContext;
 pub(crate) use denied_devices::DeniedDevices;
 pub(crate) use roots::load_roots;

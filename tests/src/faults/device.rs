@@ -17,8 +17,8 @@ use crate::faults::history::Certificate;
 use crate::faults::random::Random;
 use crate::faults::world::{Response, World};
 
-const ENROLL: &str = include_str!("../../../events/enroll.json");
-const IDENTITY: &str = include_str!("../../../events/identity.json");
+pub(super) const ENROLL: &str = include_str!("../../../events/enroll.json");
+pub(super) const IDENTITY: &str = include_str!("../../../events/identity.json");
 
 /// Attempts of a request that must succeed once faults are over.
 const ATTEMPTS: u32 = 5;
@@ -269,7 +269,7 @@ impl<'a> Device<'a> {
 }
 
 /// Returns an event with a credential in its header.
-fn event(template: &str, header: &str, credential: String) -> Value {
+pub(super) fn event(template: &str, header: &str, credential: String) -> Value {
     let mut event: Value = serde_json::from_str(template).expect("an event");
     event["headers"][header] = credential.into();
     event

@@ -94,6 +94,7 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     request: &[u8],
     carry_out: impl FnOnce(Q) -> Result<A, DynoxideError>,
 ) -> Result<Vec<u8>, DynoxideError> {
-    let request = serde_json::from_slice(request).expect("the SDK sends valid requests");
+    let request = serde_json::from_slice(request)
+        .map_err(|error| DynoxideError::SerializationException(error.to_string()))?;
     carry_out(request).map(|answer| serde_json::to_vec(&answer).expect("JSON"))
 }

@@ -27,8 +27,9 @@ const OPERATORS: u64 = 200;
 /// After this time, nothing of the faults is left: no late call, no lag, no frozen function.
 const CALM: Duration = Duration::from_secs(20 * 60);
 
-/// Without optimization, the futures of a schedule need more than the usual two megabytes.
-const STACK: usize = 16 * 1024 * 1024;
+/// The stack of a thread that calls the functions. Without optimization, their futures need more than the usual two
+/// megabytes.
+pub(crate) const STACK: usize = 16 * 1024 * 1024;
 
 /// The result of a schedule.
 #[derive(Debug, Default)]

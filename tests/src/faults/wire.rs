@@ -79,6 +79,11 @@ impl Wire {
         self.0.plan.lock().unwrap().end();
     }
 
+    /// Returns the table's engine.
+    pub(super) fn dynamodb(&self) -> &DynamoDb {
+        &self.0.dynamodb
+    }
+
     /// Returns the bucket.
     pub(super) fn bucket(&self) -> &Bucket {
         &self.0.bucket

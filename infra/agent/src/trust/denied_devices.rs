@@ -79,7 +79,8 @@ impl DeniedDevices {
         directory.save_denied(&self.to_list())
     }
 
-    fn to_list(&self) -> Vec<u8> {
+    /// Returns the deny list of these devices.
+    pub(crate) fn to_list(&self) -> Vec<u8> {
         self.devices.iter().flat_map(|id| format!("{id}\n").into_bytes()).collect()
     }
 }
