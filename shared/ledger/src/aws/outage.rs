@@ -2,6 +2,7 @@
 
 use std::iter::successors;
 
+use aws_runtime::retries::classifiers::TRANSIENT_ERRORS;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -21,7 +22,37 @@ where
     match (code, status) {
         (Some(code), _) if is_throttling(code) => Error::Throttled { service, cause },
         (Some(CONFLICT), _) => Error::Contended,
+        // S3 answers with 400 if it received no bytes for a while.
+        (Some(code), _) if TRANSIENT_ERRORS.contains(&code) => {
+            Error::Unavailable { service, cause }
+        }
         (Some(_), Some(status)) if status.is_client_error() => Error::Refused { service, cause },
         _ => Error::Unavailable { service, cause },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    #[test]
+    fn the_code_decides_before_the_status() {
+        let mapped = |status: u16, code: &str| {
+            let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+            let error = ErrorMetadata::builder().code(code).build();
+            let error = aws_sdk_s3::operation::put_object::PutObjectError::generic(error);
+            outage(AwsService::S3, &SdkError::service_error(error, response))
+        };
+        assert!(matches!(mapped(503, "SlowDown"), Error::Throttled { .. }));
+        assert!(matches!(mapped(400, "PriorRequestNotComplete"), Error::Throttled { .. }));
+        assert!(matches!(mapped(400, "ThrottlingError"), Error::Throttled { .. }));
+        assert!(matches!(mapped(400, "RequestTimeout"), Error::Unavailable { .. }));
+        assert!(matches!(mapped(400, CONFLICT), Error::Contended));
+        assert!(matches!(mapped(403, "AccessDenied"), Error::Refused { .. }));
+        assert!(matches!(mapped(500, "InternalError"), Error::Unavailable { .. }));
     }
 }
