@@ -236,6 +236,7 @@ async fn a_damaged_state_stops_no_crl(
         ("reserved", huge),
         ("reserved", Some(text("many"))),
         ("answered", Some(text("all"))),
+        ("answered", number(u64::MAX)),
         ("published", bad),
         ("published", Some(text("yes"))),
         ("published", Some(too_high)),

@@ -68,15 +68,21 @@ struct Signing {
 
 impl Store {
     /// Returns the state of the CRLs of `ca`. A damaged attribute counts as absent: it must not stop the CA's
-    /// CRLs, and the next publication replaces it.
+    /// CRLs, and the next publication replaces it. So does a number of answered requests above that of all requests,
+    /// because no request would be answered any more.
     ///
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn crl_state(&self, ca: &str) -> Result<CrlState> {
         let item = self.get_item(layout::crl(ca), META.into()).await?.unwrap_or_default();
+        let answered = match intact(&item, "answered") {
+            // Read after the item: it only rises.
+            Some(answered) if answered <= self.crl_request_count(ca).await? => answered,
+            _ => 0,
+        };
         Ok(CrlState {
             reserved: intact(&item, "reserved").unwrap_or_default(),
-            answered: intact(&item, "answered").unwrap_or_default(),
+            answered,
             published: intact(&item, "published"),
         })
     }
@@ -180,24 +186,35 @@ impl Store {
         }
     }
 
-    /// Records that the published CRL answers the first `count` requests, unless it answers more.
+    /// Records that the published CRL answers the first `count` requests, unless it answers more. A number above that
+    /// of all requests is damaged, and is replaced.
     ///
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn mark_crl_requests_answered(&self, ca: &str, count: u64) -> Result<()> {
+        let all = self.crl_request_count(ca).await?;
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(layout::crl(ca), META.into())))
             .update_expression("SET answered = :count")
-            .condition_expression("NOT attribute_type(answered, :type) OR answered < :count")
+            .condition_expression(
+                "NOT attribute_type(answered, :type) OR answered < :count OR answered > :all",
+            )
             .expression_attribute_values(":type", string("N"))
+            .expression_attribute_values(":all", number(all))
             .expression_attribute_values(":count", number(count));
         match update.send().await {
             Err(error) if !is_condition_failure(&error) => Err(self.unavailable(&error)),
             _ => Ok(()),
         }
+    }
+
+    /// Returns the number of requests for CRLs of `ca`. A damaged number counts as zero.
+    async fn crl_request_count(&self, ca: &str) -> Result<u64> {
+        let item = self.get_item(layout::CRL_REQUESTS.into(), ca.into()).await?;
+        Ok(item.and_then(|item| intact(&item, "count")).unwrap_or_default())
     }
 
     /// Requests a new CRL of `ca` from the publisher. Returns the number of requests so far: the CRL is
