@@ -4,9 +4,14 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert_tests::aws::emulators::{Backend, Emulators};
+use birthcert_tests::aws::proxy::Fault;
 use birthcert_tests::env::Env;
-use ledger::store::{Change, TokenChanges, TokenStatus};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use ledger::store::{Change, Store, TokenChanges, TokenStatus};
+use pki::clock::Timestamp;
 use pki::token::EnrollmentToken;
 
 use super::address_ranges::{ranges, token_for};
@@ -17,6 +22,7 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         paused_in_the_middle_of_64_uses,
         closed_to_a_network_in_the_middle_of_64_uses,
         capped_in_the_middle_of_64_uses,
+        a_regeneration_replaces_what_it_has_read,
     ]
 }
 
@@ -83,4 +89,45 @@ async fn capped_in_the_middle_of_64_uses(
         Ok(())
     };
     in_the_middle(&env, &token, "device-cap-reached", cap).await
+}
+
+/// A late write does not replace a newer secret unseen, and a repeated one is recognized.
+async fn a_regeneration_replaces_what_it_has_read(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let new = || {
+        let rng = &mut UnwrapErr(SysRng);
+        EnrollmentToken::generate(env.project, env.token.subject(), rng)
+    };
+    let (late, newer, last) = (new(), new(), new());
+    let others = Store::new(env.direct.aws.dynamodb()?, &env.config.table_name);
+    env.dynamodb.take();
+    env.dynamodb.hold("UpdateItem");
+    let (regenerated, overtaken) =
+        tokio::join!(env.store.regenerate_token(&late, Timestamp::now()), async {
+            env.dynamodb.holds_a_call().await?;
+            others.regenerate_token(&newer, Timestamp::now()).await?;
+            env.dynamodb.mend();
+            anyhow::Ok(())
+        });
+    overtaken?;
+    regenerated?;
+    let calls = env.dynamodb.take();
+    let writes = calls.iter().filter(|call| call.operation == "UpdateItem").count();
+    ensure!(writes == 2, "the first of {writes} writes replaced what it had not read");
+    env.api.enrolled(&late).await?;
+
+    env.dynamodb.fail_after(0, "UpdateItem", 1, Fault::AnswerLost);
+    env.store.regenerate_token(&last, Timestamp::now()).await?;
+    env.api.enrolled(&last).await?;
+    // The log tells a replaced token from an unknown one.
+    let [pk, sk] = [format!("TOKENS#{}", env.project), last.subject().to_string()];
+    let item = env.direct.aws.dynamodb()?.get_item().table_name(&env.config.table_name);
+    let item =
+        item.key("PK", AttributeValue::S(pk)).key("SK", AttributeValue::S(sk)).send().await?;
+    let previous = item.item.context("the token")?.remove("previous_hash");
+    ensure!(previous == Some(AttributeValue::S(late.hash().as_str().to_owned())), "{previous:?}");
+    Ok(())
 }
