@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![
         a_damaged_entry_stops_no_crl,
         a_device_with_a_damaged_entry_is_revoked,
+        a_repeated_revocation_restores_a_lost_denial,
         a_revocation_that_vanishes_from_the_ledger_stays_published,
         a_damaged_record_stops_no_other_cas_crl,
         a_damaged_state_stops_no_crl,
@@ -159,6 +160,26 @@ async fn a_device_with_a_damaged_entry_is_revoked(
     let published = PublishedCrl::of(&env, "device").await?;
     ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
     ensure!(published.denied.len() == 2, "{:?}", published.denied);
+    Ok(())
+}
+
+async fn a_repeated_revocation_restores_a_lost_denial(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    for reason in [KeyCompromise, CertificateHold] {
+        let id = env.api.enrolled(&env.token).await?.device_id;
+        env.store.revoke_device(id, reason, Timestamp::now()).await?;
+        let lost = env.direct.aws.dynamodb()?.delete_item().table_name(&env.config.table_name);
+        let lost = lost.key("PK", text(&format!("DENIED#{id}"))).key("SK", text("META"));
+        lost.send().await?;
+        ensure!(!env.store.is_denied(id).await?);
+        let again = env.store.revoke_device(id, reason, Timestamp::now()).await?;
+        ensure!(again.changed && env.store.is_denied(id).await?, "{again:?}");
+        let third = env.store.revoke_device(id, reason, Timestamp::now()).await?;
+        ensure!(!third.changed, "{third:?}");
+    }
     Ok(())
 }
 

@@ -84,6 +84,14 @@ impl Store {
             let mut due: Vec<_> =
                 entries.iter().filter(|entry| needs_revocation(entry, reason, now)).collect();
             if due.is_empty() && device.status == target {
+                if !self.is_denied(id).await? {
+                    // Lost, or the device was restored without it.
+                    let deny = self.deny_device_write(id, now)?;
+                    let writes = vec![self.unchanged_device_write(id, &device)?, deny];
+                    outcome.changed |= self.try_transact(writes, attempt).await?;
+                    attempt += 1;
+                    continue;
+                }
                 self.revoke_damaged(id, damaged, reason, now).await?;
                 return Ok(outcome);
             }
