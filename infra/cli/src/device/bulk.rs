@@ -83,8 +83,11 @@ impl Targets {
         let requests = CrlRequests::new(context, Usage::Device);
         if let Some(device_id) = self.device() {
             self.confirm().ask(&format!("{verb} {device_id}"))?;
-            let RevocationOutcome { changed, certificates } = act(device_id).await?;
-            requests.send().await?;
+            // A failure may have changed something before.
+            let outcome = act(device_id).await;
+            let requested = requests.send().await;
+            let RevocationOutcome { changed, certificates } = outcome?;
+            requested?;
             return context.output.print(&Single { device_id, changed, certificates, done });
         }
         let (yes, concurrency) = (self.yes(), self.concurrency());

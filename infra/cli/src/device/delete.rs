@@ -46,9 +46,11 @@ impl DeleteCommand {
         }
         confirm.ask(&format!("revoke and delete {device_id}"))?;
         // In this order, an interruption leaves a revoked device.
-        let RevocationOutcome { certificates, .. } =
-            context.store.revoke_device(device_id, reason, Timestamp::now()).await?;
-        CrlRequests::new(context, Usage::Device).send().await?;
+        let outcome = context.store.revoke_device(device_id, reason, Timestamp::now()).await;
+        // A failure may have changed something before.
+        let requested = CrlRequests::new(context, Usage::Device).send().await;
+        let RevocationOutcome { certificates, .. } = outcome?;
+        requested?;
         context.store.delete_device(device_id).await?;
         context.output.print(&Deleted { device_id, certificates_revoked: certificates })
     }
