@@ -225,9 +225,13 @@ impl Bucket {
     {
         let (name, service) = (&self.name, AwsService::S3);
         match outage(service, error) {
-            Error::Unavailable { cause, .. } | Error::Refused { cause, .. }
-                if status(error).is_some_and(|status| (400..500).contains(&status)) =>
+            Error::Unavailable { cause, .. }
+                if error.as_service_error().and_then(ProvideErrorMetadata::code).is_none()
+                    && status(error).is_some_and(|status| (400..500).contains(&status)) =>
             {
+                Error::Refused { service, cause: format!("{key} in bucket {name}: {cause}") }
+            }
+            Error::Refused { cause, .. } => {
                 Error::Refused { service, cause: format!("{key} in bucket {name}: {cause}") }
             }
             other => other,
@@ -253,4 +257,38 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
 fn is_condition_failure(error: &SdkError<PutObjectError>) -> bool {
     matches!(status(error), Some(404 | 409 | 412))
         && error.as_service_error().and_then(ProvideErrorMetadata::code) != Some("NoSuchBucket")
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::error::ErrorMetadata;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    #[test]
+    fn a_status_alone_tells_a_refusal_and_a_code_tells_more() {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .build();
+        let bucket = Bucket::new(Client::from_conf(config), "crls");
+        let mapped = |status: u16, error: ErrorMetadata| {
+            let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+            let error = SdkError::service_error(PutObjectError::generic(error), response);
+            bucket.unavailable("crl/device.crl", &error)
+        };
+        let coded = |code: &str| ErrorMetadata::builder().code(code).build();
+        let refused = mapped(403, ErrorMetadata::builder().build());
+        assert!(
+            matches!(refused, Error::Refused { cause, .. } if cause.contains("crl/device.crl"))
+        );
+        let refused = mapped(403, coded("AccessDenied"));
+        assert!(
+            matches!(refused, Error::Refused { cause, .. } if cause.contains("crl/device.crl"))
+        );
+        assert!(matches!(mapped(400, coded("RequestTimeout")), Error::Unavailable { .. }));
+        assert!(matches!(mapped(500, coded("InternalError")), Error::Unavailable { .. }));
+        assert!(matches!(mapped(503, coded("SlowDown")), Error::Throttled { .. }));
+    }
 }
