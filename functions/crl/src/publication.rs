@@ -69,12 +69,14 @@ impl Publication<'_> {
     /// Publishes a new CRL. Returns the CRL that is then in the bucket: this one, or a newer one of
     /// another publisher with the same content.
     pub(crate) async fn publish(&self) -> Result<Outcome> {
-        let mut first_number = None;
+        let (mut first_number, mut last_number) = (None, None);
         for _ in 0..ATTEMPTS {
             let published = Published::read(self.bucket, self.ca).await?;
             // Its publisher read the ledger after this one took its first number.
             if let (Some(crl), Some(first)) = (&published.crl, first_number)
                 && crl.number() > first
+                // If the response to the last attempt was lost, it is its own, without the other forms.
+                && Some(crl.number()) != last_number
             {
                 let content = CrlContent::read(self.store, self.ca, &published, self.now).await?;
                 if content.is_published(&published) {
@@ -92,6 +94,7 @@ impl Publication<'_> {
                 return Ok(outcome);
             }
             first_number.get_or_insert(number);
+            last_number = Some(number);
         }
         Err(ledger::Error::Contended.into())
     }
