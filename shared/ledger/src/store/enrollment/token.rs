@@ -187,8 +187,13 @@ impl Store {
             if replaced == Some(&hash) {
                 return Ok(());
             }
+            // An earlier attempt succeeded, and somebody has replaced its secret since.
+            if item.get("previous_hash") == Some(&hash) {
+                return Err(Error::Contended);
+            }
             let (unchanged, previous) = match replaced {
-                Some(_) => ("#hash = :replaced", "previous_hash = :replaced, "),
+                Some(AttributeValue::S(_)) => ("#hash = :replaced", "previous_hash = :replaced, "),
+                Some(_) => ("#hash = :replaced", ""),
                 None => ("attribute_exists(PK) AND attribute_not_exists(#hash)", ""),
             };
             let update = self
