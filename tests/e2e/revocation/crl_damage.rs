@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use birthcert_tests::api::Enrolled;
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::env::Env;
+use birthcert_tests::operator::Operator;
 use birthcert_tests::published_crl::{PublishedCrl, get};
 use crl::Publisher;
 use lambda::Error;
@@ -24,6 +25,8 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         a_damaged_entry_stops_no_crl,
         a_device_with_a_damaged_entry_is_revoked,
         a_repeated_revocation_restores_a_lost_denial,
+        a_hold_of_a_damaged_entry_weakens_no_revocation,
+        a_command_that_finds_damage_requests_a_crl,
         a_revocation_that_vanishes_from_the_ledger_stays_published,
         a_damaged_record_stops_no_other_cas_crl,
         a_damaged_state_stops_no_crl,
@@ -142,12 +145,21 @@ async fn a_device_with_a_damaged_entry_is_revoked(
     let env = Env::start(emulators, backend).await?;
     let crl = Publisher::start(&env.config, RUNTIME).await?;
     let mut expected = Vec::new();
-    for reason in [KeyCompromise, CertificateHold] {
+    let damages = [
+        ("requested_at", None),
+        ("superseded_at", Some(AttributeValue::Null(true))),
+        ("serial_number", Some(text("0a0b"))),
+    ];
+    let cases =
+        [KeyCompromise, CertificateHold].map(|reason| damages.clone().map(|it| (reason, it)));
+    for (reason, (attribute, value)) in cases.into_iter().flatten() {
         let device = env.api.enrolled(&env.token).await?;
         let serials = [env.api.released(&device).await?, env.api.released(&device).await?]
             .map(|identity| identity.serial_number);
         let (id, sort_key) = (device.device_id, format!("CERT#{}", serials[1]));
-        set(&env, (&format!("LEDGER#{id}"), &sort_key), "requested_at", None).await?;
+        set(&env, (&format!("LEDGER#{id}"), &sort_key), attribute, value).await?;
+        // What is of the wrong type keeps no device in, either.
+        set(&env, (&format!("DEVICE#{id}"), "META"), "last_issued_at", Some(text("x"))).await?;
         let error = env.store.revoke_device(id, reason, Timestamp::now()).await.err();
         let said = error.context("the damage is not reported")?.to_string();
         ensure!(said.contains(&sort_key) && said.contains("all its certificates"), "{said}");
@@ -159,7 +171,50 @@ async fn a_device_with_a_damaged_entry_is_revoked(
     crl.publish_due(&Trigger::Schedule).await?;
     let published = PublishedCrl::of(&env, "device").await?;
     ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
-    ensure!(published.denied.len() == 2, "{:?}", published.denied);
+    ensure!(published.denied.len() == 6, "{:?}", published.denied);
+    Ok(())
+}
+
+/// After the entry is repaired and the hold is released, the certificate must not be good.
+async fn a_hold_of_a_damaged_entry_weakens_no_revocation(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let (id, serial) = (device.device_id, env.api.released(&device).await?.serial_number);
+    env.store.revoke_certificate(id, &serial, KeyCompromise, Timestamp::now()).await?;
+    let (partition, sort_key) = (format!("LEDGER#{id}"), format!("CERT#{serial}"));
+    let key = (partition.as_str(), sort_key.as_str());
+    set(&env, key, "key_fingerprint", None).await?;
+    let error = env.store.revoke_device(id, CertificateHold, Timestamp::now()).await.err();
+    error.context("the damage is not reported")?;
+    set(&env, key, "key_fingerprint", Some(text("repaired"))).await?;
+    env.store.release_hold(id).await?;
+    let entries = env.store.device_certificates(id).await?;
+    ensure!(entries[0].revocation_reason == Some(KeyCompromise), "{entries:?}");
+    Ok(())
+}
+
+async fn a_command_that_finds_damage_requests_a_crl(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let operator = Operator::of_env(&env)?;
+    let mut requests = 0;
+    for command in ["revoke", "delete"] {
+        let device = env.api.enrolled(&env.token).await?;
+        let serial = env.api.released(&device).await?.serial_number;
+        let id = device.device_id;
+        let key = (format!("LEDGER#{id}"), format!("CERT#{serial}"));
+        set(&env, (&key.0, &key.1), "requested_at", None).await?;
+        let failed = operator.run(&format!("device {command} {id} --yes")).await?;
+        ensure!(failed.done().is_err(), "{command}: the damage is not reported");
+        requests += 1;
+        let counts = env.store.crl_requests().await?;
+        ensure!(counts == [("device".to_owned(), requests)], "{command}: {counts:?}");
+    }
     Ok(())
 }
 
@@ -171,12 +226,15 @@ async fn a_repeated_revocation_restores_a_lost_denial(
     for reason in [KeyCompromise, CertificateHold] {
         let id = env.api.enrolled(&env.token).await?.device_id;
         env.store.revoke_device(id, reason, Timestamp::now()).await?;
+        let key = (format!("DENIED#{id}"), "META");
         let lost = env.direct.aws.dynamodb()?.delete_item().table_name(&env.config.table_name);
-        let lost = lost.key("PK", text(&format!("DENIED#{id}"))).key("SK", text("META"));
-        lost.send().await?;
+        lost.key("PK", text(&key.0)).key("SK", text(key.1)).send().await?;
         ensure!(!env.store.is_denied(id).await?);
         let again = env.store.revoke_device(id, reason, Timestamp::now()).await?;
         ensure!(again.changed && env.store.is_denied(id).await?, "{again:?}");
+        set(&env, (&key.0, key.1), "ca", Some(text("DENI"))).await?;
+        let again = env.store.revoke_device(id, reason, Timestamp::now()).await?;
+        ensure!(again.changed, "{again:?}");
         let third = env.store.revoke_device(id, reason, Timestamp::now()).await?;
         ensure!(!third.changed, "{third:?}");
     }

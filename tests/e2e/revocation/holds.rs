@@ -5,7 +5,7 @@ use anyhow::{Context as _, ensure};
 use birthcert_tests::api::Enrolled;
 use birthcert_tests::aws::emulators::{Backend, Emulators};
 use birthcert_tests::aws::proxy::Fault;
-use birthcert_tests::env::Env;
+use birthcert_tests::env::{Env, YEAR};
 use ledger::store::{CertificateStatus, DeviceStatus, Store};
 use pki::clock::Timestamp;
 use pki::crl::RevocationReason::CertificateHold;
@@ -15,6 +15,7 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         a_device_is_held_before_a_release_is_written,
         a_certificate_is_released_before_a_hold_is_written,
         a_contended_hold_keeps_single_holds_apart,
+        a_hold_by_a_clock_that_is_years_fast_is_no_way_out,
     ]
 }
 
@@ -111,5 +112,17 @@ async fn a_contended_hold_keeps_single_holds_apart(
     env.store.release_hold(id).await?;
     let state = half.state().await?;
     ensure!(state == (DeviceStatus::Active, 1), "the single hold stays: {state:?}");
+    Ok(())
+}
+
+/// The hold of the device begins after those of its certificates, which have expired by then, it seems.
+async fn a_hold_by_a_clock_that_is_years_fast_is_no_way_out(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let half = HalfHeld::start(emulators, backend, Timestamp::now().plus(50 * YEAR)).await?;
+    half.env.store.revoke_device(half.device.device_id, CertificateHold, Timestamp::now()).await?;
+    let state = half.state().await?;
+    ensure!(state == (DeviceStatus::Held, 2), "a held device has a good certificate: {state:?}");
     Ok(())
 }

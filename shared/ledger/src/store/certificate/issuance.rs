@@ -113,7 +113,7 @@ impl Store {
         let authenticated = "token_hash = :hash AND project_id = :project AND #status = :active \
                         AND (attribute_not_exists(issuance_limit) AND issued < :limit \
                         OR issued < issuance_limit) \
-                        AND (attribute_not_exists(last_issued_at) OR last_issued_at <= :now \
+                        AND (NOT attribute_type(last_issued_at, :type) OR last_issued_at <= :now \
                         OR last_issued_at > :wrong)";
         // The first certificate has nothing to supersede, so that no later write would end its issuance.
         let (unchanged, unfinished) = match live_serials {
@@ -134,6 +134,7 @@ impl Store {
             .expression_attribute_values(":limit", number(policy.issuance_limit()))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":now", number(now.unix()))
+            .expression_attribute_values(":type", string("N"))
             .expression_attribute_values(":wrong", number(now.plus(WRONG_CLOCK_SECONDS).unix()))
             .expression_attribute_values(":serial", string_set([serial_number]))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);

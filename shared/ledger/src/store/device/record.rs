@@ -7,7 +7,7 @@ use pki::{
     names::{DeviceId, Label, ProjectId, TokenId},
     token::{DeviceToken, SecretHash},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use crate::{
     error::{OperatorError, Result},
@@ -69,8 +69,9 @@ pub(crate) struct DeviceState {
     /// certificate of a device is never among them, because its issuance ends without a write.
     #[serde(default)]
     pub(crate) unfinished: Vec<String>,
-    /// Time of the last request that was issued a certificate.
-    #[serde(default)]
+    /// Time of the last request that was issued a certificate; `None` if it is damaged, because a wrong order of
+    /// two requests is better than none.
+    #[serde(default, deserialize_with = "intact")]
     pub(crate) last_issued_at: Option<Timestamp>,
     /// Time at which the device was revoked or put on hold.
     #[serde(default)]
@@ -100,6 +101,22 @@ pub struct DeviceDetails {
     /// Reason of the revocation or hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation_reason: Option<RevocationReason>,
+}
+
+/// Deserializes a value, or nothing if it is damaged.
+fn intact<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value<T> {
+        Intact(T),
+        Damaged(IgnoredAny),
+    }
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Intact(value) => Some(value),
+        Value::Damaged(_) => None,
+    })
 }
 
 impl Store {

@@ -3,7 +3,7 @@
 //! Each is an item in a partition of its own that no function may write. The device's own partition would not
 //! do: `enroll` and `identity` write there.
 
-use aws_sdk_dynamodb::types::{Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem, Update};
 use pki::{clock::Timestamp, names::DeviceId};
 
 use crate::{
@@ -45,12 +45,35 @@ impl Store {
         Ok(devices)
     }
 
-    /// Returns true if a device is denied, strongly consistent.
+    /// Returns true if a device is denied, strongly consistent. A damaged item denies it, too.
     ///
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn is_denied(&self, id: DeviceId) -> Result<bool> {
         Ok(self.get_item(layout::denied(id), META.into()).await?.is_some())
+    }
+
+    /// Returns true if the item that denies a device is missing or damaged, so that the index lacks it.
+    pub(crate) async fn is_denial_lost(&self, id: DeviceId) -> Result<bool> {
+        let item = self.get_item(layout::denied(id), META.into()).await?.unwrap_or_default();
+        let is_dated = item.get("revoked_at").is_some_and(AttributeValue::is_n);
+        Ok(!is_dated || item.get("ca") != Some(&string(DENIED)))
+    }
+
+    /// Returns the write that puts a lost or damaged denial in order.
+    pub(crate) fn restore_denial_write(
+        &self,
+        id: DeviceId,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem> {
+        update_write(
+            Update::builder()
+                .table_name(&self.table)
+                .set_key(Some(key(layout::denied(id), META.into())))
+                .update_expression("SET ca = :denied, revoked_at = :now")
+                .expression_attribute_values(":denied", string(DENIED))
+                .expression_attribute_values(":now", number(now.unix())),
+        )
     }
 
     /// Returns the write that denies a device. A device that is denied already stays so.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
+        condition::is_condition_failure,
         device::{changes::missing, record::DeviceState, status::DeviceStatus},
         item::{from_item, key, number, required, string},
         layout::{self, META},
@@ -72,11 +73,13 @@ impl Store {
                 );
             }
             let (entries, damaged) = self.readable_certificates(id).await?;
-            let now =
-                if target == DeviceStatus::Held { hold_start(&device, &entries, now) } else { now };
+            let at = match target {
+                DeviceStatus::Held => hold_start(&device, &entries, now),
+                _ => now,
+            };
             if attempt >= ROUNDS_BEFORE_DEVICE_FIRST && device.status != target {
                 let writes =
-                    self.revoke_device_writes(id, &device, target, reason, now, LiveSerials::Any)?;
+                    self.revoke_device_writes(id, &device, target, reason, at, LiveSerials::Any)?;
                 outcome.changed |= self.try_transact(writes.into(), attempt).await?;
                 attempt += 1;
                 continue;
@@ -84,9 +87,8 @@ impl Store {
             let mut due: Vec<_> =
                 entries.iter().filter(|entry| needs_revocation(entry, reason, now)).collect();
             if due.is_empty() && device.status == target {
-                if !self.is_denied(id).await? {
-                    // Lost, or the device was restored without it.
-                    let deny = self.deny_device_write(id, now)?;
+                if self.is_denial_lost(id).await? {
+                    let deny = self.restore_denial_write(id, at)?;
                     let writes = vec![self.unchanged_device_write(id, &device)?, deny];
                     outcome.changed |= self.try_transact(writes, attempt).await?;
                     attempt += 1;
@@ -98,17 +100,21 @@ impl Store {
             // A hold leaves out certificates that are on hold, and looks again whether they still are.
             let is_last = due.len() <= ENTRIES_AT_ONCE && target == DeviceStatus::Revoked;
             due.truncate(ENTRIES_AT_ONCE);
-            let device_writes = self.revoke_device_writes(
+            // A device that was out when it was read is issued nothing since.
+            let live_serials = match device.status == target {
+                true => LiveSerials::Any,
+                false => LiveSerials::Unchanged,
+            };
+            let mut writes = Vec::from(self.revoke_device_writes(
                 id,
                 &device,
                 target,
                 reason,
-                now,
-                LiveSerials::Unchanged,
-            )?;
-            let mut writes = Vec::from(device_writes);
+                at,
+                live_serials,
+            )?);
             for entry in &due {
-                writes.push(self.revoke_entry_write(id, entry, reason, now)?);
+                writes.push(self.revoke_entry_write(id, entry, reason, at)?);
             }
             if reason == RevocationReason::KeyCompromise {
                 // A device that generates its own key may have several certificates for it.
@@ -136,16 +142,24 @@ impl Store {
     async fn readable_certificates(&self, id: DeviceId) -> Result<(Vec<LedgerEntry>, Vec<String>)> {
         let (mut entries, mut damaged) = (Vec::new(), Vec::new());
         for item in self.ledger_items(layout::ledger(id)).await? {
-            let sort_key = required(&item, "SK")?;
-            match from_item(item) {
-                Ok(entry) => entries.push(entry),
-                Err(_) => damaged.push(sort_key),
+            let sort_key: String = required(&item, "SK")?;
+            // The writes distinguish null from nothing.
+            let has_null = item.values().any(AttributeValue::is_null);
+            match from_item::<LedgerEntry>(item) {
+                Ok(entry)
+                    if !has_null
+                        && layout::certificate_sort_key(&entry.serial_number) == sort_key =>
+                {
+                    entries.push(entry);
+                }
+                _ => damaged.push(sort_key),
             }
         }
         Ok((entries, damaged))
     }
 
-    /// Revokes damaged ledger entries of a device that is out already, whatever they say.
+    /// Revokes damaged ledger entries of a device that is out already, whatever they say; or puts on hold those
+    /// that no other reason revokes.
     ///
     /// # Errors
     /// If there are any, because an operator has to repair them; or if DynamoDB is unavailable.
@@ -157,17 +171,29 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         for sort_key in &damaged {
-            self.client
+            let update = self
+                .client
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(key(layout::ledger(id), sort_key.clone())))
-                .condition_expression("attribute_exists(PK)")
                 .update_expression("SET revoked_at = :now, revocation_reason = :reason")
                 .expression_attribute_values(":now", number(now.unix()))
-                .expression_attribute_values(":reason", string(reason.as_str()))
-                .send()
-                .await
-                .map_err(|error| self.unavailable(&error))?;
+                .expression_attribute_values(":reason", string(reason.as_str()));
+            let update = match reason {
+                RevocationReason::CertificateHold => update
+                    .condition_expression(
+                        "attribute_exists(PK) AND (NOT attribute_type(revocation_reason, :type) \
+                         OR revocation_reason = :reason)",
+                    )
+                    .expression_attribute_values(":type", string("S")),
+                _ => update.condition_expression("attribute_exists(PK)"),
+            };
+            match update.send().await {
+                Err(error) if !is_condition_failure(&error) => {
+                    return Err(self.unavailable(&error));
+                }
+                _ => {}
+            }
         }
         match damaged.as_slice() {
             [] => Ok(()),
