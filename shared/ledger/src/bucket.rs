@@ -224,16 +224,18 @@ impl Bucket {
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
         let (name, service) = (&self.name, AwsService::S3);
+        let refused = |cause: String| Error::Refused {
+            service,
+            cause: format!("{key} in bucket {name}: {cause}"),
+        };
         match outage(service, error) {
             Error::Unavailable { cause, .. }
                 if error.as_service_error().and_then(ProvideErrorMetadata::code).is_none()
                     && status(error).is_some_and(|status| (400..500).contains(&status)) =>
             {
-                Error::Refused { service, cause: format!("{key} in bucket {name}: {cause}") }
+                refused(cause)
             }
-            Error::Refused { cause, .. } => {
-                Error::Refused { service, cause: format!("{key} in bucket {name}: {cause}") }
-            }
+            Error::Refused { cause, .. } => refused(cause),
             other => other,
         }
     }

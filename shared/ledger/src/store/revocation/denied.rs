@@ -66,14 +66,7 @@ impl Store {
         id: DeviceId,
         now: Timestamp,
     ) -> Result<TransactWriteItem> {
-        update_write(
-            Update::builder()
-                .table_name(&self.table)
-                .set_key(Some(key(layout::denied(id), META.into())))
-                .update_expression("SET ca = :denied, revoked_at = :now")
-                .expression_attribute_values(":denied", string(DENIED))
-                .expression_attribute_values(":now", number(now.unix())),
-        )
+        self.denial_write(id, "SET ca = :denied, revoked_at = :now", now)
     }
 
     /// Returns the write that denies a device. A device that is denied already stays so.
@@ -82,11 +75,21 @@ impl Store {
         id: DeviceId,
         now: Timestamp,
     ) -> Result<TransactWriteItem> {
+        let expression = "SET ca = :denied, revoked_at = if_not_exists(revoked_at, :now)";
+        self.denial_write(id, expression, now)
+    }
+
+    fn denial_write(
+        &self,
+        id: DeviceId,
+        expression: &str,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem> {
         update_write(
             Update::builder()
                 .table_name(&self.table)
                 .set_key(Some(key(layout::denied(id), META.into())))
-                .update_expression("SET ca = :denied, revoked_at = if_not_exists(revoked_at, :now)")
+                .update_expression(expression)
                 .expression_attribute_values(":denied", string(DENIED))
                 .expression_attribute_values(":now", number(now.unix())),
         )
