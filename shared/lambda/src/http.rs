@@ -32,8 +32,8 @@ pub fn request_id(request: &Request) -> String {
 const DEFAULT_TIME: Duration = Duration::from_secs(20);
 /// Lambda's limit for any function.
 const LONGEST_TIME: Duration = Duration::from_secs(15 * 60);
-/// Half a second, in which the response is written and logged before Lambda ends the function, and the second
-/// of which a [`Timestamp`] may be late.
+/// Half a second to write and log the response before Lambda ends the function, and one second because a
+/// [`Timestamp`] has no fractions.
 const TO_RESPOND: Duration = Duration::from_millis(1500);
 
 /// Returns the time by which the work for a request that arrived at `now` must end, so that the caller gets a

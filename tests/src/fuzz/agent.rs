@@ -1,4 +1,4 @@
-//! What the agent reads from a source that it does not trust.
+//! The documents that the agent downloads, from a source that it does not trust.
 
 use birthcert_agent::untrusted;
 use pki::authority::ChainCertificate;

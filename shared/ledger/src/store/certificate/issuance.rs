@@ -161,8 +161,8 @@ impl Store {
 
 /// Returns true if a later request of the device was recorded before this one, of the time `now`.
 ///
-/// Its certificate is the one that the device has, if it gave up waiting for this one and asked again. This
-/// one's must not supersede that.
+/// A device that gives up waiting asks again, and then has the certificate of its later request. The earlier
+/// request must not supersede that certificate.
 fn is_overtaken(device: &DeviceState, now: Timestamp) -> bool {
     device.last_issued_at.is_some_and(|last| last > now && last <= now.plus(WRONG_CLOCK_SECONDS))
 }

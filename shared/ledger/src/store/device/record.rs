@@ -69,8 +69,8 @@ pub(crate) struct DeviceState {
     /// certificate of a device is never among them, because its issuance ends without a write.
     #[serde(default)]
     pub(crate) unfinished: Vec<String>,
-    /// Time of the last request that was issued a certificate; `None` if it is damaged, because a wrong order of
-    /// two requests is better than none.
+    /// Time of the last request that was issued a certificate. A damaged time counts as absent, so that it stops
+    /// neither requests nor revocations.
     #[serde(default, deserialize_with = "intact")]
     pub(crate) last_issued_at: Option<Timestamp>,
     /// Time at which the device was revoked or put on hold.
