@@ -106,6 +106,7 @@ impl Identity {
         lambda::http::expect_route(request, "GET, POST", PATH)?;
         let token = token.map_err(Error::DeviceToken)?;
         let deadline = lambda::http::deadline(request, now);
+        let arrival = lambda::http::arrival(request, now);
         let prepare = self.prepare(request, &token, now);
         let Prepared { ca, policy, csr } = deadline.leaving(TO_ISSUE).bound(prepare).await?;
 
@@ -119,7 +120,7 @@ impl Identity {
         };
         // Authenticates the device token before it signs, in the transaction that records the certificate.
         let issuer = Issuer { authority: &ca.authority, signer: &ca.signer, store: &self.store };
-        let request = IssuanceRequest::Device { token: &token, policy: &policy, source };
+        let request = IssuanceRequest::Device { token: &token, policy: &policy, source, arrival };
         let certificate = issue(issuer, request, key, now, deadline, rng).await?;
 
         let (project_id, device_id) = (token.project(), token.subject());

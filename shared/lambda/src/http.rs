@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use http::{HeaderValue, header};
 use lambda_http::{Body, Request, RequestExt, Response, request::RequestContext};
-use ledger::Deadline;
+use ledger::{Deadline, store::Arrival};
 use pki::clock::Timestamp;
 use serde::Serialize;
 
@@ -46,6 +46,20 @@ pub fn deadline(request: &Request, now: Timestamp) -> Deadline {
         Duration::from_millis(end.saturating_sub(now.unix() * 1000)).min(LONGEST_TIME)
     });
     Deadline::after(time).leaving(TO_RESPOND)
+}
+
+/// Returns the time at which a request reached API Gateway, or else `now`.
+#[must_use]
+pub fn arrival(request: &Request, now: Timestamp) -> Arrival {
+    let millis = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
+        Some(RequestContext::ApiGatewayV2(context)) => context.time_epoch,
+        _ => 0,
+    };
+    match u64::try_from(millis) {
+        Ok(millis @ 1..) => Arrival::from_unix_millis(millis),
+        _ => now.into(),
+    }
 }
 
 /// Returns the caller's address as API Gateway saw it. Headers such as `X-Forwarded-For` are ignored,

@@ -23,7 +23,7 @@ mod write;
 
 pub use authority::{ActivationOutcome, AuthorityState, DamagedAuthority};
 pub use certificate::{
-    CertificateOwner, CertificateStatus, IssuanceRequest, KeySource, LedgerEntry,
+    Arrival, CertificateOwner, CertificateStatus, IssuanceRequest, KeySource, LedgerEntry,
 };
 pub(crate) use certificate::{LedgerEntryKey, RecordedTbs, Withdrawal};
 pub use change::Change;

@@ -21,6 +21,12 @@ pub(super) fn now() -> Timestamp {
     at.plus(start.elapsed().as_secs())
 }
 
+/// Returns the virtual time in milliseconds since the Unix epoch, which API Gateway gives an event.
+pub(super) fn unix_millis() -> u64 {
+    let (start, at) = START.get().expect("the clock of a schedule was started");
+    at.unix() * 1_000 + start.elapsed().as_millis() as u64
+}
+
 /// Returns the milliseconds since the schedule began.
 pub(super) fn millis() -> u128 {
     START.get().map_or(0, |(start, _)| start.elapsed().as_millis())

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use x509_cert::Certificate as X509;
 use x509_cert::der::DecodePem as _;
 
+use crate::faults::clock;
 use crate::faults::function::{End, Role};
 use crate::faults::history::Certificate;
 use crate::faults::random::Random;
@@ -268,10 +269,11 @@ impl<'a> Device<'a> {
     }
 }
 
-/// Returns an event with a credential in its header.
+/// Returns an event that arrives now, with a credential in its header.
 pub(super) fn event(template: &str, header: &str, credential: String) -> Value {
     let mut event: Value = serde_json::from_str(template).expect("an event");
     event["headers"][header] = credential.into();
+    event["requestContext"]["timeEpoch"] = clock::unix_millis().into();
     event
 }
 

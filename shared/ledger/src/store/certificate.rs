@@ -1,5 +1,6 @@
 //! Certificates on the ledger. Each is recorded before KMS is asked to sign it.
 
+pub(super) mod arrival;
 pub(super) mod entry;
 pub(super) mod issuance;
 pub(super) mod lookup;
@@ -8,6 +9,7 @@ pub(super) mod request;
 pub(super) mod supersession;
 pub(super) mod withdrawal;
 
+pub use arrival::Arrival;
 pub use entry::{CertificateStatus, LedgerEntry};
 pub use lookup::CertificateOwner;
 pub(crate) use record::{LedgerEntryKey, RecordedTbs};

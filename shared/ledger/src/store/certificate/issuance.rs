@@ -8,7 +8,7 @@ use crate::{
     Rejection,
     error::{Error, Result},
     store::{
-        certificate::entry::LedgerEntry,
+        certificate::{arrival::Arrival, entry::LedgerEntry},
         client::Store,
         device::{key::KeyRecord, record::DeviceState, status::DeviceStatus},
         item::{Item, from_item, key, number, string, string_set},
@@ -21,9 +21,6 @@ use crate::{
 
 /// Attempts of the transaction against concurrent ones for the same device.
 const ATTEMPTS: u32 = 8;
-/// Seconds by which a later request may be ahead. No request takes as long: a time beyond it comes from a clock
-/// that is wrong, and must not keep the device out.
-const WRONG_CLOCK_SECONDS: u64 = 60;
 /// Index of the write that authenticates the device.
 const DEVICE: usize = 0;
 /// Index of the write that binds the key to the device.
@@ -43,6 +40,7 @@ impl Store {
         &self,
         token: &DeviceToken,
         policy: &Policy,
+        arrival: Arrival,
         entry: &LedgerEntry,
         entry_item: Item,
         now: Timestamp,
@@ -53,7 +51,14 @@ impl Store {
         let mut gave_back = false;
         for attempt in 0..ATTEMPTS {
             let writes = vec![
-                self.authentication_write(token, policy, &entry.serial_number, &live_serials, now)?,
+                self.authentication_write(
+                    token,
+                    policy,
+                    arrival,
+                    &entry.serial_number,
+                    &live_serials,
+                    now,
+                )?,
                 self.key_binding_write(&entry.key_fingerprint, token.subject())?,
                 self.new_item_write(entry_item.clone())?,
             ];
@@ -63,7 +68,8 @@ impl Store {
             if cancelled.condition_failed(DEVICE) {
                 let state = cancelled.item(DEVICE).cloned().map(from_item::<DeviceState>);
                 let state = state.transpose()?;
-                let is_overtaken = state.as_ref().is_some_and(|it| is_overtaken(it, now));
+                let last_arrival = state.as_ref().and_then(|it| it.last_arrival);
+                let is_overtaken = last_arrival.is_some_and(|last| arrival.is_overtaken_by(last));
                 let unfinished = state.as_ref().map(|it| it.unfinished.clone()).unwrap_or_default();
                 match authorize(state, token, policy) {
                     Ok(_) if is_overtaken => return Err(Error::Contended),
@@ -106,6 +112,7 @@ impl Store {
         &self,
         token: &DeviceToken,
         policy: &Policy,
+        arrival: Arrival,
         serial_number: &str,
         live_serials: &[String],
         now: Timestamp,
@@ -113,8 +120,8 @@ impl Store {
         let authenticated = "token_hash = :hash AND project_id = :project AND #status = :active \
                         AND (attribute_not_exists(issuance_limit) AND issued < :limit \
                         OR issued < issuance_limit) \
-                        AND (NOT attribute_type(last_issued_at, :type) OR last_issued_at <= :now \
-                        OR last_issued_at > :wrong)";
+                        AND (NOT attribute_type(last_arrival, :type) OR last_arrival <= :arrival \
+                        OR last_arrival > :latest)";
         // The first certificate has nothing to supersede, so that no later write would end its issuance.
         let (unchanged, unfinished) = match live_serials {
             [] => ("attribute_not_exists(live_serials)", ""),
@@ -125,7 +132,8 @@ impl Store {
             .set_key(Some(key(layout::device(token.subject()), META.into())))
             .condition_expression(format!("{authenticated} AND {unchanged}"))
             .update_expression(format!(
-                "SET issued = issued + :one, last_issued_at = :now ADD live_serials :serial{unfinished}",
+                "SET issued = issued + :one, last_issued_at = :now, last_arrival = :arrival \
+                 ADD live_serials :serial{unfinished}",
             ))
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":hash", string(token.hash().as_str()))
@@ -135,7 +143,11 @@ impl Store {
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":now", number(now.unix()))
             .expression_attribute_values(":type", string("N"))
-            .expression_attribute_values(":wrong", number(now.plus(WRONG_CLOCK_SECONDS).unix()))
+            .expression_attribute_values(":arrival", number(arrival.unix_millis()))
+            .expression_attribute_values(
+                ":latest",
+                number(arrival.latest_overtaking().unix_millis()),
+            )
             .expression_attribute_values(":serial", string_set([serial_number]))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         if !live_serials.is_empty() {
@@ -157,14 +169,6 @@ impl Store {
         let device = self.get(layout::device(token.subject()), META.into()).await?;
         authorize(device, token, policy).map(drop)
     }
-}
-
-/// Returns true if a later request of the device was recorded before this one, of the time `now`.
-///
-/// A device that gives up waiting asks again, and then has the certificate of its later request. The earlier
-/// request must not supersede that certificate.
-fn is_overtaken(device: &DeviceState, now: Timestamp) -> bool {
-    device.last_issued_at.is_some_and(|last| last > now && last <= now.plus(WRONG_CLOCK_SECONDS))
 }
 
 /// Authenticates a device token and authorizes the device against the device's item. Returns the serial

@@ -96,8 +96,8 @@ impl Store {
             to_item(key.partition.clone(), sort, &entry)
         };
         let (supersedes, grace_seconds) = match request {
-            IssuanceRequest::Device { token, policy, .. } => (
-                self.record_for_device(token, policy, &entry, entry_item()?, now).await?,
+            IssuanceRequest::Device { token, policy, arrival, .. } => (
+                self.record_for_device(token, policy, *arrival, &entry, entry_item()?, now).await?,
                 Some(policy.grace_seconds()),
             ),
             IssuanceRequest::Service { service, renews, .. } => {

@@ -10,7 +10,7 @@ use pki::{
 
 use crate::{
     error::{Error, IssuerFault, Result},
-    store::{layout, project::policy::Policy},
+    store::{certificate::arrival::Arrival, layout, project::policy::Policy},
 };
 
 /// One day, in seconds.
@@ -26,6 +26,8 @@ pub enum IssuanceRequest<'a> {
         policy: &'a Policy,
         /// The generator of the key.
         source: KeySource,
+        /// The time at which the request arrived, before or after others of the device.
+        arrival: Arrival,
     },
     /// For a broker or another service, authorized by an operator.
     Service {
@@ -55,7 +57,7 @@ impl IssuanceRequest<'_> {
     /// Returns the profile of the certificate.
     pub(crate) fn profile(&self) -> Profile {
         match self {
-            Self::Device { token, policy, source } => Profile::Device(profile::Device {
+            Self::Device { token, policy, source, .. } => Profile::Device(profile::Device {
                 id: token.subject(),
                 organization: policy.terms().organization.clone(),
                 key_kinds: match source {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use crate::{
     error::{OperatorError, Result},
     store::{
+        certificate::arrival::Arrival,
         client::Store,
         device::status::DeviceStatus,
         item::{from_item, to_item},
@@ -69,10 +70,10 @@ pub(crate) struct DeviceState {
     /// certificate of a device is never among them, because its issuance ends without a write.
     #[serde(default)]
     pub(crate) unfinished: Vec<String>,
-    /// Time of the last request that was issued a certificate. A damaged time counts as absent, so that it stops
+    /// Arrival of the last request that was issued a certificate. A damaged time counts as absent, so that it stops
     /// neither requests nor revocations.
     #[serde(default, deserialize_with = "intact")]
-    pub(crate) last_issued_at: Option<Timestamp>,
+    pub(crate) last_arrival: Option<Arrival>,
     /// Time at which the device was revoked or put on hold.
     #[serde(default)]
     pub(crate) revoked_at: Option<Timestamp>,
