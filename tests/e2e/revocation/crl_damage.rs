@@ -24,6 +24,9 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![
         a_damaged_entry_stops_no_crl,
         a_device_with_a_damaged_entry_is_revoked,
+        a_damaged_device_is_revoked,
+        one_certificate_with_a_damaged_entry_is_revoked,
+        a_service_with_a_damaged_entry_is_revoked,
         a_repeated_revocation_restores_a_lost_denial,
         a_hold_of_a_damaged_entry_weakens_no_revocation,
         a_command_that_finds_damage_requests_a_crl,
@@ -158,8 +161,6 @@ async fn a_device_with_a_damaged_entry_is_revoked(
             .map(|identity| identity.serial_number);
         let (id, sort_key) = (device.device_id, format!("CERT#{}", serials[1]));
         set(&env, (&format!("LEDGER#{id}"), &sort_key), attribute, value).await?;
-        // What is of the wrong type keeps no device in, either.
-        set(&env, (&format!("DEVICE#{id}"), "META"), "last_issued_at", Some(text("x"))).await?;
         let error = env.store.revoke_device(id, reason, Timestamp::now()).await.err();
         let said = error.context("the damage is not reported")?.to_string();
         ensure!(said.contains(&sort_key) && said.contains("all its certificates"), "{said}");
@@ -175,6 +176,139 @@ async fn a_device_with_a_damaged_entry_is_revoked(
     Ok(())
 }
 
+/// Whoever may write the devices' items cannot make one irrevocable.
+async fn a_damaged_device_is_revoked(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let crl = Publisher::start(&env.config, RUNTIME).await?;
+    let mut expected = Vec::new();
+    let damaged = [
+        ("status", Some(text("x"))),
+        ("status", None),
+        ("live_serials", Some(text("x"))),
+        ("live_serials", None),
+        ("unfinished", Some(text("x"))),
+        ("issued", Some(text("x"))),
+        ("issuance_limit", Some(text("x"))),
+        ("last_arrival", Some(text("x"))),
+        ("revoked_at", Some(AttributeValue::N("-1".into()))),
+        ("revoked_at", Some(AttributeValue::N("0.5".into()))),
+        ("held_from", Some(text("x"))),
+        ("token_hash", None),
+        ("project_id", Some(text("x"))),
+        ("token_id", None),
+    ];
+    for (attribute, value) in damaged {
+        for reason in [KeyCompromise, CertificateHold] {
+            let device = env.api.enrolled(&env.token).await?;
+            expected.push(env.api.released(&device).await?.serial_number);
+            let (id, case) = (device.device_id, format!("{attribute}: {value:?}, {reason}"));
+            set(&env, (&format!("DEVICE#{id}"), "META"), attribute, value.clone()).await?;
+            let done = env.store.revoke_device(id, reason, Timestamp::now()).await;
+            let done = done.with_context(|| case.clone())?;
+            ensure!(done.changed && done.certificates == 1, "{case}: {done:?}");
+            let again = env.store.revoke_device(id, reason, Timestamp::now()).await?;
+            ensure!(!again.changed, "{case}: {again:?}");
+            let status = env.api.identity(&device.device_token).await?.status;
+            ensure!(status == 401 || status == 500, "{case}: {status}");
+            if (attribute, reason) == ("status", CertificateHold) {
+                // Nobody knows whether the device was active before.
+                env.store.release_hold(id).await?;
+                env.api.identity(&device.device_token).await?.problem(
+                    401,
+                    "invalid-device-token",
+                    &[],
+                )?;
+                env.store.revoke_device(id, reason, Timestamp::now()).await?;
+            }
+        }
+    }
+    expected.sort();
+    crl.publish_due(&Trigger::Schedule).await?;
+    let published = PublishedCrl::of(&env, "device").await?;
+    ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
+    ensure!(published.denied.len() == expected.len(), "{:?}", published.denied);
+    Ok(())
+}
+
+async fn one_certificate_with_a_damaged_entry_is_revoked(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let crl = Publisher::start(&env.config, RUNTIME).await?;
+    let mut expected = Vec::new();
+    for reason in [KeyCompromise, CertificateHold] {
+        let device = env.api.enrolled(&env.token).await?;
+        let id = device.device_id;
+        let [named, other] = [env.api.released(&device).await?, env.api.released(&device).await?]
+            .map(|identity| identity.serial_number);
+        let entries = env.store.device_certificates(id).await?;
+        let key = |serial: &str| (format!("LEDGER#{id}"), format!("CERT#{serial}"));
+        let damaged = key(&named);
+        set(&env, (&damaged.0, &damaged.1), "requested_at", None).await?;
+
+        // The damage to one certificate does not protect another.
+        let operator = Operator::of_env(&env)?;
+        let command = format!("device revoke {id} --reason superseded --yes --serial");
+        operator.run(&format!("{command} {other}")).await?.done()?;
+        let error = env.store.revoke_certificate(id, &named, reason, Timestamp::now()).await.err();
+        let said = error.context("the damage is not reported")?.to_string();
+        ensure!(said.contains(&damaged.1) && !said.contains("all"), "{said}");
+        let missing = env.store.revoke_certificate(id, "0a", reason, Timestamp::now()).await;
+        ensure!(missing.is_err_and(|error| error.to_string().contains("0a")));
+        let fingerprint = entries.iter().find(|it| it.serial_number == named);
+        let fingerprint = &fingerprint.context("the entry")?.key_fingerprint;
+        let key = env.store.device_key(fingerprint).await?.context("the key")?;
+        ensure!(key.compromised_at.is_some() == (reason == KeyCompromise), "{key:?}");
+        let failed = operator.run(&format!("{command} {named}")).await?;
+        ensure!(failed.done().is_err(), "the damage is not reported");
+        expected.extend([named, other]);
+    }
+    let counts = env.store.crl_requests().await?;
+    ensure!(counts == [("device".to_owned(), 4)], "{counts:?}");
+    expected.sort();
+    crl.publish_due(&Trigger::Schedule).await?;
+    let published = PublishedCrl::of(&env, "device").await?;
+    ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
+    Ok(())
+}
+
+async fn a_service_with_a_damaged_entry_is_revoked(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let crl = Publisher::start(&env.config, RUNTIME).await?;
+    let operator = Operator::of_env(&env)?;
+    for directory in ["one", "two"] {
+        let command = format!("broker issue --dns broker.example --directory {directory}");
+        operator.run(&command).await?.done()?;
+    }
+    let mut serials: Vec<_> = env.store.service_certificates().await?;
+    let damaged = serials.remove(0).entry.serial_number;
+    let intact = serials.remove(0).entry.serial_number;
+    let key = ("SERVER#broker.example", format!("CERT#{damaged}"));
+    set(&env, (key.0, &key.1), "requested_at", None).await?;
+    let name = "broker.example".parse()?;
+    let now = Timestamp::now();
+    let one = env.store.revoke_service(&name, Some(&intact), KeyCompromise, now).await?;
+    ensure!(one == 1, "{one}");
+    let failed = operator.run("broker revoke broker.example --yes").await?.done();
+    let said = failed.err().context("the damage is not reported")?.to_string();
+    ensure!(said.contains(&key.1), "{said}");
+    let counts = env.store.crl_requests().await?;
+    ensure!(counts.iter().any(|(ca, _)| ca == "server"), "{counts:?}");
+    crl.publish_due(&Trigger::Schedule).await?;
+    let mut expected = [intact, damaged];
+    expected.sort();
+    let published = PublishedCrl::of(&env, "server").await?;
+    ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
+    Ok(())
+}
+
 /// After the entry is repaired and the hold is released, the certificate must not be good.
 async fn a_hold_of_a_damaged_entry_weakens_no_revocation(
     emulators: &Emulators,
@@ -186,10 +320,11 @@ async fn a_hold_of_a_damaged_entry_weakens_no_revocation(
     env.store.revoke_certificate(id, &serial, KeyCompromise, Timestamp::now()).await?;
     let (partition, sort_key) = (format!("LEDGER#{id}"), format!("CERT#{serial}"));
     let key = (partition.as_str(), sort_key.as_str());
+    let fingerprint = env.store.device_certificates(id).await?[0].key_fingerprint.clone();
     set(&env, key, "key_fingerprint", None).await?;
     let error = env.store.revoke_device(id, CertificateHold, Timestamp::now()).await.err();
     error.context("the damage is not reported")?;
-    set(&env, key, "key_fingerprint", Some(text("repaired"))).await?;
+    set(&env, key, "key_fingerprint", Some(text(&fingerprint))).await?;
     env.store.release_hold(id).await?;
     let entries = env.store.device_certificates(id).await?;
     ensure!(entries[0].revocation_reason == Some(KeyCompromise), "{entries:?}");

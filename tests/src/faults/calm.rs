@@ -147,6 +147,16 @@ impl Calm {
         let revocation = self.world.store.revoke_device(self.device, Superseded, clock::now());
         self.runtime.block_on(revocation).map(drop)
     }
+
+    /// Returns true if the device is denied, and issued nothing.
+    pub fn is_out(&self) -> bool {
+        let event = event(IDENTITY, "authorization", format!("Bearer {}", self.device_token));
+        self.runtime.block_on(async {
+            let is_denied = self.world.store.is_denied(self.device).await;
+            is_denied.is_ok_and(|it| it)
+                && ask(&self.world, Role::Identity, event).await.status >= 400
+        })
+    }
 }
 
 async fn ask(world: &World, role: Role, event: Value) -> Response {

@@ -1,6 +1,7 @@
 //! Items of the table, which anybody may have written who can write it: whatever one says, every function and
-//! every command still ends.
+//! every command still ends, and the device can be revoked.
 
+use ledger::Error;
 use serde_json::{Value, json};
 
 use crate::fuzz::worlds::world;
@@ -26,6 +27,8 @@ pub fn table_items(text: &str) {
         world.send(&event);
     }
     world.publish(json!({}));
-    let _ = world.revoke();
+    let revoked = world.revoke();
+    assert!(matches!(revoked, Ok(()) | Err(Error::Damaged(_))), "{revoked:?}");
+    assert!(world.is_out());
     world.publish(json!({}));
 }

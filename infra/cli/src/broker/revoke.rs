@@ -61,10 +61,15 @@ impl RevokeCommand {
         confirm.ask(&format!("revoke {what} of {common_name}"))?;
         let now = Timestamp::now();
         let revoked =
-            context.store.revoke_service(&common_name, serial.as_deref(), reason, now).await?;
-        // A broker and another service may have the same name, under different CAs.
-        CrlRequests::new(context, Usage::Server).send().await?;
-        CrlRequests::new(context, Usage::Service).send().await?;
+            context.store.revoke_service(&common_name, serial.as_deref(), reason, now).await;
+        // A failure may have changed something before. A broker and another service may have the same name, under
+        // different CAs.
+        let requested = [
+            CrlRequests::new(context, Usage::Server).send().await,
+            CrlRequests::new(context, Usage::Service).send().await,
+        ];
+        let revoked = revoked?;
+        requested.into_iter().collect::<anyhow::Result<()>>()?;
         context.output.print(&Revoked { common_name, revoked })
     }
 }

@@ -93,9 +93,11 @@ impl RevokeCommand {
         let Action { verb, done } = action;
         targets.confirm().ask(&format!("{verb} certificate {serial_number} of {device_id}"))?;
         let now = Timestamp::now();
-        let RevocationOutcome { changed, .. } =
-            store.revoke_certificate(device_id, &serial_number, reason, now).await?;
-        CrlRequests::new(context, Usage::Device).send().await?;
+        let outcome = store.revoke_certificate(device_id, &serial_number, reason, now).await;
+        // A failure may have changed something before.
+        let requested = CrlRequests::new(context, Usage::Device).send().await;
+        let RevocationOutcome { changed, .. } = outcome?;
+        requested?;
         context.output.print(&OneCertificate { device_id, serial_number, changed, done })
     }
 }

@@ -1,6 +1,7 @@
 //! Certificates on the ledger. Each is recorded before KMS is asked to sign it.
 
 pub(super) mod arrival;
+pub(super) mod damaged;
 pub(super) mod entry;
 pub(super) mod issuance;
 pub(super) mod lookup;

@@ -4,6 +4,7 @@ pub(super) mod changes;
 pub(super) mod key;
 pub(super) mod page;
 pub(super) mod record;
+pub(super) mod standing;
 pub(super) mod status;
 
 pub use key::KeyRecord;

@@ -6,9 +6,9 @@ use pki::{clock::Timestamp, names::DeviceId};
 use crate::{
     error::{Error, Result},
     store::{
-        certificate::{entry::LedgerEntry, record::LedgerEntryKey},
+        certificate::record::LedgerEntryKey,
         client::Store,
-        item::{from_item, key, number, string_set},
+        item::{Item, key, number, string_set},
         layout::{self, META},
         transaction::back_off,
         write::update_write,
@@ -111,8 +111,7 @@ impl Store {
             };
             match cancelled.first_failed_condition() {
                 Some(ENTRY) => {
-                    let old = cancelled.item(ENTRY).cloned().map(from_item::<LedgerEntry>);
-                    return Ok(old.transpose()?.map_or(Withdrawal::Nothing, |old| outcome(&old)));
+                    return Ok(cancelled.item(ENTRY).map_or(Withdrawal::Nothing, outcome));
                 }
                 // The device was deleted.
                 Some(_) => return Ok(Withdrawal::Nothing),
@@ -124,12 +123,12 @@ impl Store {
     }
 }
 
-/// Returns why the entry `old` could not be withdrawn.
-fn outcome(old: &LedgerEntry) -> Withdrawal {
+/// Returns why the entry `old` could not be withdrawn. It may be damaged otherwise: that stops no other issuance.
+fn outcome(old: &Item) -> Withdrawal {
     match () {
         // An earlier attempt did, whose response was lost.
-        () if old.withdrawn_at.is_some() => Withdrawal::Withdrawn,
-        () if old.verified_at.is_some() => Withdrawal::Verified,
+        () if old.contains_key("withdrawn_at") => Withdrawal::Withdrawn,
+        () if old.contains_key("verified_at") => Withdrawal::Verified,
         // Its issuance is not old enough to have been cut off.
         () => Withdrawal::Nothing,
     }

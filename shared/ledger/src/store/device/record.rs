@@ -52,7 +52,7 @@ struct NewDevice<'a> {
     inventory: String,
 }
 
-/// The attributes of a device that decide on issuance and revocation.
+/// The attributes of a device that decide on issuance.
 #[derive(Deserialize)]
 pub(crate) struct DeviceState {
     pub(crate) project_id: ProjectId,
@@ -70,16 +70,10 @@ pub(crate) struct DeviceState {
     /// certificate of a device is never among them, because its issuance ends without a write.
     #[serde(default)]
     pub(crate) unfinished: Vec<String>,
-    /// Arrival of the last request that was issued a certificate. A damaged time counts as absent, so that it stops
-    /// neither requests nor revocations.
+    /// Arrival of the last request that was issued a certificate. A damaged time counts as absent, so that it
+    /// stops no request.
     #[serde(default, deserialize_with = "intact")]
     pub(crate) last_arrival: Option<Arrival>,
-    /// Time at which the device was revoked or put on hold.
-    #[serde(default)]
-    pub(crate) revoked_at: Option<Timestamp>,
-    /// Status before the hold.
-    #[serde(default)]
-    pub(crate) held_from: Option<DeviceStatus>,
 }
 
 /// A device with all details that operators see.

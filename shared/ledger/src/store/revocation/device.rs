@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
 use crate::{
     error::{Error, OperatorError, Result},
     store::{
-        certificate::entry::LedgerEntry,
+        certificate::{
+            damaged::{DamagedEntry, ReadableEntries, report_damage},
+            entry::LedgerEntry,
+        },
         client::Store,
-        condition::is_condition_failure,
-        device::{changes::missing, record::DeviceState, status::DeviceStatus},
-        item::{from_item, key, number, required, string},
-        layout::{self, META},
+        device::{standing::DeviceStanding, status::DeviceStatus},
+        layout,
         revocation::{
             index::may_be_on_crl,
             writes::{LiveSerials, is_on_hold},
@@ -66,18 +67,20 @@ impl Store {
         while attempt < ATTEMPTS {
             // The device is read before its entries. An issuance after this read changes the live serials,
             // and the transaction below fails; an earlier one is among the entries.
-            let device = self.device_state(id).await?;
-            if device.status == DeviceStatus::Revoked && target == DeviceStatus::Held {
-                return Err(
-                    OperatorError::DeviceStatus { device_id: id, status: device.status }.into()
-                );
+            let device = self.salvaged_standing(id).await?;
+            if let Some(status @ DeviceStatus::Revoked) = device.status
+                && target == DeviceStatus::Held
+            {
+                return Err(OperatorError::DeviceStatus { device_id: id, status }.into());
             }
-            let (entries, damaged) = self.readable_certificates(id).await?;
+            let ReadableEntries { entries, damaged } =
+                self.readable_entries(layout::ledger(id)).await?;
             let at = match target {
                 DeviceStatus::Held => hold_start(&device, &entries, now),
                 _ => now,
             };
-            if attempt >= ROUNDS_BEFORE_DEVICE_FIRST && device.status != target {
+            let is_out = device.status == Some(target) && device.revoked_at.is_some();
+            if attempt >= ROUNDS_BEFORE_DEVICE_FIRST && !is_out {
                 let writes =
                     self.revoke_device_writes(id, &device, target, reason, at, LiveSerials::Any)?;
                 outcome.changed |= self.try_transact(writes.into(), attempt).await?;
@@ -86,7 +89,7 @@ impl Store {
             }
             let mut due: Vec<_> =
                 entries.iter().filter(|entry| needs_revocation(entry, reason, now)).collect();
-            if due.is_empty() && device.status == target {
+            if due.is_empty() && is_out {
                 if self.is_denial_lost(id).await? {
                     let deny = self.restore_denial_write(id, at)?;
                     let writes = vec![self.unchanged_device_write(id, &device)?, deny];
@@ -94,14 +97,14 @@ impl Store {
                     attempt += 1;
                     continue;
                 }
-                self.revoke_damaged(id, damaged, reason, now).await?;
+                self.revoke_damaged(id, &everything(id), &damaged, reason, now).await?;
                 return Ok(outcome);
             }
             // A hold leaves out certificates that are on hold, and looks again whether they still are.
             let is_last = due.len() <= ENTRIES_AT_ONCE && target == DeviceStatus::Revoked;
             due.truncate(ENTRIES_AT_ONCE);
             // A device that was out when it was read is issued nothing since.
-            let live_serials = match device.status == target {
+            let live_serials = match device.status == Some(target) {
                 true => LiveSerials::Any,
                 false => LiveSerials::Unchanged,
             };
@@ -128,7 +131,7 @@ impl Store {
                 outcome.certificates += due.len();
                 attempt = 0;
                 if is_last {
-                    self.revoke_damaged(id, damaged, reason, now).await?;
+                    self.revoke_damaged(id, &everything(id), &damaged, reason, now).await?;
                     return Ok(outcome);
                 }
             } else {
@@ -138,71 +141,29 @@ impl Store {
         Err(Error::Contended)
     }
 
-    /// Reads the ledger entries of a device, and the sort keys of those that are damaged.
-    async fn readable_certificates(&self, id: DeviceId) -> Result<(Vec<LedgerEntry>, Vec<String>)> {
-        let (mut entries, mut damaged) = (Vec::new(), Vec::new());
-        for item in self.ledger_items(layout::ledger(id)).await? {
-            let sort_key: String = required(&item, "SK")?;
-            // The writes distinguish null from nothing.
-            let has_null = item.values().any(AttributeValue::is_null);
-            match from_item::<LedgerEntry>(item) {
-                Ok(entry)
-                    if !has_null
-                        && layout::certificate_sort_key(&entry.serial_number) == sort_key =>
-                {
-                    entries.push(entry);
-                }
-                _ => damaged.push(sort_key),
-            }
-        }
-        Ok((entries, damaged))
-    }
-
-    /// Revokes damaged ledger entries of a device that is out already, whatever they say; or puts on hold those
-    /// that no other reason revokes.
+    /// Revokes damaged ledger entries of a device, whatever they say, and marks their keys if the reason is a
+    /// compromise. `what` of the device is revoked then.
     ///
     /// # Errors
     /// If there are any, because an operator has to repair them; or if DynamoDB is unavailable.
-    async fn revoke_damaged(
+    async fn revoke_damaged<'a>(
         &self,
         id: DeviceId,
-        damaged: Vec<String>,
+        what: &str,
+        damaged: impl IntoIterator<Item = &'a DamagedEntry> + Clone,
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<()> {
-        for sort_key in &damaged {
-            let update = self
-                .client
-                .update_item()
-                .table_name(&self.table)
-                .set_key(Some(key(layout::ledger(id), sort_key.clone())))
-                .update_expression("SET revoked_at = :now, revocation_reason = :reason")
-                .expression_attribute_values(":now", number(now.unix()))
-                .expression_attribute_values(":reason", string(reason.as_str()));
-            let update = match reason {
-                RevocationReason::CertificateHold => update
-                    .condition_expression(
-                        "attribute_exists(PK) AND (NOT attribute_type(revocation_reason, :type) \
-                         OR revocation_reason = :reason)",
-                    )
-                    .expression_attribute_values(":type", string("S")),
-                _ => update.condition_expression("attribute_exists(PK)"),
-            };
-            match update.send().await {
-                Err(error) if !is_condition_failure(&error) => {
-                    return Err(self.unavailable(&error));
-                }
-                _ => {}
+        self.revoke_damaged_entries(&layout::ledger(id), damaged.clone(), reason, now).await?;
+        if reason == RevocationReason::KeyCompromise {
+            for fingerprint in
+                damaged.clone().into_iter().filter_map(|it| it.key_fingerprint.as_ref())
+            {
+                self.mark_key_compromised(fingerprint, id, now).await?;
             }
         }
-        match damaged.as_slice() {
-            [] => Ok(()),
-            damaged => Err(Error::Damaged(format!(
-                "device {id} and all its certificates are {}, but ledger entries are damaged: {}",
-                if reason == RevocationReason::CertificateHold { "on hold" } else { "revoked" },
-                damaged.join(", ")
-            ))),
-        }
+        let is = if reason == RevocationReason::CertificateHold { "on hold" } else { "revoked" };
+        report_damage(&format!("{what} {is}"), damaged)
     }
 
     /// Revokes one certificate of a device, or puts it on hold if that is the reason. The device may obtain
@@ -212,7 +173,9 @@ impl Store {
     /// other certificates for it are revoked too.
     ///
     /// # Errors
-    /// If the certificate does not exist or changes in every attempt, or DynamoDB is unavailable.
+    /// If the certificate does not exist or changes in every attempt; if its ledger entry is damaged, after it
+    /// was revoked; if the reason is a key compromise and an entry is damaged, which may be one for the same key;
+    /// or if DynamoDB is unavailable.
     pub async fn revoke_certificate(
         &self,
         id: DeviceId,
@@ -220,12 +183,19 @@ impl Store {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<RevocationOutcome> {
-        let entries = self.device_certificates(id).await?;
-        let named = entries.iter().find(|entry| entry.serial_number == serial_number);
-        let named = named.ok_or_else(|| {
-            OperatorError::Missing(format!("certificate {serial_number} of device {id}"))
-        })?;
         let is_compromised = reason == RevocationReason::KeyCompromise;
+        let read = self.readable_entries(layout::ledger(id)).await?;
+        let Some(named) = read.entries.iter().find(|entry| entry.serial_number == serial_number)
+        else {
+            let damaged: Vec<_> =
+                read.damaged.iter().filter(|entry| entry.is_of(serial_number)).collect();
+            let what = format!("certificate {serial_number} of device {id} is");
+            self.revoke_damaged(id, &what, damaged, reason, now).await?;
+            return Err(OperatorError::Missing(format!(
+                "certificate {serial_number} of device {id}"
+            ))
+            .into());
+        };
         if is_compromised {
             // The key is marked before the entries are read again, which then include every certificate
             // that was issued for it.
@@ -233,7 +203,8 @@ impl Store {
         }
         let mut outcome = RevocationOutcome::default();
         for attempt in 0..ATTEMPTS {
-            let entries = self.device_certificates(id).await?;
+            let ReadableEntries { entries, damaged } =
+                self.readable_entries(layout::ledger(id)).await?;
             let mut due: Vec<_> = entries
                 .iter()
                 .filter(|entry| {
@@ -242,21 +213,44 @@ impl Store {
                 })
                 .filter(|entry| needs_revocation(entry, reason, now))
                 .collect();
-            if due.is_empty() {
-                return Ok(outcome);
-            }
             let is_last = due.len() <= ENTRIES_AT_ONCE;
             due.truncate(ENTRIES_AT_ONCE);
             let writes = due.iter().map(|entry| self.revoke_entry_write(id, entry, reason, now));
-            if self.try_transact(writes.collect::<Result<_>>()?, attempt).await? {
-                outcome.changed = true;
+            let writes: Vec<_> = writes.collect::<Result<_>>()?;
+            if writes.is_empty() || self.try_transact(writes, attempt).await? {
+                outcome.changed |= !due.is_empty();
                 outcome.certificates += due.len();
+                if is_last && is_compromised {
+                    self.revoke_damaged_of_key(id, &named.key_fingerprint, &damaged, now).await?;
+                }
                 if is_last {
                     return Ok(outcome);
                 }
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Revokes the damaged ledger entries of a device for a compromised key.
+    ///
+    /// # Errors
+    /// If there are any, or any whose key nobody can tell; or if DynamoDB is unavailable.
+    async fn revoke_damaged_of_key(
+        &self,
+        id: DeviceId,
+        fingerprint: &str,
+        damaged: &[DamagedEntry],
+        now: Timestamp,
+    ) -> Result<()> {
+        let is_of_key = |it: &&DamagedEntry| it.key_fingerprint.as_deref() == Some(fingerprint);
+        let may_be_of_key = |it: &&DamagedEntry| is_of_key(it) || it.key_fingerprint.is_none();
+        let of_key = damaged.iter().filter(is_of_key);
+        let reason = RevocationReason::KeyCompromise;
+        self.revoke_damaged_entries(&layout::ledger(id), of_key, reason, now).await?;
+        let what = format!(
+            "every certificate of device {id} that the ledger lists for the key is revoked"
+        );
+        report_damage(&what, damaged.iter().filter(may_be_of_key))
     }
 
     /// Marks a key as compromised, so that no certificate is issued for it again.
@@ -289,14 +283,12 @@ impl Store {
     pub async fn release_hold(&self, id: DeviceId) -> Result<RevocationOutcome> {
         let mut outcome = RevocationOutcome::default();
         for attempt in 0..ATTEMPTS {
-            let device = self.device_state(id).await?;
-            if device.status == DeviceStatus::Revoked {
-                return Err(
-                    OperatorError::DeviceStatus { device_id: id, status: device.status }.into()
-                );
+            let device = self.device_standing(id).await?;
+            if let Some(status @ DeviceStatus::Revoked) = device.status {
+                return Err(OperatorError::DeviceStatus { device_id: id, status }.into());
             }
             let entries = self.device_certificates(id).await?;
-            let is_held = device.status == DeviceStatus::Held;
+            let is_held = device.status == Some(DeviceStatus::Held);
             let since = device.revoked_at.filter(|_| is_held);
             let is_releasable =
                 |entry: &&LedgerEntry| is_on_hold(entry) && entry.revoked_at >= since;
@@ -325,12 +317,6 @@ impl Store {
         Err(Error::Contended)
     }
 
-    /// Reads the state of a device that must exist.
-    async fn device_state(&self, id: DeviceId) -> Result<DeviceState> {
-        let device = self.get(layout::device(id), META.into()).await?;
-        device.ok_or_else(|| missing(id))
-    }
-
     /// Tries a transaction. If a condition did not hold or another transaction was in its way, pauses for a
     /// time that grows with `attempt`, and returns false.
     async fn try_transact(&self, writes: Vec<TransactWriteItem>, attempt: u32) -> Result<bool> {
@@ -345,12 +331,17 @@ impl Store {
     }
 }
 
+/// Returns the beginning of the report that a device is out, with all it has.
+fn everything(id: DeviceId) -> String {
+    format!("device {id} and all its certificates are")
+}
+
 /// Returns the time to record for certificates that are put on hold with their device: `now`, but not before
 /// the device's own hold, and after all holds of single certificates.
 ///
 /// A release tells the two kinds of hold apart by these times, so their order must not depend on clocks.
-fn hold_start(device: &DeviceState, entries: &[LedgerEntry], now: Timestamp) -> Timestamp {
-    if device.status == DeviceStatus::Held {
+fn hold_start(device: &DeviceStanding, entries: &[LedgerEntry], now: Timestamp) -> Timestamp {
+    if device.status == Some(DeviceStatus::Held) {
         return device.revoked_at.map_or(now, |since| since.max(now));
     }
     let last = entries.iter().filter(|it| is_on_hold(it)).filter_map(|it| it.revoked_at).max();

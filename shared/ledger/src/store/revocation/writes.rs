@@ -8,7 +8,7 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
-        device::{record::DeviceState, status::DeviceStatus},
+        device::{standing::DeviceStanding, status::DeviceStatus},
         item::{key, number, string, string_set},
         layout::{self, META},
         write::{condition_write, update_write},
@@ -30,14 +30,17 @@ impl Store {
     pub(crate) fn revoke_device_writes(
         &self,
         id: DeviceId,
-        device: &DeviceState,
+        device: &DeviceStanding,
         target: DeviceStatus,
         reason: RevocationReason,
         now: Timestamp,
         live_serials: LiveSerials,
     ) -> Result<[TransactWriteItem; 2]> {
         let mut update = self.device_update_builder(id);
-        let mut condition = "#status = :from".to_owned();
+        let mut condition = match device.status {
+            Some(_) => "#status = :from".to_owned(),
+            None => "attribute_exists(PK)".to_owned(),
+        };
         match (live_serials, device.live_serials.as_slice()) {
             (LiveSerials::Any, _) => {}
             (LiveSerials::Unchanged, []) => condition += " AND attribute_not_exists(live_serials)",
@@ -47,21 +50,27 @@ impl Store {
                 update = update.expression_attribute_values(":seen", seen);
             }
         }
-        let mut set = "SET #status = :target, revocation_reason = :reason, \
-                       revoked_at = if_not_exists(revoked_at, :now)"
-            .to_owned();
-        if target == DeviceStatus::Held && device.status != DeviceStatus::Held {
-            set += ", held_from = :from";
+        let mut set = "SET #status = :target, revocation_reason = :reason".to_owned();
+        if device.revoked_at.is_none() {
+            set += ", revoked_at = :now";
+            update = update.expression_attribute_values(":now", number(now.unix()));
+        }
+        if let Some(status) = device.status {
+            update = update.expression_attribute_values(":from", string(status.as_str()));
+        }
+        if target == DeviceStatus::Held && device.status != Some(DeviceStatus::Held) {
+            set += ", held_from = :back";
+            // Nobody knows whether a device with a damaged status was active.
+            let back = device.status.unwrap_or(DeviceStatus::Disabled);
+            update = update.expression_attribute_values(":back", string(back.as_str()));
         }
         let revoke = update_write(
             update
                 .condition_expression(condition)
                 .update_expression(set)
                 .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":from", string(device.status.as_str()))
                 .expression_attribute_values(":target", string(target.as_str()))
-                .expression_attribute_values(":reason", string(reason.as_str()))
-                .expression_attribute_values(":now", number(now.unix())),
+                .expression_attribute_values(":reason", string(reason.as_str())),
         )?;
         Ok([revoke, self.deny_device_write(id, now)?])
     }
@@ -71,7 +80,7 @@ impl Store {
     pub(crate) fn release_device_writes(
         &self,
         id: DeviceId,
-        device: &DeviceState,
+        device: &DeviceStanding,
     ) -> Result<[TransactWriteItem; 2]> {
         let back = device.held_from.unwrap_or(DeviceStatus::Active);
         let mut update = self
@@ -81,7 +90,10 @@ impl Store {
                 "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
             )
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", string(device.status.as_str()))
+            .expression_attribute_values(
+                ":status",
+                string(device.status.map_or("", DeviceStatus::as_str)),
+            )
             .expression_attribute_values(":back", string(back.as_str()));
         if let Some(since) = device.revoked_at {
             update = update.expression_attribute_values(":since", number(since.unix()));
@@ -94,14 +106,17 @@ impl Store {
     pub(crate) fn unchanged_device_write(
         &self,
         id: DeviceId,
-        device: &DeviceState,
+        device: &DeviceStanding,
     ) -> Result<TransactWriteItem> {
         let mut check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(layout::device(id), META.into())))
             .condition_expression(unchanged(device))
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", string(device.status.as_str()));
+            .expression_attribute_values(
+                ":status",
+                string(device.status.map_or("", DeviceStatus::as_str)),
+            );
         if let Some(since) = device.revoked_at {
             check = check.expression_attribute_values(":since", number(since.unix()));
         }
@@ -196,8 +211,9 @@ impl Store {
     }
 }
 
-/// Returns the condition that a device has the status `:status`, since the time `:since` if it has one.
-fn unchanged(device: &DeviceState) -> &'static str {
+/// Returns the condition that a device has the status `:status`, since the time `:since` if it has one. It never
+/// holds for a damaged status.
+fn unchanged(device: &DeviceStanding) -> &'static str {
     match device.revoked_at {
         Some(_) => "#status = :status AND revoked_at = :since",
         None => "#status = :status AND attribute_not_exists(revoked_at)",

@@ -5,10 +5,13 @@ use pki::{clock::Timestamp, crl::RevocationReason, names::Host};
 use crate::{
     error::{Error, OperatorError, Result},
     store::{
-        certificate::entry::LedgerEntry,
+        certificate::{
+            damaged::{ReadableEntries, report_damage},
+            entry::LedgerEntry,
+        },
         client::Store,
         condition::is_condition_failure,
-        item::{from_item, key, number, string},
+        item::{key, number, string},
         layout,
     },
 };
@@ -24,8 +27,8 @@ impl Store {
     /// concurrent renewal.
     ///
     /// # Errors
-    /// If no such certificate was issued under that name, renewals win in every round, or DynamoDB is
-    /// unavailable.
+    /// If no such certificate was issued under that name; if renewals win in every round; if a ledger entry is
+    /// damaged, after everything was revoked; or if DynamoDB is unavailable.
     pub async fn revoke_service(
         &self,
         common_name: &Host,
@@ -36,11 +39,13 @@ impl Store {
         let partition = layout::service(common_name);
         let mut revoked = 0;
         for _ in 0..ROUNDS {
-            let items = self.ledger_items(partition.clone()).await?;
-            let entries = items.into_iter().map(from_item).collect::<Result<Vec<LedgerEntry>>>()?;
+            let ReadableEntries { entries, damaged } =
+                self.readable_entries(partition.clone()).await?;
+            let damaged: Vec<_> =
+                damaged.iter().filter(|it| serial_number.is_none_or(|one| it.is_of(one))).collect();
             let is_selected =
                 |it: &&LedgerEntry| serial_number.is_none_or(|one| it.serial_number == one);
-            if !entries.iter().any(|it| is_selected(&it)) {
+            if damaged.is_empty() && !entries.iter().any(|it| is_selected(&it)) {
                 let which = serial_number.map_or_else(String::new, |one| format!(" {one}"));
                 return Err(
                     OperatorError::Missing(format!("certificate{which} of {common_name}")).into()
@@ -49,6 +54,9 @@ impl Store {
             let due: Vec<_> =
                 entries.iter().filter(is_selected).filter(|it| it.revoked_at.is_none()).collect();
             if due.is_empty() {
+                let damaged = || damaged.iter().copied();
+                self.revoke_damaged_entries(&partition, damaged(), reason, now).await?;
+                report_damage(&format!("what was to be revoked of {common_name} is"), damaged())?;
                 return Ok(revoked);
             }
             for entry in due {
