@@ -174,7 +174,7 @@ impl Publisher {
     ) -> Result<bool> {
         let AuthorityState { record, status, .. } = known;
         let name = record.name.to_string();
-        let is_requested = requests > self.store.crl_state(&name).await?.answered;
+        let is_requested = requests > self.store.answered_crl_requests(&name, requests).await?;
         let is_concerned = match trigger {
             // Requests for CAs outside of the event count too: the stream delivers them only later.
             Trigger::Changes(names) => is_requested || names.contains(&name),

@@ -3,7 +3,6 @@
 use std::{fmt, time::Duration};
 
 use anyhow::bail;
-use ledger::store::CrlState;
 use pki::clock::Timestamp;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -68,11 +67,7 @@ impl PublishCommand {
         let deadline = Instant::now() + Duration::from_secs(self.timeout);
         let mut published_crls = Vec::new();
         for (ca, request) in waiting {
-            let state = loop {
-                let state = context.store.crl_state(&ca).await?;
-                if state.answered >= request {
-                    break state;
-                }
+            while context.store.answered_crl_requests(&ca, request).await? < request {
                 if Instant::now() >= deadline {
                     progress.finish_and_clear();
                     bail!(
@@ -82,9 +77,9 @@ impl PublishCommand {
                     );
                 }
                 sleep(POLL).await;
-            };
+            }
             progress.inc(1);
-            let CrlState { published: Some(published), .. } = state else {
+            let Some(published) = context.store.crl_state(&ca).await?.published else {
                 bail!("the table's record of the CRL of the CA {ca} is not valid");
             };
             published_crls.push(NewCrl {

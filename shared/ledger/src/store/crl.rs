@@ -1,7 +1,7 @@
 //! State of CRL publication: reserved numbers, signed digests, the last published CRL, and requests for new
 //! ones.
 
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use pki::{clock::Timestamp, crl::LintedCrl, hex};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -68,22 +68,30 @@ struct Signing {
 
 impl Store {
     /// Returns the state of the CRLs of `ca`. A damaged attribute counts as absent: it must not stop the CA's
-    /// CRLs, and the next publication replaces it. So does a number of answered requests above that of all requests,
-    /// because no request would be answered any more.
+    /// CRLs, and the next publication replaces it.
     ///
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn crl_state(&self, ca: &str) -> Result<CrlState> {
         let item = self.get_item(layout::crl(ca), META.into()).await?.unwrap_or_default();
-        let answered = match intact(&item, "answered") {
-            // Read after the item: it only rises.
-            Some(answered) if answered <= self.crl_request_count(ca).await? => answered,
-            _ => 0,
-        };
         Ok(CrlState {
             reserved: intact(&item, "reserved").unwrap_or_default(),
-            answered,
+            answered: intact(&item, "answered").unwrap_or_default(),
             published: intact(&item, "published"),
+        })
+    }
+
+    /// Returns how many requests the published CRL of `ca` answers, of which the caller knows `requests`. A number
+    /// above that of all requests is damaged and counts as zero, because no request would be answered any more.
+    ///
+    /// # Errors
+    /// If DynamoDB is unavailable.
+    pub async fn answered_crl_requests(&self, ca: &str, requests: u64) -> Result<u64> {
+        let answered = self.crl_state(ca).await?.answered;
+        // The number of all requests is read last: it only rises.
+        Ok(match answered <= requests || answered <= self.crl_request_count(ca).await? {
+            true => answered,
+            false => 0,
         })
     }
 
@@ -192,22 +200,40 @@ impl Store {
     /// # Errors
     /// If DynamoDB is unavailable.
     pub async fn mark_crl_requests_answered(&self, ca: &str, count: u64) -> Result<()> {
-        let all = self.crl_request_count(ca).await?;
+        let (condition, none) = ("NOT attribute_type(answered, :last) OR answered < :count", "N");
+        let Err(last) = self.answer_crl_requests(ca, count, condition, string(none)).await? else {
+            return Ok(());
+        };
+        let Some(last) = last.and_then(|item| item.get("answered").cloned()) else { return Ok(()) };
+        if self.answered_crl_requests(ca, count).await? < count {
+            // On the condition that it is still the damaged number, so that a late repetition lowers no other one.
+            let _ = self.answer_crl_requests(ca, count, "answered = :last", last).await?;
+        }
+        Ok(())
+    }
+
+    /// Records that `count` requests are answered. Returns the item if the condition on `:last` and `:count` does not
+    /// hold.
+    async fn answer_crl_requests(
+        &self,
+        ca: &str,
+        count: u64,
+        condition: &str,
+        last: AttributeValue,
+    ) -> Result<std::result::Result<(), Option<Item>>> {
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(layout::crl(ca), META.into())))
             .update_expression("SET answered = :count")
-            .condition_expression(
-                "NOT attribute_type(answered, :type) OR answered < :count OR answered > :all",
-            )
-            .expression_attribute_values(":type", string("N"))
-            .expression_attribute_values(":all", number(all))
-            .expression_attribute_values(":count", number(count));
+            .condition_expression(condition)
+            .expression_attribute_values(":last", last)
+            .expression_attribute_values(":count", number(count))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match update.send().await {
-            Err(error) if !is_condition_failure(&error) => Err(self.unavailable(&error)),
-            _ => Ok(()),
+            Ok(_) => Ok(Ok(())),
+            Err(error) => self.conflicting_item(&error).map(Err),
         }
     }
 
