@@ -17,6 +17,7 @@ mod project;
 mod read;
 mod revocation;
 mod service;
+mod status;
 mod table;
 mod transaction;
 mod write;

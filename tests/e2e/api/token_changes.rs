@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         closed_to_a_network_in_the_middle_of_64_uses,
         capped_in_the_middle_of_64_uses,
         a_regeneration_replaces_what_it_has_read,
+        a_late_write_changes_no_status,
     ]
 }
 
@@ -129,5 +130,53 @@ async fn a_regeneration_replaces_what_it_has_read(
         item.key("PK", AttributeValue::S(pk)).key("SK", AttributeValue::S(sk)).send().await?;
     let previous = item.item.context("the token")?.remove("previous_hash");
     ensure!(previous == Some(AttributeValue::S(late.hash().as_str().to_owned())), "{previous:?}");
+    Ok(())
+}
+
+/// A write that arrives after an operator has changed the status again, and back, finds that out.
+async fn a_late_write_changes_no_status(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let (project, token) = (env.project, env.token.subject());
+    let device = env.api.enrolled(&env.token).await?.device_id;
+    let others = Store::new(env.direct.aws.dynamodb()?, &env.config.table_name);
+    let writes = || {
+        let calls = env.dynamodb.take();
+        calls.iter().filter(|call| call.operation == "UpdateItem").count()
+    };
+    others.set_token_status(project, token, TokenStatus::Paused).await?;
+    env.dynamodb.take();
+    env.dynamodb.hold("UpdateItem");
+    let (resumed, meanwhile) =
+        tokio::join!(env.store.set_token_status(project, token, TokenStatus::Active), async {
+            env.dynamodb.holds_a_call().await?;
+            for status in [TokenStatus::Active, TokenStatus::Paused] {
+                others.set_token_status(project, token, status).await?;
+            }
+            env.dynamodb.mend();
+            anyhow::Ok(())
+        });
+    meanwhile?;
+    resumed?;
+    ensure!(writes() == 2, "the first write to the token, which was late, was carried out");
+
+    others.set_device_enabled(device, false).await?;
+    env.dynamodb.hold("UpdateItem");
+    let (enabled, meanwhile) = tokio::join!(env.store.set_device_enabled(device, true), async {
+        env.dynamodb.holds_a_call().await?;
+        // The device is disabled already. That this was said nevertheless counts, too.
+        ensure!(!others.set_device_enabled(device, false).await?);
+        env.dynamodb.mend();
+        Ok(())
+    });
+    meanwhile?;
+    ensure!(enabled?, "the device was disabled");
+    ensure!(writes() == 2, "the first write to the device, which was late, was carried out");
+
+    // The command repeats what it does not know the outcome of, and says what it did.
+    env.dynamodb.fail_once("UpdateItem", Fault::AnswerLost);
+    ensure!(env.store.set_device_enabled(device, false).await?);
     Ok(())
 }

@@ -46,11 +46,16 @@ impl Store {
 
     /// Reads one item, strongly consistent.
     pub(super) async fn get_item(&self, pk: String, sk: String) -> Result<Option<Item>> {
+        self.get_item_by_key(key(pk, sk)).await
+    }
+
+    /// Reads the item with this primary key, strongly consistent.
+    pub(super) async fn get_item_by_key(&self, key: Item) -> Result<Option<Item>> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.table)
-            .set_key(Some(key(pk, sk)))
+            .set_key(Some(key))
             .consistent_read(true)
             .send()
             .await

@@ -12,9 +12,10 @@ use crate::{
     store::{
         client::Store,
         condition::is_condition_failure,
-        device::{record::DeviceState, status::DeviceStatus},
-        item::{from_item, key, number, string},
+        device::{standing::status, status::DeviceStatus},
+        item::{Item, key, number, string},
         layout::{self, META},
+        status::StatusChange,
     },
 };
 
@@ -37,31 +38,21 @@ impl Store {
     /// Disables an active device, or enables a disabled one. Returns false if that changed nothing.
     ///
     /// # Errors
-    /// If the device does not exist, is held or revoked, or DynamoDB is unavailable.
+    /// If the device does not exist, is held or revoked, changes in every attempt, or DynamoDB is unavailable.
     pub async fn set_device_enabled(&self, id: DeviceId, enabled: bool) -> Result<bool> {
         let (from, to) = match enabled {
             true => (DeviceStatus::Disabled, DeviceStatus::Active),
             false => (DeviceStatus::Active, DeviceStatus::Disabled),
         };
-        let answer = self
-            .device_update(id)
-            .condition_expression("#status = :from")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .update_expression("SET #status = :to")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":from", string(from.as_str()))
-            .expression_attribute_values(":to", string(to.as_str()))
-            .send()
-            .await;
-        let Err(error) = answer else {
-            return Ok(true);
-        };
-        let old = self.conflicting_item(&error)?.ok_or_else(|| missing(id))?;
-        let status = from_item::<DeviceState>(old)?.status;
-        if status == to {
-            Ok(false)
-        } else {
-            Err(OperatorError::DeviceStatus { device_id: id, status }.into())
+        let key = key(layout::device(id), META.into());
+        let may_change = |item: &Item| status(item).is_ok_and(|it| it == from);
+        match self.set_status(key, to.as_str(), may_change).await? {
+            StatusChange::Changed => Ok(true),
+            StatusChange::Unchanged => Ok(false),
+            StatusChange::Refused(item) => {
+                Err(OperatorError::DeviceStatus { device_id: id, status: status(&item)? }.into())
+            }
+            StatusChange::Missing => Err(missing(id)),
         }
     }
 
@@ -104,7 +95,7 @@ impl Store {
         match self.conflicting_item(&error)? {
             None => Ok(()),
             Some(old) => {
-                let status = from_item::<DeviceState>(old)?.status;
+                let status = status(&old)?;
                 Err(OperatorError::DeviceStatus { device_id: id, status }.into())
             }
         }

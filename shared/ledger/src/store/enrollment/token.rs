@@ -21,6 +21,7 @@ use crate::{
         condition::is_condition_failure,
         item::{from_item, key, number, string, to_item},
         layout::{self, META},
+        status::StatusChange,
         transaction::back_off,
     },
 };
@@ -219,19 +220,18 @@ impl Store {
     /// Pauses or resumes a token.
     ///
     /// # Errors
-    /// If the token does not exist, or DynamoDB is unavailable.
+    /// If the token does not exist, others change its status in every attempt, or DynamoDB is unavailable.
     pub async fn set_token_status(
         &self,
         project: ProjectId,
         token: TokenId,
         status: TokenStatus,
     ) -> Result<()> {
-        let update = self
-            .token_update(project, token)
-            .update_expression("SET #status = :status")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", string(status.as_str()));
-        self.send_token_update(update, project, token).await.map(drop)
+        let key = key(layout::tokens(project), layout::token_sort_key(token));
+        match self.set_status(key, status.as_str(), |_| true).await? {
+            StatusChange::Missing => Err(missing(project, token)),
+            StatusChange::Changed | StatusChange::Unchanged | StatusChange::Refused(_) => Ok(()),
+        }
     }
 
     /// Changes a token, and returns its new state.
