@@ -26,6 +26,9 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         a_device_with_a_damaged_entry_is_revoked,
         a_damaged_device_is_revoked,
         one_certificate_with_a_damaged_entry_is_revoked,
+        a_compromised_key_of_a_damaged_entry_is_revoked_everywhere,
+        a_full_item_keeps_only_itself_from_being_written,
+        a_damaged_status_makes_no_device_active,
         a_service_with_a_damaged_entry_is_revoked,
         a_repeated_revocation_restores_a_lost_denial,
         a_hold_of_a_damaged_entry_weakens_no_revocation,
@@ -58,6 +61,11 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
+/// Returns a value of an enumeration in a form that serde reads, too.
+fn of_another_form(variant: &str) -> AttributeValue {
+    AttributeValue::M([(variant.to_owned(), AttributeValue::Null(true))].into())
+}
+
 /// Sets an attribute of an item, or removes it.
 async fn set(
     env: &Env,
@@ -77,6 +85,17 @@ async fn set(
     .send()
     .await?;
     Ok(())
+}
+
+/// Returns an attribute of an item.
+async fn attribute(
+    env: &Env,
+    (pk, sk): (&str, &str),
+    attribute: &str,
+) -> anyhow::Result<Option<AttributeValue>> {
+    let item = env.direct.aws.dynamodb()?.get_item().table_name(&env.config.table_name);
+    let item = item.key("PK", text(pk)).key("SK", text(sk)).consistent_read(true).send().await?;
+    Ok(item.item.context("the item")?.remove(attribute))
 }
 
 /// A revoked device, the partition of its entries, and the serial number of its certificate.
@@ -152,6 +171,8 @@ async fn a_device_with_a_damaged_entry_is_revoked(
         ("requested_at", None),
         ("superseded_at", Some(AttributeValue::Null(true))),
         ("serial_number", Some(text("0a0b"))),
+        ("revocation_reason", Some(of_another_form("superseded"))),
+        ("revocation_reason", Some(text("superseded"))),
     ];
     let cases =
         [KeyCompromise, CertificateHold].map(|reason| damages.clone().map(|it| (reason, it)));
@@ -172,7 +193,7 @@ async fn a_device_with_a_damaged_entry_is_revoked(
     crl.publish_due(&Trigger::Schedule).await?;
     let published = PublishedCrl::of(&env, "device").await?;
     ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
-    ensure!(published.denied.len() == 6, "{:?}", published.denied);
+    ensure!(published.denied.len() == 10, "{:?}", published.denied);
     Ok(())
 }
 
@@ -187,7 +208,10 @@ async fn a_damaged_device_is_revoked(
     let damaged = [
         ("status", Some(text("x"))),
         ("status", None),
+        ("status", Some(of_another_form("active"))),
+        ("status_changes", Some(text("x"))),
         ("live_serials", Some(text("x"))),
+        ("live_serials", Some(AttributeValue::L(vec![text("x"), text("x")]))),
         ("live_serials", None),
         ("unfinished", Some(text("x"))),
         ("issued", Some(text("x"))),
@@ -273,6 +297,111 @@ async fn one_certificate_with_a_damaged_entry_is_revoked(
     crl.publish_due(&Trigger::Schedule).await?;
     let published = PublishedCrl::of(&env, "device").await?;
     ensure!(published.serials() == expected, "{:?}, not {expected:?}", published.revoked());
+    Ok(())
+}
+
+/// A device that generates its own key may have several certificates for it.
+async fn a_compromised_key_of_a_damaged_entry_is_revoked_everywhere(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    for named in [0, 1] {
+        let device = env.api.enrolled(&env.token).await?;
+        let id = device.device_id;
+        let serials = [env.api.released(&device).await?, env.api.released(&device).await?]
+            .map(|identity| identity.serial_number);
+        let entries = env.store.device_certificates(id).await?;
+        let fingerprint = &entries[0].key_fingerprint;
+        let partition = format!("LEDGER#{id}");
+        for serial in &serials {
+            let key = (partition.as_str(), format!("CERT#{serial}"));
+            set(&env, (key.0, &key.1), "key_fingerprint", Some(text(fingerprint))).await?;
+        }
+        let damaged = format!("CERT#{}", serials[0]);
+        set(&env, (&partition, &damaged), "requested_at", None).await?;
+        let now = Timestamp::now();
+        let error =
+            env.store.revoke_certificate(id, &serials[named], KeyCompromise, now).await.err();
+        let said = error.context("the damage is not reported")?.to_string();
+        ensure!(said.contains(&damaged), "{said}");
+        for serial in serials {
+            let key = (partition.as_str(), format!("CERT#{serial}"));
+            let reason = attribute(&env, (key.0, &key.1), "revocation_reason").await?;
+            ensure!(reason == Some(text("keyCompromise")), "{named} {serial}: {reason:?}");
+        }
+        let key = env.store.device_key(fingerprint).await?.context("the key")?;
+        ensure!(key.compromised_at.is_some());
+    }
+    Ok(())
+}
+
+async fn a_full_item_keeps_only_itself_from_being_written(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    // DynamoDB's limit for an item, less what the entry or the device has and a revocation does not add.
+    let fill = async |key: (&str, &str)| {
+        let mut size = 400 * 1024;
+        loop {
+            match set(&env, key, "padding", Some(text(&"x".repeat(size)))).await {
+                Ok(()) => return anyhow::Ok(()),
+                Err(_) if size > 390 * 1024 => size -= 16,
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    for is_device_full in [false, true] {
+        let device = env.api.enrolled(&env.token).await?;
+        let id = device.device_id;
+        let [full, other] = [env.api.released(&device).await?, env.api.released(&device).await?]
+            .map(|identity| format!("CERT#{}", identity.serial_number));
+        let (partition, key) = (format!("LEDGER#{id}"), format!("DEVICE#{id}"));
+        match is_device_full {
+            true => fill((&key, "META")).await?,
+            false => fill((&partition, &full)).await?,
+        }
+        let error = env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await.err();
+        let said = error.context("what could not be written is not reported")?.to_string();
+        let culprit = if is_device_full { "the device" } else { &full["CERT#".len()..] };
+        ensure!(said.contains(culprit), "{said}");
+        ensure!(env.store.is_denied(id).await?, "{culprit}");
+        let status = attribute(&env, (&key, "META"), "status").await?;
+        ensure!(is_device_full || status == Some(text("revoked")), "{status:?}");
+        for (serial, is_written) in [(&full, is_device_full), (&other, true)] {
+            let reason = attribute(&env, (&partition, serial), "revocation_reason").await?;
+            let is_revoked = reason == Some(text("keyCompromise"));
+            ensure!(is_revoked == is_written, "{culprit}: {serial}: {reason:?}");
+        }
+    }
+    Ok(())
+}
+
+async fn a_damaged_status_makes_no_device_active(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Env::start(emulators, backend).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    let (id, key) = (device.device_id, format!("DEVICE#{}", device.device_id));
+    let hold = || env.store.revoke_device(id, CertificateHold, Timestamp::now());
+    // The status before the hold is lost.
+    env.store.set_device_enabled(id, false).await?;
+    hold().await?;
+    set(&env, (&key, "META"), "held_from", None).await?;
+    env.store.release_hold(id).await?;
+    ensure!(attribute(&env, (&key, "META"), "status").await? == Some(text("disabled")));
+    // A device that was revoked is not put on hold, from which it could be released.
+    env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await?;
+    for status in [Some(text("x")), None] {
+        set(&env, (&key, "META"), "status", status).await?;
+        let error = hold().await.err().context("a revoked device is on hold")?;
+        ensure!(error.to_string().contains("is revoked"), "{error}");
+        ensure!(env.store.release_hold(id).await.is_err() && env.store.is_denied(id).await?);
+    }
+    env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await?;
+    ensure!(attribute(&env, (&key, "META"), "status").await? == Some(text("revoked")));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::{
     operation::{
         delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError,
     },
-    types::error::ConditionalCheckFailedException,
+    types::{AttributeValue, error::ConditionalCheckFailedException},
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -55,4 +55,23 @@ impl Store {
             None => Err(self.unavailable(error)),
         }
     }
+}
+
+/// Returns the condition that some attributes are still what they are in `item`, or absent; and the values of its
+/// placeholders. An attribute has an alias for its name if that is a reserved word.
+pub(super) fn unchanged(
+    item: &Item,
+    attributes: &[(&str, &str)],
+) -> (String, Vec<(String, AttributeValue)>) {
+    let (mut conditions, mut values) = (vec!["attribute_exists(PK)".to_owned()], Vec::new());
+    for (name, alias) in attributes {
+        match item.get(*name) {
+            None => conditions.push(format!("attribute_not_exists({alias})")),
+            Some(seen) => {
+                conditions.push(format!("{alias} = :seen_{name}"));
+                values.push((format!(":seen_{name}"), seen.clone()));
+            }
+        }
+    }
+    (conditions.join(" AND "), values)
 }

@@ -290,6 +290,6 @@ impl Store {
 }
 
 /// Returns the attribute `name` of an item, unless it is absent or damaged.
-fn intact<T: DeserializeOwned>(item: &Item, name: &str) -> Option<T> {
+fn intact<T: Serialize + DeserializeOwned>(item: &Item, name: &str) -> Option<T> {
     attribute(item, name).ok().flatten()
 }

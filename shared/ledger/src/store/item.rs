@@ -36,18 +36,25 @@ pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
 /// Returns the attribute `name` of an item, read as a `T`; `None` if it is absent.
 ///
 /// # Errors
-/// If the attribute is something else.
-pub(super) fn attribute<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>> {
+/// If the attribute is something else, or another form of the same: the conditions of writes compare forms.
+pub(super) fn attribute<T: Serialize + DeserializeOwned>(
+    item: &Item,
+    name: &str,
+) -> Result<Option<T>> {
     let Some(value) = item.get(name) else { return Ok(None) };
     let fault = |cause| ItemError { keys: format!("{}: {name}", keys(item)), cause };
-    Ok(Some(serde_dynamo::from_attribute_value(value.clone()).map_err(fault)?))
+    let read: T = serde_dynamo::from_attribute_value(value.clone()).map_err(fault)?;
+    if serde_dynamo::to_attribute_value::<_, AttributeValue>(&read).map_err(fault)? != *value {
+        return Err(Error::Damaged(format!("{}: {name}: of an unknown form", keys(item))));
+    }
+    Ok(Some(read))
 }
 
 /// Returns the attribute `name` of an item, which must be present, read as a `T`.
 ///
 /// # Errors
 /// If the attribute is absent or something else.
-pub(super) fn required<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T> {
+pub(super) fn required<T: Serialize + DeserializeOwned>(item: &Item, name: &str) -> Result<T> {
     attribute(item, name)?
         .ok_or_else(|| Error::Damaged(format!("{}: without the attribute {name}", keys(item))))
 }

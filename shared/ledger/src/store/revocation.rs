@@ -3,6 +3,7 @@
 pub(super) mod denied;
 pub(super) mod device;
 pub(super) mod index;
+mod one_by_one;
 mod published;
 pub(super) mod writes;
 

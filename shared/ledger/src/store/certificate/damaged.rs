@@ -8,11 +8,14 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
-        condition::is_condition_failure,
-        item::{attribute, from_item, key, number, required, string},
+        condition::{is_condition_failure, unchanged},
+        item::{Item, attribute, from_item, key, number, required, string, to_item},
         layout,
     },
 };
+
+/// Attempts to revoke an entry that others change.
+const ATTEMPTS: u32 = 8;
 
 /// The entries of a partition of the ledger.
 pub(crate) struct ReadableEntries {
@@ -25,6 +28,7 @@ pub(crate) struct ReadableEntries {
 /// An entry that is not intact.
 pub(crate) struct DamagedEntry {
     sort_key: String,
+    item: Item,
     /// The fingerprint of the certificate's key, if that is intact.
     pub(crate) key_fingerprint: Option<String>,
 }
@@ -36,84 +40,237 @@ impl DamagedEntry {
     }
 }
 
-/// Returns true for SHA-256 in hex. Anything else might not do as the key of an item.
-fn is_fingerprint(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|it| it.is_ascii_hexdigit())
+/// Returns true if an item is what was read from it, in the form in which this program writes it: the conditions of
+/// writes compare forms. Attributes that other versions may add do not matter.
+fn is_intact(entry: &LedgerEntry, item: &Item, sort_key: &str) -> Result<bool> {
+    let again = to_item(String::new(), sort_key.into(), entry)?;
+    let is_same = again.iter().all(|(name, value)| name == "PK" || item.get(name) == Some(value));
+    Ok(is_same
+        && !item.values().any(AttributeValue::is_null)
+        && is_fingerprint(&entry.key_fingerprint)
+        && layout::certificate_sort_key(&entry.serial_number) == sort_key
+        && entry.not_before <= entry.not_after
+        && entry.revoked_at.is_some() == entry.revocation_reason.is_some())
 }
 
-/// Returns the error that reports damaged entries, because an operator has to repair them; none if there are
-/// none. `what` is said before.
-pub(crate) fn report_damage<'a>(
-    what: &str,
-    damaged: impl IntoIterator<Item = &'a DamagedEntry>,
-) -> Result<()> {
-    let sort_keys: Vec<_> = damaged.into_iter().map(|it| it.sort_key.as_str()).collect();
-    match sort_keys.as_slice() {
-        [] => Ok(()),
-        sort_keys => Err(Error::Damaged(format!(
-            "{what}, but ledger entries are damaged: {}",
-            sort_keys.join(", ")
-        ))),
+/// Returns true for SHA-256 in hex. Anything else might not do as the key of an item.
+fn is_fingerprint(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A change that revokes a damaged entry, or puts it on hold.
+struct Change {
+    set: &'static str,
+    reason: Option<RevocationReason>,
+}
+
+/// Returns how a damaged entry is revoked for `reason`. Nothing if it counts as revoked for another one that
+/// weighs as much: a hold that ends must not take a revocation back.
+fn change(item: &Item, reason: RevocationReason) -> Option<Change> {
+    use RevocationReason::{CertificateHold, Superseded};
+    const FROM_NOW: &str = "SET revoked_at = :now";
+    const FROM_NOW_AND_THEN: &str = "SET revoked_at_before_hold = revoked_at, revoked_at = :now";
+    let last = attribute::<RevocationReason>(item, "revocation_reason").ok().flatten();
+    let is_permanent = last.is_some_and(|last| !matches!(last, CertificateHold | Superseded));
+    let is_on_crl = item.contains_key("revoked_at");
+    match reason {
+        _ if is_permanent && is_on_crl => None,
+        _ if is_permanent => Some(Change { set: FROM_NOW, reason: None }),
+        CertificateHold if !is_on_crl => Some(Change { set: FROM_NOW, reason: Some(reason) }),
+        CertificateHold if last == Some(Superseded) => {
+            Some(Change { set: FROM_NOW_AND_THEN, reason: Some(reason) })
+        }
+        CertificateHold => None,
+        Superseded if last == Some(Superseded) && is_on_crl => None,
+        _ => Some(Change { set: FROM_NOW, reason: Some(reason) }),
     }
 }
 
 impl Store {
-    /// Reads the entries of a partition of the ledger, and names those that are damaged.
+    /// Reads the entries of a partition of the ledger, and tells those that are damaged apart.
     pub(crate) async fn readable_entries(&self, partition: String) -> Result<ReadableEntries> {
         let mut read = ReadableEntries { entries: Vec::new(), damaged: Vec::new() };
         for item in self.ledger_items(partition).await? {
             let sort_key: String = required(&item, "SK")?;
-            let key_fingerprint = attribute(&item, "key_fingerprint").ok().flatten();
-            let key_fingerprint = key_fingerprint.filter(|it: &String| is_fingerprint(it));
-            // The writes distinguish null from nothing.
-            let has_null = item.values().any(AttributeValue::is_null);
-            match from_item::<LedgerEntry>(item) {
-                Ok(entry)
-                    if !has_null
-                        && key_fingerprint.is_some()
-                        && layout::certificate_sort_key(&entry.serial_number) == sort_key =>
-                {
-                    read.entries.push(entry);
+            match from_item::<LedgerEntry>(item.clone()) {
+                Ok(entry) if is_intact(&entry, &item, &sort_key)? => read.entries.push(entry),
+                _ => {
+                    let key_fingerprint = attribute(&item, "key_fingerprint").ok().flatten();
+                    let key_fingerprint = key_fingerprint.filter(|it: &String| is_fingerprint(it));
+                    read.damaged.push(DamagedEntry { sort_key, item, key_fingerprint });
                 }
-                _ => read.damaged.push(DamagedEntry { sort_key, key_fingerprint }),
             }
         }
         Ok(read)
     }
 
-    /// Revokes damaged entries, whatever they say; or puts on hold those that no other reason revokes.
-    pub(crate) async fn revoke_damaged_entries<'a>(
+    /// Revokes damaged entries, or puts them on hold if that is the reason. One that cannot be written does not keep
+    /// the others from being revoked.
+    ///
+    /// # Errors
+    /// If there are any, because an operator has to repair them: `what` is said before; or if DynamoDB is
+    /// unavailable.
+    pub(crate) async fn revoke_damaged_entries(
         &self,
         partition: &str,
-        damaged: impl IntoIterator<Item = &'a DamagedEntry>,
+        what: &str,
+        damaged: &[&DamagedEntry],
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<()> {
-        for DamagedEntry { sort_key, .. } in damaged {
+        let mut said = Vec::new();
+        for entry in damaged {
+            said.push(match self.revoke_damaged_entry(partition, entry, reason, now).await {
+                Ok(()) => entry.sort_key.clone(),
+                Err(error @ (Error::Refused { .. } | Error::Contended)) => {
+                    format!("{} (not revoked: {error})", entry.sort_key)
+                }
+                Err(error) => return Err(error),
+            });
+        }
+        match said.as_slice() {
+            [] => Ok(()),
+            said => Err(Error::Damaged(format!(
+                "{what}, but ledger entries are damaged, and may be on no CRL before they are repaired: {}",
+                said.join(", ")
+            ))),
+        }
+    }
+
+    async fn revoke_damaged_entry(
+        &self,
+        partition: &str,
+        entry: &DamagedEntry,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<()> {
+        let key = key(partition.to_owned(), entry.sort_key.clone());
+        let mut item = entry.item.clone();
+        for _ in 0..ATTEMPTS {
+            let Some(change) = change(&item, reason) else {
+                return Ok(());
+            };
+            let attributes = ["revoked_at", "revocation_reason"].map(|it| (it, it));
+            let (condition, seen) = unchanged(&item, &attributes);
+            let reason = change.reason.map(|it| (":reason".to_owned(), string(it.as_str())));
+            let set = reason.as_ref().map_or("", |_| ", revocation_reason = :reason");
             let update = self
                 .client
                 .update_item()
                 .table_name(&self.table)
-                .set_key(Some(key(partition.to_owned(), sort_key.clone())))
-                .update_expression("SET revoked_at = :now, revocation_reason = :reason")
-                .expression_attribute_values(":now", number(now.unix()))
-                .expression_attribute_values(":reason", string(reason.as_str()));
-            let update = match reason {
-                RevocationReason::CertificateHold => update
-                    .condition_expression(
-                        "attribute_exists(PK) AND (NOT attribute_type(revocation_reason, :type) \
-                         OR revocation_reason = :reason)",
-                    )
-                    .expression_attribute_values(":type", string("S")),
-                _ => update.condition_expression("attribute_exists(PK)"),
-            };
+                .set_key(Some(key.clone()))
+                .condition_expression(condition)
+                .update_expression(format!("{}{set}", change.set))
+                .expression_attribute_values(":now", number(now.unix()));
+            let update = seen.into_iter().chain(reason).fold(update, |update, (name, value)| {
+                update.expression_attribute_values(name, value)
+            });
             match update.send().await {
-                Err(error) if !is_condition_failure(&error) => {
-                    return Err(self.unavailable(&error));
-                }
-                _ => {}
+                Ok(_) => return Ok(()),
+                Err(error) if is_condition_failure(&error) => {}
+                Err(error) => return Err(self.unavailable(&error)),
+            }
+            match self.get_item_by_key(key.clone()).await? {
+                Some(now) => item = now,
+                None => return Ok(()),
             }
         }
-        Ok(())
+        Err(Error::Contended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use RevocationReason::{CertificateHold, KeyCompromise, Superseded};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_intact_in_one_form_only() {
+        let time = Timestamp::from_unix;
+        let entry = LedgerEntry {
+            serial_number: "40".into(),
+            ca: "device".into(),
+            key_fingerprint: "0a".repeat(32),
+            tbs_digest: String::new(),
+            not_before: time(10),
+            not_after: time(20),
+            requested_at: time(10),
+            verified_at: None,
+            withdrawn_at: None,
+            superseded_at: None,
+            revoked_at: Some(time(15)),
+            revocation_reason: Some(Superseded),
+            revoked_at_before_hold: None,
+        };
+        let sort_key = layout::certificate_sort_key("40");
+        let item = to_item("LEDGER#x".into(), sort_key.clone(), &entry).unwrap();
+        let is_intact = |change: &[(&str, Option<AttributeValue>)]| {
+            let mut item = item.clone();
+            for (name, value) in change {
+                match value {
+                    Some(value) => item.insert((*name).to_owned(), value.clone()),
+                    None => item.remove(*name),
+                };
+            }
+            let entry: Option<LedgerEntry> = from_item(item.clone()).ok();
+            entry.is_some_and(|entry| is_intact(&entry, &item, &sort_key).unwrap())
+        };
+        assert!(is_intact(&[]));
+        assert!(is_intact(&[("revoked_at", None), ("revocation_reason", None)]));
+        assert!(is_intact(&[("of_a_later_version", Some(string("x")))]));
+        let of_another_form = AttributeValue::M([("superseded".to_owned(), number(1))].into());
+        for (name, value) in [
+            ("serial_number", Some(string("41"))),
+            ("key_fingerprint", Some(string("0A".repeat(32)))),
+            ("key_fingerprint", Some(string("0a"))),
+            ("not_after", Some(number(9))),
+            ("not_after", Some(number("20.0"))),
+            ("revoked_at", None),
+            ("revocation_reason", None),
+            ("revocation_reason", Some(of_another_form)),
+            ("superseded_at", Some(AttributeValue::Null(true))),
+            ("of_a_later_version", Some(AttributeValue::Null(true))),
+            ("ca", None),
+        ] {
+            assert!(!is_intact(&[(name, value.clone())]), "{name}: {value:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_weakens_a_revocation() {
+        let text = |text: &str| Some(string(text));
+        let time = Some(number(5));
+        let map = Some(AttributeValue::M([("superseded".to_owned(), number(1))].into()));
+        for (revoked_at, last, to_hold, to_revoke, to_supersede) in [
+            (None, None, true, true, true),
+            (None, text("whim"), true, true, true),
+            (None, map.clone(), true, true, true),
+            (None, text("certificateHold"), true, true, true),
+            (None, text("superseded"), true, true, true),
+            (None, text("keyCompromise"), true, true, true),
+            (time.clone(), None, false, true, true),
+            (time.clone(), text("whim"), false, true, true),
+            (time.clone(), map, false, true, true),
+            (time.clone(), text("certificateHold"), false, true, true),
+            (time.clone(), text("superseded"), true, true, false),
+            (time, text("cessationOfOperation"), false, false, false),
+        ] {
+            let case = format!("{revoked_at:?} {last:?}");
+            let attributes = [("revoked_at", revoked_at), ("revocation_reason", last)];
+            let item: Item = attributes
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+                .collect();
+            for (reason, expected) in
+                [(CertificateHold, to_hold), (KeyCompromise, to_revoke), (Superseded, to_supersede)]
+            {
+                let change = change(&item, reason);
+                assert_eq!(change.is_some(), expected, "{case} {reason}");
+                let is_permanent = item.get("revocation_reason") == Some(&string("keyCompromise"));
+                let written = change.and_then(|it| it.reason);
+                assert_eq!(written.is_some(), expected && !is_permanent, "{case} {reason}");
+            }
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! What an operator's command must know of a device before it revokes, holds or releases it.
 
-use pki::{clock::Timestamp, names::DeviceId};
+use aws_sdk_dynamodb::types::AttributeValue;
+use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
 use crate::{
     error::Result,
     store::{
         client::Store,
         device::{changes::missing, status::DeviceStatus},
-        item::{Item, attribute, required},
+        item::{Item, attribute, number, required},
         layout::{self, META},
     },
 };
@@ -16,33 +17,50 @@ use crate::{
 pub(crate) struct DeviceStanding {
     /// The status; none if it is damaged.
     pub(crate) status: Option<DeviceStatus>,
-    /// Serial numbers of the certificates that are neither superseded nor withdrawn.
-    pub(crate) live_serials: Vec<String>,
+    /// Reason for which the device was revoked or put on hold.
+    reason: Option<RevocationReason>,
     /// Time at which the device was revoked or put on hold.
     pub(crate) revoked_at: Option<Timestamp>,
     /// Status before the hold.
     pub(crate) held_from: Option<DeviceStatus>,
+    /// The number of changes of the status by operators.
+    status_changes: u64,
+    /// The item as it was read, on which the writes are conditioned.
+    pub(crate) item: Item,
 }
 
 impl DeviceStanding {
     /// Reads all that is intact: no damage is to keep a device in.
-    fn salvage(item: &Item) -> Self {
+    fn salvage(item: Item) -> Self {
         Self {
-            status: attribute(item, "status").ok().flatten(),
-            live_serials: attribute(item, "live_serials").ok().flatten().unwrap_or_default(),
-            revoked_at: attribute(item, "revoked_at").ok().flatten(),
-            held_from: attribute(item, "held_from").ok().flatten(),
+            status: attribute(&item, "status").ok().flatten(),
+            reason: attribute(&item, "revocation_reason").ok().flatten(),
+            revoked_at: attribute(&item, "revoked_at").ok().flatten(),
+            held_from: attribute(&item, "held_from").ok().flatten(),
+            status_changes: attribute(&item, "status_changes").ok().flatten().unwrap_or_default(),
+            item,
         }
     }
 
-    /// Reads the attributes.
-    fn read(item: &Item) -> Result<Self> {
-        Ok(Self {
-            status: Some(status(item)?),
-            live_serials: attribute(item, "live_serials")?.unwrap_or_default(),
-            revoked_at: attribute(item, "revoked_at")?,
-            held_from: attribute(item, "held_from")?,
-        })
+    /// Returns true if the device is revoked, as far as anybody can tell.
+    pub(crate) fn is_revoked(&self) -> bool {
+        match self.status {
+            Some(status) => status == DeviceStatus::Revoked,
+            None => self.reason.is_some_and(|it| it != RevocationReason::CertificateHold),
+        }
+    }
+
+    /// Returns the number of changes of the status, with one more.
+    pub(crate) fn next_count(&self) -> AttributeValue {
+        number(self.status_changes.wrapping_add(1))
+    }
+
+    /// Reads the attributes, of which none is damaged.
+    fn read(item: Item) -> Result<Self> {
+        status(&item)?;
+        attribute::<Timestamp>(&item, "revoked_at")?;
+        attribute::<DeviceStatus>(&item, "held_from")?;
+        Ok(Self::salvage(item))
     }
 }
 
@@ -60,7 +78,7 @@ impl Store {
     /// # Errors
     /// If the device does not exist or is damaged, or DynamoDB is unavailable.
     pub(crate) async fn device_standing(&self, id: DeviceId) -> Result<DeviceStanding> {
-        DeviceStanding::read(&self.device_item(id).await?)
+        DeviceStanding::read(self.device_item(id).await?)
     }
 
     /// Reads the standing of a device that is to be revoked, as far as it is intact.
@@ -68,7 +86,7 @@ impl Store {
     /// # Errors
     /// If the device does not exist, or DynamoDB is unavailable.
     pub(crate) async fn salvaged_standing(&self, id: DeviceId) -> Result<DeviceStanding> {
-        self.device_item(id).await.map(|item| DeviceStanding::salvage(&item))
+        self.device_item(id).await.map(DeviceStanding::salvage)
     }
 
     /// Reads the item of a device that must exist.

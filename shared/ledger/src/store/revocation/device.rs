@@ -9,7 +9,7 @@ use crate::{
     error::{Error, OperatorError, Result},
     store::{
         certificate::{
-            damaged::{DamagedEntry, ReadableEntries, report_damage},
+            damaged::{DamagedEntry, ReadableEntries},
             entry::LedgerEntry,
         },
         client::Store,
@@ -57,10 +57,21 @@ impl Store {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<RevocationOutcome> {
-        let target = match reason {
-            RevocationReason::CertificateHold => DeviceStatus::Held,
-            _ => DeviceStatus::Revoked,
-        };
+        match self.revoke_in_transactions(id, reason, now).await {
+            Err(refusal @ Error::Refused { .. }) => {
+                self.revoke_one_by_one(id, reason, now, refusal).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn revoke_in_transactions(
+        &self,
+        id: DeviceId,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<RevocationOutcome> {
+        let target = target(reason);
         let mut outcome = RevocationOutcome::default();
         // Counts the attempts without success.
         let mut attempt = 0;
@@ -68,9 +79,8 @@ impl Store {
             // The device is read before its entries. An issuance after this read changes the live serials,
             // and the transaction below fails; an earlier one is among the entries.
             let device = self.salvaged_standing(id).await?;
-            if let Some(status @ DeviceStatus::Revoked) = device.status
-                && target == DeviceStatus::Held
-            {
+            if device.is_revoked() && target == DeviceStatus::Held {
+                let status = DeviceStatus::Revoked;
                 return Err(OperatorError::DeviceStatus { device_id: id, status }.into());
             }
             let ReadableEntries { entries, damaged } =
@@ -97,7 +107,7 @@ impl Store {
                     attempt += 1;
                     continue;
                 }
-                self.revoke_damaged(id, &everything(id), &damaged, reason, now).await?;
+                self.revoke_damaged(id, damaged, reason, now).await?;
                 return Ok(outcome);
             }
             // A hold leaves out certificates that are on hold, and looks again whether they still are.
@@ -131,7 +141,7 @@ impl Store {
                 outcome.certificates += due.len();
                 attempt = 0;
                 if is_last {
-                    self.revoke_damaged(id, &everything(id), &damaged, reason, now).await?;
+                    self.revoke_damaged(id, damaged, reason, now).await?;
                     return Ok(outcome);
                 }
             } else {
@@ -141,29 +151,27 @@ impl Store {
         Err(Error::Contended)
     }
 
-    /// Revokes damaged ledger entries of a device, whatever they say, and marks their keys if the reason is a
-    /// compromise. `what` of the device is revoked then.
+    /// Revokes the damaged ledger entries of a device that is out already, whatever they say, and marks their keys if
+    /// the reason is a compromise.
     ///
     /// # Errors
     /// If there are any, because an operator has to repair them; or if DynamoDB is unavailable.
-    async fn revoke_damaged<'a>(
+    pub(super) async fn revoke_damaged(
         &self,
         id: DeviceId,
-        what: &str,
-        damaged: impl IntoIterator<Item = &'a DamagedEntry> + Clone,
+        damaged: Vec<DamagedEntry>,
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<()> {
-        self.revoke_damaged_entries(&layout::ledger(id), damaged.clone(), reason, now).await?;
         if reason == RevocationReason::KeyCompromise {
-            for fingerprint in
-                damaged.clone().into_iter().filter_map(|it| it.key_fingerprint.as_ref())
-            {
+            for fingerprint in damaged.iter().filter_map(|it| it.key_fingerprint.as_ref()) {
                 self.mark_key_compromised(fingerprint, id, now).await?;
             }
         }
         let is = if reason == RevocationReason::CertificateHold { "on hold" } else { "revoked" };
-        report_damage(&format!("{what} {is}"), damaged)
+        let what = format!("device {id} and all its certificates are {is}");
+        let damaged: Vec<_> = damaged.iter().collect();
+        self.revoke_damaged_entries(&layout::ledger(id), &what, &damaged, reason, now).await
     }
 
     /// Revokes one certificate of a device, or puts it on hold if that is the reason. The device may obtain
@@ -184,22 +192,24 @@ impl Store {
         now: Timestamp,
     ) -> Result<RevocationOutcome> {
         let is_compromised = reason == RevocationReason::KeyCompromise;
-        let read = self.readable_entries(layout::ledger(id)).await?;
-        let Some(named) = read.entries.iter().find(|entry| entry.serial_number == serial_number)
-        else {
-            let damaged: Vec<_> =
-                read.damaged.iter().filter(|entry| entry.is_of(serial_number)).collect();
-            let what = format!("certificate {serial_number} of device {id} is");
-            self.revoke_damaged(id, &what, damaged, reason, now).await?;
-            return Err(OperatorError::Missing(format!(
-                "certificate {serial_number} of device {id}"
-            ))
-            .into());
+        let ReadableEntries { entries, damaged } =
+            self.readable_entries(layout::ledger(id)).await?;
+        let intact = entries.into_iter().find(|entry| entry.serial_number == serial_number);
+        let named = match intact {
+            Some(entry) => Some(Some(entry.key_fingerprint)),
+            None => {
+                damaged.into_iter().find(|it| it.is_of(serial_number)).map(|it| it.key_fingerprint)
+            }
         };
-        if is_compromised {
+        let fingerprint = named.ok_or_else(|| {
+            OperatorError::Missing(format!("certificate {serial_number} of device {id}"))
+        })?;
+        // None if only the certificate itself is to be revoked, or nobody can tell its key.
+        let compromised = fingerprint.as_ref().filter(|_| is_compromised);
+        if let Some(fingerprint) = compromised {
             // The key is marked before the entries are read again, which then include every certificate
             // that was issued for it.
-            self.mark_key_compromised(&named.key_fingerprint, id, now).await?;
+            self.mark_key_compromised(fingerprint, id, now).await?;
         }
         let mut outcome = RevocationOutcome::default();
         for attempt in 0..ATTEMPTS {
@@ -209,7 +219,7 @@ impl Store {
                 .iter()
                 .filter(|entry| {
                     entry.serial_number == serial_number
-                        || is_compromised && entry.key_fingerprint == named.key_fingerprint
+                        || compromised == Some(&entry.key_fingerprint)
                 })
                 .filter(|entry| needs_revocation(entry, reason, now))
                 .collect();
@@ -220,37 +230,32 @@ impl Store {
             if writes.is_empty() || self.try_transact(writes, attempt).await? {
                 outcome.changed |= !due.is_empty();
                 outcome.certificates += due.len();
-                if is_last && is_compromised {
-                    self.revoke_damaged_of_key(id, &named.key_fingerprint, &damaged, now).await?;
-                }
                 if is_last {
+                    let named: Vec<_> = damaged
+                        .iter()
+                        .filter(|entry| {
+                            entry.is_of(serial_number)
+                                || compromised.is_some()
+                                    && compromised == entry.key_fingerprint.as_ref()
+                        })
+                        .collect();
+                    let is_hold = reason == RevocationReason::CertificateHold;
+                    let what = format!(
+                        "certificate {serial_number} of device {id} is {}",
+                        if is_hold { "on hold" } else { "revoked" }
+                    );
+                    let partition = layout::ledger(id);
+                    self.revoke_damaged_entries(&partition, &what, &named, reason, now).await?;
+                    if is_compromised && damaged.iter().any(|it| it.key_fingerprint.is_none()) {
+                        return Err(Error::Damaged(format!(
+                            "{what}, but other ledger entries are damaged, and may be of the same key"
+                        )));
+                    }
                     return Ok(outcome);
                 }
             }
         }
         Err(Error::Contended)
-    }
-
-    /// Revokes the damaged ledger entries of a device for a compromised key.
-    ///
-    /// # Errors
-    /// If there are any, or any whose key nobody can tell; or if DynamoDB is unavailable.
-    async fn revoke_damaged_of_key(
-        &self,
-        id: DeviceId,
-        fingerprint: &str,
-        damaged: &[DamagedEntry],
-        now: Timestamp,
-    ) -> Result<()> {
-        let is_of_key = |it: &&DamagedEntry| it.key_fingerprint.as_deref() == Some(fingerprint);
-        let may_be_of_key = |it: &&DamagedEntry| is_of_key(it) || it.key_fingerprint.is_none();
-        let of_key = damaged.iter().filter(is_of_key);
-        let reason = RevocationReason::KeyCompromise;
-        self.revoke_damaged_entries(&layout::ledger(id), of_key, reason, now).await?;
-        let what = format!(
-            "every certificate of device {id} that the ledger lists for the key is revoked"
-        );
-        report_damage(&what, damaged.iter().filter(may_be_of_key))
     }
 
     /// Marks a key as compromised, so that no certificate is issued for it again.
@@ -331,16 +336,23 @@ impl Store {
     }
 }
 
-/// Returns the beginning of the report that a device is out, with all it has.
-fn everything(id: DeviceId) -> String {
-    format!("device {id} and all its certificates are")
+/// Returns the status of a device that is revoked for this reason.
+pub(super) fn target(reason: RevocationReason) -> DeviceStatus {
+    match reason {
+        RevocationReason::CertificateHold => DeviceStatus::Held,
+        _ => DeviceStatus::Revoked,
+    }
 }
 
 /// Returns the time to record for certificates that are put on hold with their device: `now`, but not before
 /// the device's own hold, and after all holds of single certificates.
 ///
 /// A release tells the two kinds of hold apart by these times, so their order must not depend on clocks.
-fn hold_start(device: &DeviceStanding, entries: &[LedgerEntry], now: Timestamp) -> Timestamp {
+pub(super) fn hold_start(
+    device: &DeviceStanding,
+    entries: &[LedgerEntry],
+    now: Timestamp,
+) -> Timestamp {
     if device.status == Some(DeviceStatus::Held) {
         return device.revoked_at.map_or(now, |since| since.max(now));
     }
@@ -352,7 +364,11 @@ fn hold_start(device: &DeviceStanding, entries: &[LedgerEntry], now: Timestamp) 
 /// is on hold and to be revoked for good. Certificates that are on no CRL any more are not changed.
 ///
 /// `now` is an operator's clock, which may be fast. So it does not decide that a grace period has ended.
-fn needs_revocation(entry: &LedgerEntry, reason: RevocationReason, now: Timestamp) -> bool {
+pub(super) fn needs_revocation(
+    entry: &LedgerEntry,
+    reason: RevocationReason,
+    now: Timestamp,
+) -> bool {
     let is_hold = reason == RevocationReason::CertificateHold;
     may_be_on_crl(entry, now)
         && match (entry.revoked_at, entry.revocation_reason) {

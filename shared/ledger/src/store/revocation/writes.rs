@@ -1,6 +1,8 @@
 //! The writes of which the transactions of revocations and releases consist.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update, builders::UpdateBuilder};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, TransactWriteItem, Update, builders::UpdateBuilder,
+};
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
 use crate::{
@@ -8,12 +10,18 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
+        condition::unchanged,
         device::{standing::DeviceStanding, status::DeviceStatus},
-        item::{key, number, string, string_set},
+        item::{key, number, string, to_item},
         layout::{self, META},
         write::{condition_write, update_write},
     },
 };
+
+/// The attributes of a device that a write is conditioned on, and their aliases.
+const STATUS: (&str, &str) = ("status", "#status");
+const REVOKED_AT: (&str, &str) = ("revoked_at", "revoked_at");
+const LIVE_SERIALS: (&str, &str) = ("live_serials", "live_serials");
 
 /// The condition of a write on the device's live serials, which every issuance changes.
 #[derive(Clone, Copy)]
@@ -36,27 +44,19 @@ impl Store {
         now: Timestamp,
         live_serials: LiveSerials,
     ) -> Result<[TransactWriteItem; 2]> {
-        let mut update = self.device_update_builder(id);
-        let mut condition = match device.status {
-            Some(_) => "#status = :from".to_owned(),
-            None => "attribute_exists(PK)".to_owned(),
+        let seen: &[_] = match live_serials {
+            LiveSerials::Any => &[STATUS],
+            LiveSerials::Unchanged => &[STATUS, LIVE_SERIALS],
         };
-        match (live_serials, device.live_serials.as_slice()) {
-            (LiveSerials::Any, _) => {}
-            (LiveSerials::Unchanged, []) => condition += " AND attribute_not_exists(live_serials)",
-            (LiveSerials::Unchanged, seen) => {
-                condition += " AND live_serials = :seen";
-                let seen = string_set(seen.iter().map(String::as_str));
-                update = update.expression_attribute_values(":seen", seen);
-            }
-        }
-        let mut set = "SET #status = :target, revocation_reason = :reason".to_owned();
-        if device.revoked_at.is_none() {
+        let (condition, values) = unchanged(&device.item, seen);
+        let mut update = self.device_update_builder(id).condition_expression(condition);
+        let mut set = "SET #status = :target, status_changes = :count, revocation_reason = :reason"
+            .to_owned();
+        let is_dated = device.revoked_at.is_some()
+            && matches!(device.status, Some(DeviceStatus::Held | DeviceStatus::Revoked));
+        if !is_dated {
             set += ", revoked_at = :now";
             update = update.expression_attribute_values(":now", number(now.unix()));
-        }
-        if let Some(status) = device.status {
-            update = update.expression_attribute_values(":from", string(status.as_str()));
         }
         if target == DeviceStatus::Held && device.status != Some(DeviceStatus::Held) {
             set += ", held_from = :back";
@@ -64,41 +64,35 @@ impl Store {
             let back = device.status.unwrap_or(DeviceStatus::Disabled);
             update = update.expression_attribute_values(":back", string(back.as_str()));
         }
-        let revoke = update_write(
-            update
-                .condition_expression(condition)
-                .update_expression(set)
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":target", string(target.as_str()))
-                .expression_attribute_values(":reason", string(reason.as_str())),
-        )?;
-        Ok([revoke, self.deny_device_write(id, now)?])
+        let update = update
+            .update_expression(set)
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":target", string(target.as_str()))
+            .expression_attribute_values(":count", device.next_count())
+            .expression_attribute_values(":reason", string(reason.as_str()));
+        Ok([update_write(with_values(update, values))?, self.deny_device_write(id, now)?])
     }
 
-    /// Returns the writes that release a device from a hold, to its status before or else to active, and no
-    /// longer deny it; on the condition that it is still in the hold that was read.
+    /// Returns the writes that release a device from a hold, to its status before, and no longer deny it; on the
+    /// condition that it is still in the hold that was read. If nobody knows its status before, it is disabled then.
     pub(crate) fn release_device_writes(
         &self,
         id: DeviceId,
         device: &DeviceStanding,
     ) -> Result<[TransactWriteItem; 2]> {
-        let back = device.held_from.unwrap_or(DeviceStatus::Active);
-        let mut update = self
+        let back = device.held_from.unwrap_or(DeviceStatus::Disabled);
+        let (condition, values) = unchanged(&device.item, &[STATUS, REVOKED_AT]);
+        let update = self
             .device_update_builder(id)
-            .condition_expression(unchanged(device))
+            .condition_expression(condition)
             .update_expression(
-                "SET #status = :back REMOVE revocation_reason, revoked_at, held_from",
+                "SET #status = :back, status_changes = :count \
+                 REMOVE revocation_reason, revoked_at, held_from",
             )
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(
-                ":status",
-                string(device.status.map_or("", DeviceStatus::as_str)),
-            )
+            .expression_attribute_values(":count", device.next_count())
             .expression_attribute_values(":back", string(back.as_str()));
-        if let Some(since) = device.revoked_at {
-            update = update.expression_attribute_values(":since", number(since.unix()));
-        }
-        Ok([update_write(update)?, self.undeny_device_write(id)?])
+        Ok([update_write(with_values(update, values))?, self.undeny_device_write(id)?])
     }
 
     /// Returns the write that changes nothing, on the condition that the device was neither held, released nor
@@ -108,18 +102,15 @@ impl Store {
         id: DeviceId,
         device: &DeviceStanding,
     ) -> Result<TransactWriteItem> {
-        let mut check = ConditionCheck::builder()
+        let (condition, values) = unchanged(&device.item, &[STATUS, REVOKED_AT]);
+        let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(layout::device(id), META.into())))
-            .condition_expression(unchanged(device))
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(
-                ":status",
-                string(device.status.map_or("", DeviceStatus::as_str)),
-            );
-        if let Some(since) = device.revoked_at {
-            check = check.expression_attribute_values(":since", number(since.unix()));
-        }
+            .condition_expression(condition)
+            .expression_attribute_names("#status", "status");
+        let check = values
+            .into_iter()
+            .fold(check, |check, (name, value)| check.expression_attribute_values(name, value));
         condition_write(check)
     }
 
@@ -132,7 +123,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<TransactWriteItem> {
         let is_hold = reason == RevocationReason::CertificateHold;
-        let update = self.entry_update_builder(id, entry);
+        let update = self.entry_update_builder(id, entry)?;
         let update = match entry.revoked_at {
             // The certificate has been on the CRL since the hold: keep that time.
             Some(_) if is_on_hold(entry) => update
@@ -156,7 +147,7 @@ impl Store {
         id: DeviceId,
         entry: &LedgerEntry,
     ) -> Result<TransactWriteItem> {
-        let update = self.entry_update_builder(id, entry);
+        let update = self.entry_update_builder(id, entry)?;
         // Superseded before the hold: restore the end of the grace period. Superseded under the hold: there
         // was no grace period to set, so the certificate counts as revoked from that time.
         let then = entry.revoked_at_before_hold.or(entry.superseded_at);
@@ -184,40 +175,22 @@ impl Store {
 
     /// Starts an update of a ledger entry, on the condition that it was neither revoked, released nor
     /// superseded since it was read.
-    fn entry_update_builder(&self, id: DeviceId, entry: &LedgerEntry) -> UpdateBuilder {
+    fn entry_update_builder(&self, id: DeviceId, entry: &LedgerEntry) -> Result<UpdateBuilder> {
         let update = Update::builder().table_name(&self.table).set_key(Some(key(
             layout::ledger(id),
             layout::certificate_sort_key(&entry.serial_number),
         )));
-        let (mut conditions, mut values) = (vec!["attribute_exists(PK)".to_owned()], Vec::new());
-        for (name, seen) in [
-            ("revoked_at", entry.revoked_at.map(|time| number(time.unix()))),
-            ("superseded_at", entry.superseded_at.map(|time| number(time.unix()))),
-            ("revocation_reason", entry.revocation_reason.map(|reason| string(reason.as_str()))),
-        ] {
-            match seen {
-                None => conditions.push(format!("attribute_not_exists({name})")),
-                Some(seen) => {
-                    conditions.push(format!("{name} = :seen_{name}"));
-                    values.push((format!(":seen_{name}"), seen));
-                }
-            }
-        }
-        values
-            .into_iter()
-            .fold(update.condition_expression(conditions.join(" AND ")), |update, (name, value)| {
-                update.expression_attribute_values(name, value)
-            })
+        let seen = to_item(layout::ledger(id), String::new(), entry)?;
+        let attributes = ["revoked_at", "superseded_at", "revocation_reason"].map(|it| (it, it));
+        let (condition, values) = unchanged(&seen, &attributes);
+        Ok(with_values(update.condition_expression(condition), values))
     }
 }
 
-/// Returns the condition that a device has the status `:status`, since the time `:since` if it has one. It never
-/// holds for a damaged status.
-fn unchanged(device: &DeviceStanding) -> &'static str {
-    match device.revoked_at {
-        Some(_) => "#status = :status AND revoked_at = :since",
-        None => "#status = :status AND attribute_not_exists(revoked_at)",
-    }
+fn with_values(update: UpdateBuilder, values: Vec<(String, AttributeValue)>) -> UpdateBuilder {
+    values
+        .into_iter()
+        .fold(update, |update, (name, value)| update.expression_attribute_values(name, value))
 }
 
 /// Returns true if a certificate is on hold.

@@ -5,10 +5,7 @@ use pki::{clock::Timestamp, crl::RevocationReason, names::Host};
 use crate::{
     error::{Error, OperatorError, Result},
     store::{
-        certificate::{
-            damaged::{ReadableEntries, report_damage},
-            entry::LedgerEntry,
-        },
+        certificate::{damaged::ReadableEntries, entry::LedgerEntry},
         client::Store,
         condition::is_condition_failure,
         item::{key, number, string},
@@ -51,12 +48,14 @@ impl Store {
                     OperatorError::Missing(format!("certificate{which} of {common_name}")).into()
                 );
             }
-            let due: Vec<_> =
-                entries.iter().filter(is_selected).filter(|it| it.revoked_at.is_none()).collect();
+            let due: Vec<_> = entries
+                .iter()
+                .filter(is_selected)
+                .filter(|it| needs_revocation(it, reason))
+                .collect();
             if due.is_empty() {
-                let damaged = || damaged.iter().copied();
-                self.revoke_damaged_entries(&partition, damaged(), reason, now).await?;
-                report_damage(&format!("what was to be revoked of {common_name} is"), damaged())?;
+                let what = format!("every other certificate of {common_name} is revoked");
+                self.revoke_damaged_entries(&partition, &what, &damaged, reason, now).await?;
                 return Ok(revoked);
             }
             for entry in due {
@@ -77,21 +76,38 @@ impl Store {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<bool> {
-        let answer = self
+        let superseded = RevocationReason::Superseded;
+        let condition = match reason == superseded {
+            true => "attribute_exists(PK) AND attribute_not_exists(revoked_at)",
+            false => {
+                "attribute_exists(PK) AND (attribute_not_exists(revoked_at) \
+                 OR revocation_reason = :superseded)"
+            }
+        };
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(partition.to_owned(), layout::certificate_sort_key(serial_number))))
-            .condition_expression("attribute_exists(PK) AND attribute_not_exists(revoked_at)")
+            .condition_expression(condition)
             .update_expression("SET revoked_at = :now, revocation_reason = :reason")
             .expression_attribute_values(":now", number(now.unix()))
-            .expression_attribute_values(":reason", string(reason.as_str()))
-            .send()
-            .await;
-        match answer {
+            .expression_attribute_values(":reason", string(reason.as_str()));
+        let update = match reason == superseded {
+            true => update,
+            false => update.expression_attribute_values(":superseded", string(superseded.as_str())),
+        };
+        match update.send().await {
             Ok(_) => Ok(true),
             Err(error) if is_condition_failure(&error) => Ok(false),
             Err(error) => Err(self.unavailable(&error)),
         }
     }
+}
+
+/// Returns true if the entry is not revoked yet, or was only superseded. The time of that may lie in the future,
+/// because an operator's clock was fast.
+fn needs_revocation(entry: &LedgerEntry, reason: RevocationReason) -> bool {
+    let is_superseded = entry.revocation_reason == Some(RevocationReason::Superseded);
+    entry.revoked_at.is_none() || is_superseded && reason != RevocationReason::Superseded
 }
