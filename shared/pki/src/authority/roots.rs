@@ -145,6 +145,7 @@ mod tests {
         assert_eq!(colons.parse(), Ok(one));
         let two: Roots = format!("{plain}, {colons}").parse().unwrap();
         assert_eq!(two.0.len(), 2);
+        assert_eq!(two.0.iter().copied().collect::<Roots>(), two);
         assert_eq!(two.to_string().parse(), Ok(two));
         assert_eq!(Roots::default().to_string(), "none");
     }
@@ -163,6 +164,7 @@ mod tests {
         let trailing = format!("{short}0,");
         assert_eq!(trailing.parse::<Roots>(), Err(InvalidFingerprint));
     }
+
     #[test]
     fn only_a_ca_under_a_pinned_root_is_admitted() {
         let [root, other] = [(); 2].map(|()| Foreign::root("Root", ca(None, b"root")));
