@@ -231,6 +231,13 @@ async fn a_damaged_device_is_revoked(
             let (id, case) = (device.device_id, format!("{attribute}: {value:?}, {reason}"));
             set(&env, (&format!("DEVICE#{id}"), "META"), attribute, value.clone()).await?;
             let done = env.store.revoke_device(id, reason, Timestamp::now()).await;
+            if (attribute, reason) == ("revoked_at", CertificateHold) {
+                // It may have been revoked, which the release from a hold would take back.
+                let said = done.err().with_context(|| case.clone())?.to_string();
+                ensure!(said.contains("can only be revoked"), "{case}: {said}");
+                env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await?;
+                continue;
+            }
             let done = done.with_context(|| case.clone())?;
             ensure!(done.changed && done.certificates == 1, "{case}: {done:?}");
             let again = env.store.revoke_device(id, reason, Timestamp::now()).await?;
@@ -341,41 +348,100 @@ async fn a_full_item_keeps_only_itself_from_being_written(
     backend: Backend,
 ) -> anyhow::Result<()> {
     let env = Env::start(emulators, backend).await?;
-    // DynamoDB's limit for an item, less what the entry or the device has and a revocation does not add.
-    let fill = async |key: (&str, &str)| {
-        let mut size = 400 * 1024;
-        loop {
-            match set(&env, key, "padding", Some(text(&"x".repeat(size)))).await {
-                Ok(()) => return anyhow::Ok(()),
-                Err(_) if size > 390 * 1024 => size -= 16,
-                Err(error) => return Err(error),
-            }
-        }
-    };
-    for is_device_full in [false, true] {
+    for full in ["device", "entry", "key", "denial"] {
         let device = env.api.enrolled(&env.token).await?;
         let id = device.device_id;
-        let [full, other] = [env.api.released(&device).await?, env.api.released(&device).await?]
-            .map(|identity| format!("CERT#{}", identity.serial_number));
-        let (partition, key) = (format!("LEDGER#{id}"), format!("DEVICE#{id}"));
-        match is_device_full {
-            true => fill((&key, "META")).await?,
-            false => fill((&partition, &full)).await?,
+        let serials = [env.api.released(&device).await?, env.api.released(&device).await?]
+            .map(|identity| identity.serial_number);
+        let fingerprint =
+            env.store.certificate(&serials[0]).await?.context("it")?.1.key_fingerprint;
+        let item = match full {
+            "device" => (format!("DEVICE#{id}"), "META".to_owned()),
+            "entry" => (format!("LEDGER#{id}"), format!("CERT#{}", serials[0])),
+            "key" => (format!("KEY#{fingerprint}"), "META".to_owned()),
+            _ => (format!("DENIED#{id}"), "META".to_owned()),
+        };
+        fill(&env, (&item.0, &item.1)).await?;
+        let culprit = match full {
+            "device" => "the device (".to_owned(),
+            "entry" => format!("certificate {} (", serials[0]),
+            "key" => format!("key {fingerprint} ("),
+            _ => "its denial (".to_owned(),
+        };
+        // A repetition says so again.
+        for attempt in 0..2 {
+            let done = env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await;
+            let error = done.err().with_context(|| format!("{full} is not reported: {attempt}"))?;
+            let said = error.to_string();
+            ensure!(said.matches(" (").count() == 1 && said.contains(&culprit), "{said}");
         }
-        let error = env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await.err();
-        let said = error.context("what could not be written is not reported")?.to_string();
-        let culprit = if is_device_full { "the device" } else { &full["CERT#".len()..] };
-        ensure!(said.contains(culprit), "{said}");
-        ensure!(env.store.is_denied(id).await?, "{culprit}");
-        let status = attribute(&env, (&key, "META"), "status").await?;
-        ensure!(is_device_full || status == Some(text("revoked")), "{status:?}");
-        for (serial, is_written) in [(&full, is_device_full), (&other, true)] {
-            let reason = attribute(&env, (&partition, serial), "revocation_reason").await?;
+        ensure!(full == "denial" || env.store.is_denied(id).await?, "{full}");
+        let status = attribute(&env, (&format!("DEVICE#{id}"), "META"), "status").await?;
+        ensure!((status == Some(text("revoked"))) == (full != "device"), "{full}: {status:?}");
+        for (index, serial) in serials.iter().enumerate() {
+            let key = (format!("LEDGER#{id}"), format!("CERT#{serial}"));
+            let reason = attribute(&env, (&key.0, &key.1), "revocation_reason").await?;
             let is_revoked = reason == Some(text("keyCompromise"));
-            ensure!(is_revoked == is_written, "{culprit}: {serial}: {reason:?}");
+            ensure!(is_revoked == (full != "entry" || index != 0), "{full}, {index}: {reason:?}");
         }
+        let other = env.store.certificate(&serials[1]).await?.context("it")?.1.key_fingerprint;
+        let key = env.store.device_key(&other).await?.context("the key")?;
+        ensure!(key.compromised_at.is_some(), "{full}");
+    }
+    a_full_item_protects_no_other_certificate(&env).await
+}
+
+async fn a_full_item_protects_no_other_certificate(env: &Env) -> anyhow::Result<()> {
+    let device = env.api.enrolled(&env.token).await?;
+    let id = device.device_id;
+    let serials = [env.api.released(&device).await?, env.api.released(&device).await?]
+        .map(|identity| identity.serial_number);
+    let partition = format!("LEDGER#{id}");
+    let sort_keys = serials.clone().map(|serial| format!("CERT#{serial}"));
+    let fingerprint = env.store.certificate(&serials[0]).await?.context("it")?.1.key_fingerprint;
+    set(env, (&partition, &sort_keys[1]), "key_fingerprint", Some(text(&fingerprint))).await?;
+    fill(env, (&partition, &sort_keys[1])).await?;
+    fill(env, (&format!("KEY#{fingerprint}"), "META")).await?;
+    let now = Timestamp::now();
+    let error = env.store.revoke_certificate(id, &serials[0], KeyCompromise, now).await.err();
+    let said = error.context("what could not be written is not reported")?.to_string();
+    ensure!(said.contains(&serials[1]) && said.contains(&format!("key {fingerprint}")), "{said}");
+    let reason = attribute(env, (&partition, &sort_keys[0]), "revocation_reason").await?;
+    ensure!(reason == Some(text("keyCompromise")), "{reason:?}");
+
+    let operator = Operator::of_env(env)?;
+    for directory in ["one", "two", "three"] {
+        let command = format!("broker issue --dns full.example --directory {directory}");
+        operator.run(&command).await?.done()?;
+    }
+    let mut serials: Vec<_> = env.store.service_certificates().await?;
+    serials.retain(|it| it.service.common_name().to_string() == "full.example");
+    let mut serials: Vec<_> = serials.into_iter().map(|it| it.entry.serial_number).collect();
+    serials.sort();
+    let partition = "SERVER#full.example";
+    fill(env, (partition, &format!("CERT#{}", serials[0]))).await?;
+    let name = "full.example".parse()?;
+    let error = env.store.revoke_service(&name, None, KeyCompromise, now).await.err();
+    let said = error.context("what could not be written is not reported")?.to_string();
+    ensure!(said.contains(&serials[0]) && !said.contains(&serials[1]), "{said}");
+    for serial in &serials[1..] {
+        let sort_key = format!("CERT#{serial}");
+        let reason = attribute(env, (partition, &sort_key), "revocation_reason").await?;
+        ensure!(reason == Some(text("keyCompromise")), "{serial}: {reason:?}");
     }
     Ok(())
+}
+
+/// Fills an item up to DynamoDB's limit, so that nothing can be added to it.
+async fn fill(env: &Env, key: (&str, &str)) -> anyhow::Result<()> {
+    let mut size = 400 * 1024;
+    loop {
+        match set(env, key, "padding", Some(text(&"x".repeat(size)))).await {
+            Ok(()) => return Ok(()),
+            Err(_) if size > 390 * 1024 => size -= 8,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 async fn a_damaged_status_makes_no_device_active(
@@ -394,11 +460,13 @@ async fn a_damaged_status_makes_no_device_active(
     ensure!(attribute(&env, (&key, "META"), "status").await? == Some(text("disabled")));
     // A device that was revoked is not put on hold, from which it could be released.
     env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await?;
-    for status in [Some(text("x")), None] {
+    for status in [Some(text("x")), None, Some(text("active")), Some(text("held"))] {
         set(&env, (&key, "META"), "status", status).await?;
         let error = hold().await.err().context("a revoked device is on hold")?;
-        ensure!(error.to_string().contains("is revoked"), "{error}");
-        ensure!(env.store.release_hold(id).await.is_err() && env.store.is_denied(id).await?);
+        ensure!(error.to_string().contains("can only be revoked"), "{error}");
+        let released = env.store.release_hold(id).await;
+        ensure!(released.as_ref().map_or(true, |it| !it.changed), "{released:?}");
+        ensure!(env.store.is_denied(id).await?);
     }
     env.store.revoke_device(id, KeyCompromise, Timestamp::now()).await?;
     ensure!(attribute(&env, (&key, "META"), "status").await? == Some(text("revoked")));

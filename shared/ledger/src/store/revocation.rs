@@ -5,6 +5,7 @@ pub(super) mod device;
 pub(super) mod index;
 mod one_by_one;
 mod published;
+pub(super) mod report;
 pub(super) mod writes;
 
 pub use device::RevocationOutcome;

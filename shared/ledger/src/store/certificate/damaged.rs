@@ -9,13 +9,18 @@ use crate::{
         certificate::entry::LedgerEntry,
         client::Store,
         condition::{is_condition_failure, unchanged},
+        device::{standing::DeviceStanding, status::DeviceStatus},
         item::{Item, attribute, from_item, key, number, required, string, to_item},
         layout,
+        revocation::report::Report,
     },
 };
 
 /// Attempts to revoke an entry that others change.
 const ATTEMPTS: u32 = 8;
+/// The attributes that say whether a certificate is revoked, and their aliases.
+const REVOCATION: [(&str, &str); 2] =
+    [("revoked_at", "revoked_at"), ("revocation_reason", "revocation_reason")];
 
 /// The entries of a partition of the ledger.
 pub(crate) struct ReadableEntries {
@@ -59,30 +64,72 @@ fn is_fingerprint(text: &str) -> bool {
 }
 
 /// A change that revokes a damaged entry, or puts it on hold.
+#[derive(Debug, PartialEq, Eq)]
 struct Change {
-    set: &'static str,
+    time: Time,
+    /// The reason to write, unless the one that is there stays.
     reason: Option<RevocationReason>,
+}
+
+/// What becomes of the time of revocation.
+#[derive(Debug, PartialEq, Eq)]
+enum Time {
+    Kept,
+    Now,
+    /// The time that was there is restored when the hold is released.
+    NowAndThen,
 }
 
 /// Returns how a damaged entry is revoked for `reason`. Nothing if it counts as revoked for another one that
 /// weighs as much: a hold that ends must not take a revocation back.
 fn change(item: &Item, reason: RevocationReason) -> Option<Change> {
     use RevocationReason::{CertificateHold, Superseded};
-    const FROM_NOW: &str = "SET revoked_at = :now";
-    const FROM_NOW_AND_THEN: &str = "SET revoked_at_before_hold = revoked_at, revoked_at = :now";
     let last = attribute::<RevocationReason>(item, "revocation_reason").ok().flatten();
     let is_permanent = last.is_some_and(|last| !matches!(last, CertificateHold | Superseded));
     let is_on_crl = item.contains_key("revoked_at");
+    let change = |time, reason| Some(Change { time, reason });
     match reason {
         _ if is_permanent && is_on_crl => None,
-        _ if is_permanent => Some(Change { set: FROM_NOW, reason: None }),
-        CertificateHold if !is_on_crl => Some(Change { set: FROM_NOW, reason: Some(reason) }),
-        CertificateHold if last == Some(Superseded) => {
-            Some(Change { set: FROM_NOW_AND_THEN, reason: Some(reason) })
-        }
+        _ if is_permanent => change(Time::Now, None),
+        _ if !is_on_crl => change(Time::Now, Some(reason)),
+        CertificateHold if last == Some(Superseded) => change(Time::NowAndThen, Some(reason)),
         CertificateHold => None,
-        Superseded if last == Some(Superseded) && is_on_crl => None,
-        _ => Some(Change { set: FROM_NOW, reason: Some(reason) }),
+        Superseded if last == Some(Superseded) => None,
+        _ if last == Some(CertificateHold) => change(Time::Kept, Some(reason)),
+        _ => change(Time::Now, Some(reason)),
+    }
+}
+
+impl ReadableEntries {
+    /// Returns the time to record for a revocation of the device with these entries at `now`. For certificates that
+    /// are put on hold with their device, that is not before the device's own hold, and after all holds of single
+    /// certificates.
+    ///
+    /// A release tells the two kinds of hold apart by these times, so their order must not depend on clocks.
+    pub(crate) fn time_of(
+        &self,
+        device: &DeviceStanding,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Timestamp {
+        let is_on_hold = |reason| reason == Some(RevocationReason::CertificateHold);
+        if !is_on_hold(Some(reason)) {
+            return now;
+        }
+        if device.status == Some(DeviceStatus::Held) {
+            return device.revoked_at.map_or(now, |since| since.max(now));
+        }
+        let intact = self
+            .entries
+            .iter()
+            .filter(|it| is_on_hold(it.revocation_reason))
+            .filter_map(|it| it.revoked_at);
+        let damaged = self
+            .damaged
+            .iter()
+            .filter(|it| is_on_hold(attribute(&it.item, "revocation_reason").ok().flatten()))
+            .filter_map(|it| attribute(&it.item, "revoked_at").ok().flatten());
+        intact.chain(damaged).max().map_or(now, |last| last.plus(1).max(now))
     }
 }
 
@@ -104,37 +151,26 @@ impl Store {
         Ok(read)
     }
 
-    /// Revokes damaged entries, or puts them on hold if that is the reason. One that cannot be written does not keep
-    /// the others from being revoked.
+    /// Revokes damaged entries, or puts them on hold if that is the reason. All of them are in the report, because an
+    /// operator has to repair them.
     ///
     /// # Errors
-    /// If there are any, because an operator has to repair them: `what` is said before; or if DynamoDB is
-    /// unavailable.
-    pub(crate) async fn revoke_damaged_entries(
+    /// If DynamoDB is unavailable.
+    pub(crate) async fn revoke_damaged_entries<'a>(
         &self,
         partition: &str,
-        what: &str,
-        damaged: &[&DamagedEntry],
+        damaged: impl IntoIterator<Item = &'a DamagedEntry>,
         reason: RevocationReason,
         now: Timestamp,
+        report: &mut Report,
     ) -> Result<()> {
-        let mut said = Vec::new();
         for entry in damaged {
-            said.push(match self.revoke_damaged_entry(partition, entry, reason, now).await {
-                Ok(()) => entry.sort_key.clone(),
-                Err(error @ (Error::Refused { .. } | Error::Contended)) => {
-                    format!("{} (not revoked: {error})", entry.sort_key)
-                }
-                Err(error) => return Err(error),
-            });
+            report.add_damaged(&entry.sort_key);
+            if let Err(error) = self.revoke_damaged_entry(partition, entry, reason, now).await {
+                report.refuse(&entry.sort_key, error)?;
+            }
         }
-        match said.as_slice() {
-            [] => Ok(()),
-            said => Err(Error::Damaged(format!(
-                "{what}, but ledger entries are damaged, and may be on no CRL before they are repaired: {}",
-                said.join(", ")
-            ))),
-        }
+        Ok(())
     }
 
     async fn revoke_damaged_entry(
@@ -150,19 +186,29 @@ impl Store {
             let Some(change) = change(&item, reason) else {
                 return Ok(());
             };
-            let attributes = ["revoked_at", "revocation_reason"].map(|it| (it, it));
-            let (condition, seen) = unchanged(&item, &attributes);
-            let reason = change.reason.map(|it| (":reason".to_owned(), string(it.as_str())));
-            let set = reason.as_ref().map_or("", |_| ", revocation_reason = :reason");
+            let (condition, mut values) = unchanged(&item, &REVOCATION);
+            let mut set = match change.time {
+                Time::Kept => vec![],
+                Time::Now => vec!["revoked_at = :now"],
+                Time::NowAndThen => {
+                    vec!["revoked_at_before_hold = revoked_at", "revoked_at = :now"]
+                }
+            };
+            if !set.is_empty() {
+                values.push((":now".into(), number(now.unix())));
+            }
+            if let Some(reason) = change.reason {
+                set.push("revocation_reason = :reason");
+                values.push((":reason".into(), string(reason.as_str())));
+            }
             let update = self
                 .client
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(key.clone()))
                 .condition_expression(condition)
-                .update_expression(format!("{}{set}", change.set))
-                .expression_attribute_values(":now", number(now.unix()));
-            let update = seen.into_iter().chain(reason).fold(update, |update, (name, value)| {
+                .update_expression(format!("SET {}", set.join(", ")));
+            let update = values.into_iter().fold(update, |update, (name, value)| {
                 update.expression_attribute_values(name, value)
             });
             match update.send().await {

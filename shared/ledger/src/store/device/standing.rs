@@ -4,11 +4,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
 use crate::{
-    error::Result,
+    error::{Error, OperatorError, Result},
     store::{
         client::Store,
         device::{changes::missing, status::DeviceStatus},
-        item::{Item, attribute, number, required},
+        item::{Item, attribute, number, partition_key, required},
         layout::{self, META},
     },
 };
@@ -42,12 +42,30 @@ impl DeviceStanding {
         }
     }
 
-    /// Returns true if the device is revoked, as far as anybody can tell.
-    pub(crate) fn is_revoked(&self) -> bool {
-        match self.status {
-            Some(status) => status == DeviceStatus::Revoked,
-            None => self.reason.is_some_and(|it| it != RevocationReason::CertificateHold),
+    /// Checks that a hold, if that is the reason, would not replace a revocation: its release would take that back.
+    ///
+    /// # Errors
+    /// If the device is revoked, or its attributes do not agree on that.
+    pub(crate) fn expect_not_revoked_for(
+        &self,
+        reason: RevocationReason,
+        id: DeviceId,
+    ) -> Result<()> {
+        if reason != RevocationReason::CertificateHold {
+            return Ok(());
         }
+        if self.status == Some(DeviceStatus::Revoked) {
+            let status = DeviceStatus::Revoked;
+            return Err(OperatorError::DeviceStatus { device_id: id, status }.into());
+        }
+        let has = |name| self.item.contains_key(name);
+        let is_held = self.reason == Some(RevocationReason::CertificateHold);
+        if (has("revoked_at") || has("revocation_reason")) && !is_held {
+            return Err(Error::Damaged(format!(
+                "device {id} may be revoked, although its status says otherwise: it can only be revoked"
+            )));
+        }
+        Ok(())
     }
 
     /// Returns the number of changes of the status, with one more.
@@ -60,7 +78,15 @@ impl DeviceStanding {
         status(&item)?;
         attribute::<Timestamp>(&item, "revoked_at")?;
         attribute::<DeviceStatus>(&item, "held_from")?;
-        Ok(Self::salvage(item))
+        let standing = Self::salvage(item);
+        let is_on_hold = standing.reason == Some(RevocationReason::CertificateHold);
+        if standing.status == Some(DeviceStatus::Held) && !is_on_hold {
+            return Err(Error::Damaged(format!(
+                "{} META: held, but not for a hold",
+                partition_key(&standing.item)
+            )));
+        }
+        Ok(standing)
     }
 }
 

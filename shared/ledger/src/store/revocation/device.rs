@@ -13,10 +13,12 @@ use crate::{
             entry::LedgerEntry,
         },
         client::Store,
-        device::{standing::DeviceStanding, status::DeviceStatus},
+        device::status::DeviceStatus,
         layout,
         revocation::{
             index::may_be_on_crl,
+            one_by_one::Alone,
+            report::Report,
             writes::{LiveSerials, is_on_hold},
         },
         transaction::back_off,
@@ -79,16 +81,10 @@ impl Store {
             // The device is read before its entries. An issuance after this read changes the live serials,
             // and the transaction below fails; an earlier one is among the entries.
             let device = self.salvaged_standing(id).await?;
-            if device.is_revoked() && target == DeviceStatus::Held {
-                let status = DeviceStatus::Revoked;
-                return Err(OperatorError::DeviceStatus { device_id: id, status }.into());
-            }
-            let ReadableEntries { entries, damaged } =
-                self.readable_entries(layout::ledger(id)).await?;
-            let at = match target {
-                DeviceStatus::Held => hold_start(&device, &entries, now),
-                _ => now,
-            };
+            device.expect_not_revoked_for(reason, id)?;
+            let read = self.readable_entries(layout::ledger(id)).await?;
+            let at = read.time_of(&device, reason, now);
+            let ReadableEntries { entries, damaged } = read;
             let is_out = device.status == Some(target) && device.revoked_at.is_some();
             if attempt >= ROUNDS_BEFORE_DEVICE_FIRST && !is_out {
                 let writes =
@@ -107,8 +103,18 @@ impl Store {
                     attempt += 1;
                     continue;
                 }
-                self.revoke_damaged(id, damaged, reason, now).await?;
-                return Ok(outcome);
+                let mut report = Report::default();
+                if reason == RevocationReason::KeyCompromise {
+                    // A key that could not be marked the last time.
+                    let compromised =
+                        entries.iter().filter(|it| it.revocation_reason == Some(reason));
+                    let keys: BTreeSet<_> = compromised.map(|it| &it.key_fingerprint).collect();
+                    for fingerprint in keys {
+                        self.mark_key_alone(fingerprint, id, now, &mut report).await?;
+                    }
+                }
+                self.revoke_damaged(id, &damaged, reason, at, &mut report).await?;
+                return report.end(&everything(id), reason).map(|()| outcome);
             }
             // A hold leaves out certificates that are on hold, and looks again whether they still are.
             let is_last = due.len() <= ENTRIES_AT_ONCE && target == DeviceStatus::Revoked;
@@ -141,8 +147,9 @@ impl Store {
                 outcome.certificates += due.len();
                 attempt = 0;
                 if is_last {
-                    self.revoke_damaged(id, damaged, reason, now).await?;
-                    return Ok(outcome);
+                    let mut report = Report::default();
+                    self.revoke_damaged(id, &damaged, reason, at, &mut report).await?;
+                    return report.end(&everything(id), reason).map(|()| outcome);
                 }
             } else {
                 attempt += 1;
@@ -152,26 +159,26 @@ impl Store {
     }
 
     /// Revokes the damaged ledger entries of a device that is out already, whatever they say, and marks their keys if
-    /// the reason is a compromise.
+    /// the reason is a compromise. All of them are in the report.
     ///
     /// # Errors
-    /// If there are any, because an operator has to repair them; or if DynamoDB is unavailable.
+    /// If DynamoDB is unavailable.
     pub(super) async fn revoke_damaged(
         &self,
         id: DeviceId,
-        damaged: Vec<DamagedEntry>,
+        damaged: &[DamagedEntry],
         reason: RevocationReason,
-        now: Timestamp,
+        at: Timestamp,
+        report: &mut Report,
     ) -> Result<()> {
+        let partition = layout::ledger(id);
+        self.revoke_damaged_entries(&partition, damaged, reason, at, report).await?;
         if reason == RevocationReason::KeyCompromise {
             for fingerprint in damaged.iter().filter_map(|it| it.key_fingerprint.as_ref()) {
-                self.mark_key_compromised(fingerprint, id, now).await?;
+                self.mark_key_alone(fingerprint, id, at, report).await?;
             }
         }
-        let is = if reason == RevocationReason::CertificateHold { "on hold" } else { "revoked" };
-        let what = format!("device {id} and all its certificates are {is}");
-        let damaged: Vec<_> = damaged.iter().collect();
-        self.revoke_damaged_entries(&layout::ledger(id), &what, &damaged, reason, now).await
+        Ok(())
     }
 
     /// Revokes one certificate of a device, or puts it on hold if that is the reason. The device may obtain
@@ -206,72 +213,52 @@ impl Store {
         })?;
         // None if only the certificate itself is to be revoked, or nobody can tell its key.
         let compromised = fingerprint.as_ref().filter(|_| is_compromised);
+        let mut report = Report::default();
         if let Some(fingerprint) = compromised {
             // The key is marked before the entries are read again, which then include every certificate
             // that was issued for it.
-            self.mark_key_compromised(fingerprint, id, now).await?;
+            self.mark_key_alone(fingerprint, id, now, &mut report).await?;
         }
         let mut outcome = RevocationOutcome::default();
+        let mut refused = BTreeSet::new();
         for attempt in 0..ATTEMPTS {
             let ReadableEntries { entries, damaged } =
                 self.readable_entries(layout::ledger(id)).await?;
-            let mut due: Vec<_> = entries
-                .iter()
-                .filter(|entry| {
-                    entry.serial_number == serial_number
-                        || compromised == Some(&entry.key_fingerprint)
-                })
-                .filter(|entry| needs_revocation(entry, reason, now))
-                .collect();
-            let is_last = due.len() <= ENTRIES_AT_ONCE;
-            due.truncate(ENTRIES_AT_ONCE);
-            let writes = due.iter().map(|entry| self.revoke_entry_write(id, entry, reason, now));
-            let writes: Vec<_> = writes.collect::<Result<_>>()?;
-            if writes.is_empty() || self.try_transact(writes, attempt).await? {
-                outcome.changed |= !due.is_empty();
-                outcome.certificates += due.len();
-                if is_last {
-                    let named: Vec<_> = damaged
-                        .iter()
-                        .filter(|entry| {
-                            entry.is_of(serial_number)
-                                || compromised.is_some()
-                                    && compromised == entry.key_fingerprint.as_ref()
-                        })
-                        .collect();
-                    let is_hold = reason == RevocationReason::CertificateHold;
-                    let what = format!(
-                        "certificate {serial_number} of device {id} is {}",
-                        if is_hold { "on hold" } else { "revoked" }
-                    );
-                    let partition = layout::ledger(id);
-                    self.revoke_damaged_entries(&partition, &what, &named, reason, now).await?;
-                    if is_compromised && damaged.iter().any(|it| it.key_fingerprint.is_none()) {
-                        return Err(Error::Damaged(format!(
-                            "{what}, but other ledger entries are damaged, and may be of the same key"
-                        )));
+            let is_due = |entry: &&LedgerEntry| {
+                (entry.serial_number == serial_number
+                    || compromised == Some(&entry.key_fingerprint))
+                    && needs_revocation(entry, reason, now)
+                    && !refused.contains(&entry.serial_number)
+            };
+            let due: Vec<_> = entries.iter().filter(is_due).collect();
+            let mut is_changed = false;
+            for entry in due {
+                match self.revoke_entry_alone(id, entry, reason, now, &mut report).await? {
+                    Alone::Done => {
+                        outcome.changed = true;
+                        outcome.certificates += 1;
                     }
-                    return Ok(outcome);
+                    Alone::Changed => is_changed = true,
+                    Alone::Refused => {
+                        refused.insert(entry.serial_number.clone());
+                    }
                 }
             }
-        }
-        Err(Error::Contended)
-    }
-
-    /// Marks a key as compromised, so that no certificate is issued for it again.
-    async fn mark_key_compromised(
-        &self,
-        fingerprint: &str,
-        id: DeviceId,
-        now: Timestamp,
-    ) -> Result<()> {
-        for attempt in 0..ATTEMPTS {
-            if self
-                .try_transact(vec![self.key_compromise_write(fingerprint, id, now)?], attempt)
-                .await?
-            {
-                return Ok(());
+            if is_changed {
+                back_off(attempt).await;
+                continue;
             }
+            let is_named = |it: &&DamagedEntry| {
+                it.is_of(serial_number)
+                    || compromised.is_some() && compromised == it.key_fingerprint.as_ref()
+            };
+            let named = damaged.iter().filter(is_named);
+            let partition = layout::ledger(id);
+            self.revoke_damaged_entries(&partition, named, reason, now, &mut report).await?;
+            report.may_lack_same_key =
+                is_compromised && damaged.iter().any(|it| it.key_fingerprint.is_none());
+            let what = format!("certificate {serial_number} of device {id}");
+            return report.end(&what, reason).map(|()| outcome);
         }
         Err(Error::Contended)
     }
@@ -336,28 +323,17 @@ impl Store {
     }
 }
 
+/// Names a device with all that it has, in a report.
+fn everything(id: DeviceId) -> String {
+    format!("device {id} with all its certificates")
+}
+
 /// Returns the status of a device that is revoked for this reason.
 pub(super) fn target(reason: RevocationReason) -> DeviceStatus {
     match reason {
         RevocationReason::CertificateHold => DeviceStatus::Held,
         _ => DeviceStatus::Revoked,
     }
-}
-
-/// Returns the time to record for certificates that are put on hold with their device: `now`, but not before
-/// the device's own hold, and after all holds of single certificates.
-///
-/// A release tells the two kinds of hold apart by these times, so their order must not depend on clocks.
-pub(super) fn hold_start(
-    device: &DeviceStanding,
-    entries: &[LedgerEntry],
-    now: Timestamp,
-) -> Timestamp {
-    if device.status == Some(DeviceStatus::Held) {
-        return device.revoked_at.map_or(now, |since| since.max(now));
-    }
-    let last = entries.iter().filter(|it| is_on_hold(it)).filter_map(|it| it.revoked_at).max();
-    last.map_or(now, |last| last.plus(1).max(now))
 }
 
 /// Returns true if a revocation for this reason changes the entry: if it is not revoked yet, is superseded, or

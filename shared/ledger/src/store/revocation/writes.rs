@@ -20,6 +20,7 @@ use crate::{
 
 /// The attributes of a device that a write is conditioned on, and their aliases.
 const STATUS: (&str, &str) = ("status", "#status");
+const STATUS_CHANGES: (&str, &str) = ("status_changes", "status_changes");
 const REVOKED_AT: (&str, &str) = ("revoked_at", "revoked_at");
 const LIVE_SERIALS: (&str, &str) = ("live_serials", "live_serials");
 
@@ -45,8 +46,8 @@ impl Store {
         live_serials: LiveSerials,
     ) -> Result<[TransactWriteItem; 2]> {
         let seen: &[_] = match live_serials {
-            LiveSerials::Any => &[STATUS],
-            LiveSerials::Unchanged => &[STATUS, LIVE_SERIALS],
+            LiveSerials::Any => &[STATUS, STATUS_CHANGES],
+            LiveSerials::Unchanged => &[STATUS, STATUS_CHANGES, LIVE_SERIALS],
         };
         let (condition, values) = unchanged(&device.item, seen);
         let mut update = self.device_update_builder(id).condition_expression(condition);
@@ -81,7 +82,7 @@ impl Store {
         device: &DeviceStanding,
     ) -> Result<[TransactWriteItem; 2]> {
         let back = device.held_from.unwrap_or(DeviceStatus::Disabled);
-        let (condition, values) = unchanged(&device.item, &[STATUS, REVOKED_AT]);
+        let (condition, values) = unchanged(&device.item, &[STATUS, STATUS_CHANGES, REVOKED_AT]);
         let update = self
             .device_update_builder(id)
             .condition_expression(condition)
@@ -102,7 +103,7 @@ impl Store {
         id: DeviceId,
         device: &DeviceStanding,
     ) -> Result<TransactWriteItem> {
-        let (condition, values) = unchanged(&device.item, &[STATUS, REVOKED_AT]);
+        let (condition, values) = unchanged(&device.item, &[STATUS, STATUS_CHANGES, REVOKED_AT]);
         let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(key(layout::device(id), META.into())))

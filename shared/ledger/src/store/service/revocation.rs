@@ -1,5 +1,7 @@
 //! Revocation of certificates of brokers and other services.
 
+use std::collections::BTreeSet;
+
 use pki::{clock::Timestamp, crl::RevocationReason, names::Host};
 
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
         condition::is_condition_failure,
         item::{key, number, string},
         layout,
+        revocation::report::Report,
     },
 };
 
@@ -35,6 +38,8 @@ impl Store {
     ) -> Result<usize> {
         let partition = layout::service(common_name);
         let mut revoked = 0;
+        let mut report = Report::default();
+        let mut refused = BTreeSet::new();
         for _ in 0..ROUNDS {
             let ReadableEntries { entries, damaged } =
                 self.readable_entries(partition.clone()).await?;
@@ -51,18 +56,22 @@ impl Store {
             let due: Vec<_> = entries
                 .iter()
                 .filter(is_selected)
-                .filter(|it| needs_revocation(it, reason))
+                .filter(|it| needs_revocation(it, reason) && !refused.contains(&it.serial_number))
                 .collect();
             if due.is_empty() {
-                let what = format!("every other certificate of {common_name} is revoked");
-                self.revoke_damaged_entries(&partition, &what, &damaged, reason, now).await?;
-                return Ok(revoked);
+                self.revoke_damaged_entries(&partition, damaged, reason, now, &mut report).await?;
+                let what = format!("every other certificate of {common_name}");
+                return report.end(&what, reason).map(|()| revoked);
             }
             for entry in due {
                 let serial_number = &entry.serial_number;
-                revoked += usize::from(
-                    self.revoke_service_entry(&partition, serial_number, reason, now).await?,
-                );
+                match self.revoke_service_entry(&partition, serial_number, reason, now).await {
+                    Ok(is_changed) => revoked += usize::from(is_changed),
+                    Err(error) => {
+                        report.refuse(&format!("certificate {serial_number}"), error)?;
+                        refused.insert(serial_number.clone());
+                    }
+                }
             }
         }
         Err(Error::Contended)
