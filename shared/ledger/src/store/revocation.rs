@@ -6,8 +6,9 @@ pub(super) mod index;
 mod one_by_one;
 mod published;
 pub(super) mod report;
+mod rules;
 pub(super) mod writes;
 
-pub use device::RevocationOutcome;
 pub use index::RevokedCertificates;
 pub use published::RevocationCheck;
+pub use report::RevocationOutcome;

@@ -8,11 +8,14 @@ use aws_sdk_dynamodb::{
 use pki::names::{DeviceId, Label};
 
 use crate::{
-    error::{Error, OperatorError, Result},
+    error::{OperatorError, Result},
     store::{
         client::Store,
         condition::is_condition_failure,
-        device::{standing::status, status::DeviceStatus},
+        device::{
+            standing::{missing, status},
+            status::DeviceStatus,
+        },
         item::{Item, key, number, string},
         layout::{self, META},
         status::StatusChange,
@@ -120,9 +123,4 @@ impl Store {
             Err(error) => Err(self.unavailable(&error)),
         }
     }
-}
-
-/// Returns the error for a device that does not exist.
-pub(crate) fn missing(id: DeviceId) -> Error {
-    OperatorError::Missing(format!("device {id}")).into()
 }

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, OperatorError, Result},
     store::{
         client::Store,
-        device::{changes::missing, status::DeviceStatus},
+        device::status::DeviceStatus,
         item::{Item, attribute, number, partition_key, required},
         layout::{self, META},
     },
@@ -96,6 +96,11 @@ impl DeviceStanding {
 /// If it is damaged.
 pub(crate) fn status(item: &Item) -> Result<DeviceStatus> {
     required(item, "status")
+}
+
+/// Returns the error for a device that does not exist.
+pub(crate) fn missing(id: DeviceId) -> Error {
+    OperatorError::Missing(format!("device {id}")).into()
 }
 
 impl Store {

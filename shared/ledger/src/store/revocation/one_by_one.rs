@@ -11,8 +11,8 @@ use crate::{
         client::Store,
         layout,
         revocation::{
-            device::{RevocationOutcome, needs_revocation, target},
-            report::Report,
+            report::{Report, RevocationOutcome},
+            rules::{needs_revocation, target},
             writes::LiveSerials,
         },
         transaction::back_off,

@@ -1,8 +1,17 @@
-//! What a revocation could not do, and what an operator has to repair.
+//! What a revocation did, what it could not do, and what an operator has to repair.
 
 use pki::crl::RevocationReason;
 
 use crate::error::{Error, Result};
+
+/// The outcome of a revocation, a hold or a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RevocationOutcome {
+    /// True if the device or any of its ledger entries changed.
+    pub changed: bool,
+    /// The number of certificates that changed.
+    pub certificates: usize,
+}
 
 /// The items that stand in the way of a revocation, which does everything else nevertheless.
 #[derive(Default)]
