@@ -38,10 +38,10 @@ check:
 unit:
 	cargo test --workspace --lib -- $(TEST)
 
-## Mutation tests of shared/pki, which take hours; `make mutants FILE=shared/pki/src/lint.rs` runs those of one file.
+## Mutation tests of shared/pki, which take an hour; `make mutants FILE=shared/pki/src/lint.rs` runs those of one file.
 mutants:
 	cargo install --locked --root target/cargo-mutants --version 27.1.0 cargo-mutants
-	CARGO_INCREMENTAL=1 target/cargo-mutants/bin/cargo-mutants mutants --package pki $(if $(FILE),--file $(FILE)) --output target
+	CARGO_INCREMENTAL=1 target/cargo-mutants/bin/cargo-mutants mutants --package pki --jobs 2 $(if $(FILE),--file $(FILE)) --output target
 
 ## End-to-end tests; `make e2e SUITE=races` runs one suite of them.
 e2e:
