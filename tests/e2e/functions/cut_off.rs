@@ -32,6 +32,7 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
         a_supersession_whose_acknowledgement_was_lost,
         an_issuance_that_was_withdrawn_meanwhile_releases_nothing,
         an_overtaken_request_takes_nothing_away,
+        a_superseded_certificate_is_not_released,
         nothing_is_recorded_without_time_to_sign,
         kms_hangs_until_the_deadline,
         single_writes_wait_for_transactions,
@@ -40,10 +41,10 @@ pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
 }
 
 /// Seconds by which the clock of each [`Strict`] is ahead.
-static AHEAD: [AtomicU64; 32] = [const { AtomicU64::new(0) }; 32];
+static AHEAD: [AtomicU64; 36] = [const { AtomicU64::new(0) }; 36];
 /// The number of clocks in use.
 static CLOCKS_USED: AtomicUsize = AtomicUsize::new(0);
-const CLOCKS: [fn() -> Timestamp; 32] = [
+const CLOCKS: [fn() -> Timestamp; 36] = [
     clock::<0>,
     clock::<1>,
     clock::<2>,
@@ -76,6 +77,10 @@ const CLOCKS: [fn() -> Timestamp; 32] = [
     clock::<29>,
     clock::<30>,
     clock::<31>,
+    clock::<32>,
+    clock::<33>,
+    clock::<34>,
+    clock::<35>,
 ];
 
 fn clock<const N: usize>() -> Timestamp {
@@ -152,6 +157,27 @@ impl Strict {
         let answer = tokio::time::timeout(time, answer).await;
         Ok(answer.context("Lambda would have ended the function")?.status().as_u16())
     }
+}
+
+/// Of two requests at once, the one that is verified last may have been recorded first.
+async fn a_superseded_certificate_is_not_released(
+    emulators: &Emulators,
+    backend: Backend,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, 3).await?;
+    let device = env.api.enrolled(&env.token).await?;
+    env.api.released(&device).await?;
+    let slow = env.function().await?;
+    env.kms.fail("Sign", Fault::Slow);
+    let (answer, second) = tokio::join!(slow.handle(request(&device)?), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        env.kms.mend();
+        env.api.released(&device).await
+    });
+    let second = second?.serial_number;
+    ensure!(answer.status() == 503, "{}", answer.status());
+    ensure!(env.is_good(&device, &second).await? && env.issued(&device).await? == 2);
+    env.verify_ledger(&[device]).await
 }
 
 /// Returns a request that reached API Gateway now.

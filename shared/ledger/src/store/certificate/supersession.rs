@@ -31,7 +31,8 @@ impl Store {
     /// A device's certificate then counts as revoked when its grace period ends, unless it was revoked earlier.
     ///
     /// # Errors
-    /// If the certificate was withdrawn, because its issuance took too long; if the device was deleted; or
+    /// If the certificate was withdrawn, because its issuance took too long; if another request of the device
+    /// superseded it meanwhile, so that it is of no use any more; if the device was deleted; or
     /// if DynamoDB is unavailable.
     pub(crate) async fn supersede_earlier(
         &self,
@@ -93,7 +94,7 @@ impl Store {
     }
 
     /// Returns the write that notes in the new certificate's entry that it was verified, on the condition
-    /// that it was not withdrawn.
+    /// that it was neither withdrawn nor superseded.
     fn verification_write(
         &self,
         entry: &LedgerEntryKey,
@@ -103,7 +104,10 @@ impl Store {
             Update::builder()
                 .table_name(&self.table)
                 .set_key(Some(entry.item_key()))
-                .condition_expression("attribute_exists(PK) AND attribute_not_exists(withdrawn_at)")
+                .condition_expression(
+                    "attribute_exists(PK) AND attribute_not_exists(withdrawn_at) \
+                     AND attribute_not_exists(superseded_at)",
+                )
                 .update_expression("SET verified_at = :now")
                 .expression_attribute_values(":now", number(now.unix())),
         )
