@@ -184,6 +184,9 @@ fn complete(mut response: Response<Body>, request_id: &str) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::aws_lambda_events::apigw::{
+        ApiGatewayProxyRequestContext, ApiGatewayV2httpRequestContext,
+    };
     use lambda_runtime::Context;
 
     use super::*;
@@ -208,6 +211,26 @@ mod tests {
             let latest = Deadline::after(expected);
             // One that is past may lie anywhere before.
             assert!(deadline <= latest && (deadline >= earliest || seconds == 0.0), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_request_arrives_when_api_gateway_says() {
+        let now = Timestamp::from_unix(1_000);
+        let of_the_clock = Arrival::from(now);
+        assert_eq!(arrival(&Request::default(), now), of_the_clock);
+        let said = Arrival::from_unix_millis(1_795_255_200_123);
+        for (millis, expected) in [(1_795_255_200_123, said), (0, of_the_clock), (-1, of_the_clock)]
+        {
+            let mut rest = ApiGatewayProxyRequestContext::default();
+            rest.request_time_epoch = millis;
+            let mut http = ApiGatewayV2httpRequestContext::default();
+            http.time_epoch = millis;
+            for context in [RequestContext::ApiGatewayV1(rest), RequestContext::ApiGatewayV2(http)]
+            {
+                let request = Request::default().with_request_context(context);
+                assert_eq!(arrival(&request, now), expected, "{millis}");
+            }
         }
     }
 }
