@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Attempts of a write against concurrent ones.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 20;
 
 /// The outcome of a write on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +107,8 @@ impl Store {
         self.write_alone(self.revoke_entry_write(id, entry, reason, at)?, &what, report).await
     }
 
-    /// Marks a key as compromised, so that no certificate is issued for it again. If DynamoDB refuses, the report says
-    /// so.
+    /// Marks a key as compromised, so that no certificate is issued for it again. If that cannot be written, the report
+    /// says so.
     pub(crate) async fn mark_key_alone(
         &self,
         fingerprint: &str,
@@ -117,7 +117,7 @@ impl Store {
         report: &mut Report,
     ) -> Result<()> {
         let mark = self.key_compromise_write(fingerprint, id, now)?;
-        self.write_alone(mark, &format!("key {fingerprint}"), report).await.map(drop)
+        self.try_alone(mark, &format!("key {fingerprint}"), report).await.map(drop)
     }
 
     /// Tries one write. Returns false if it is not carried out, which the report then says of `what`.
