@@ -69,8 +69,8 @@ pub enum Error {
     /// The request took so long that it could not be carried out, or that its outcome is unknown.
     #[error("no time left for the request")]
     OutOfTime,
-    /// Concurrent requests changed the same item in every attempt.
-    #[error("too many concurrent requests for one item")]
+    /// Concurrent requests changed the same item, in every attempt if there were several.
+    #[error("concurrent changes of the same item came first: try again")]
     Contended,
 
     /// The issuing CA, its key or the project's policy does not allow issuance.

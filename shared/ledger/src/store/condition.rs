@@ -1,11 +1,13 @@
 //! Conditions of single writes that did not hold.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::{
     error::SdkError,
     operation::{
         delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError,
     },
-    types::{AttributeValue, error::ConditionalCheckFailedException},
+    types::error::ConditionalCheckFailedException,
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -57,21 +59,27 @@ impl Store {
     }
 }
 
-/// Returns the condition that some attributes are still what they are in `item`, or absent; and the values of its
-/// placeholders. An attribute has an alias for its name if that is a reserved word.
-pub(super) fn unchanged(
-    item: &Item,
-    attributes: &[(&str, &str)],
-) -> (String, Vec<(String, AttributeValue)>) {
-    let (mut conditions, mut values) = (vec!["attribute_exists(PK)".to_owned()], Vec::new());
-    for (name, alias) in attributes {
+/// The condition that some attributes of an item are still what they were.
+pub(crate) struct Unchanged {
+    pub(super) condition: String,
+    /// The placeholders of the attributes' names, such as `#status`.
+    pub(super) names: HashMap<String, String>,
+    pub(super) values: Item,
+}
+
+/// Returns the condition that `attributes` are still what they are in `item`, or absent.
+pub(super) fn unchanged(item: &Item, attributes: &[&str]) -> Unchanged {
+    let (mut names, mut values) = (HashMap::new(), HashMap::new());
+    let mut conditions = vec!["attribute_exists(PK)".to_owned()];
+    for name in attributes {
+        names.insert(format!("#{name}"), (*name).to_owned());
         match item.get(*name) {
-            None => conditions.push(format!("attribute_not_exists({alias})")),
+            None => conditions.push(format!("attribute_not_exists(#{name})")),
             Some(seen) => {
-                conditions.push(format!("{alias} = :seen_{name}"));
-                values.push((format!(":seen_{name}"), seen.clone()));
+                conditions.push(format!("#{name} = :seen_{name}"));
+                values.insert(format!(":seen_{name}"), seen.clone());
             }
         }
     }
-    (conditions.join(" AND "), values)
+    Unchanged { condition: conditions.join(" AND "), names, values }
 }

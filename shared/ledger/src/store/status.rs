@@ -45,21 +45,18 @@ impl Store {
             false => return Ok(StatusChange::Refused(item)),
         };
         let count: u64 = attribute(&item, "status_changes").ok().flatten().unwrap_or_default();
-        let attributes = [("status", "#status"), ("status_changes", "status_changes")];
-        let (condition, seen) = unchanged(&item, &attributes);
+        let seen = unchanged(&item, &["status", "status_changes"]);
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key.clone()))
-            .condition_expression(condition)
-            .update_expression("SET #status = :to, status_changes = :count")
-            .expression_attribute_names("#status", "status")
+            .condition_expression(seen.condition)
+            .update_expression("SET #status = :to, #status_changes = :count")
+            .set_expression_attribute_names(Some(seen.names))
+            .set_expression_attribute_values(Some(seen.values))
             .expression_attribute_values(":to", string(to))
             .expression_attribute_values(":count", number(count.wrapping_add(1)));
-        let update = seen
-            .into_iter()
-            .fold(update, |update, (name, value)| update.expression_attribute_values(name, value));
         match update.send().await {
             Ok(_) => Ok(change),
             // An earlier attempt may have succeeded whose response was lost. What another operator made of it since

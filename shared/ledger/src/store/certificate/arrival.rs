@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The time at which a request reached API Gateway, in milliseconds since the Unix epoch.
 ///
-/// It orders the requests of a device. The function's own clock would not: a request that waited for a cold
-/// start reads it late.
+/// The requests of a device are ordered by it. The function's own clock would order them wrongly: a request that
+/// waited for a cold start reads it late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Arrival(u64);

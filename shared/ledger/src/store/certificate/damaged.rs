@@ -8,7 +8,7 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
-        condition::{is_condition_failure, unchanged},
+        condition::{Unchanged, is_condition_failure, unchanged},
         device::{standing::DeviceStanding, status::DeviceStatus},
         item::{Item, attribute, from_item, key, number, required, string, to_item},
         layout,
@@ -18,9 +18,6 @@ use crate::{
 
 /// Attempts to revoke an entry that others change.
 const ATTEMPTS: u32 = 8;
-/// The attributes that say whether a certificate is revoked, and their aliases.
-const REVOCATION: [(&str, &str); 2] =
-    [("revoked_at", "revoked_at"), ("revocation_reason", "revocation_reason")];
 
 /// The entries of a partition of the ledger.
 pub(crate) struct ReadableEntries {
@@ -71,7 +68,7 @@ struct Change {
     reason: Option<RevocationReason>,
 }
 
-/// What becomes of the time of revocation.
+/// The time of revocation that an entry has after a change.
 #[derive(Debug, PartialEq, Eq)]
 enum Time {
     Kept,
@@ -186,7 +183,8 @@ impl Store {
             let Some(change) = change(&item, reason) else {
                 return Ok(());
             };
-            let (condition, mut values) = unchanged(&item, &REVOCATION);
+            let Unchanged { condition, names, mut values } =
+                unchanged(&item, &["revoked_at", "revocation_reason"]);
             let mut set = match change.time {
                 Time::Kept => vec![],
                 Time::Now => vec!["revoked_at = :now"],
@@ -195,11 +193,11 @@ impl Store {
                 }
             };
             if !set.is_empty() {
-                values.push((":now".into(), number(now.unix())));
+                values.insert(":now".into(), number(now.unix()));
             }
             if let Some(reason) = change.reason {
                 set.push("revocation_reason = :reason");
-                values.push((":reason".into(), string(reason.as_str())));
+                values.insert(":reason".into(), string(reason.as_str()));
             }
             let update = self
                 .client
@@ -207,10 +205,9 @@ impl Store {
                 .table_name(&self.table)
                 .set_key(Some(key.clone()))
                 .condition_expression(condition)
-                .update_expression(format!("SET {}", set.join(", ")));
-            let update = values.into_iter().fold(update, |update, (name, value)| {
-                update.expression_attribute_values(name, value)
-            });
+                .update_expression(format!("SET {}", set.join(", ")))
+                .set_expression_attribute_names(Some(names))
+                .set_expression_attribute_values(Some(values));
             match update.send().await {
                 Ok(_) => return Ok(()),
                 Err(error) if is_condition_failure(&error) => {}

@@ -1,4 +1,4 @@
-//! What an operator's command must know of a device before it revokes, holds or releases it.
+//! The attributes of a device that commands read before they revoke it, put it on hold or release it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
@@ -7,6 +7,7 @@ use crate::{
     error::{Error, OperatorError, Result},
     store::{
         client::Store,
+        condition::{Unchanged, unchanged},
         device::status::DeviceStatus,
         item::{Item, attribute, number, partition_key, required},
         layout::{self, META},
@@ -66,6 +67,11 @@ impl DeviceStanding {
             )));
         }
         Ok(())
+    }
+
+    /// Returns the condition that the device was neither held, released nor revoked since it was read.
+    pub(crate) fn unchanged(&self) -> Unchanged {
+        unchanged(&self.item, &["status", "status_changes", "revoked_at"])
     }
 
     /// Returns the number of changes of the status, with one more.

@@ -79,7 +79,7 @@ impl Store {
             let is_out = device.status == Some(target) && device.revoked_at.is_some();
             if attempt >= ROUNDS_BEFORE_DEVICE_FIRST && !is_out {
                 let writes =
-                    self.revoke_device_writes(id, &device, target, reason, at, LiveSerials::Any)?;
+                    self.revoke_device_writes(id, &device, reason, at, LiveSerials::Any)?;
                 outcome.changed |= self.try_transact(writes.into(), attempt).await?;
                 attempt += 1;
                 continue;
@@ -115,14 +115,8 @@ impl Store {
                 true => LiveSerials::Any,
                 false => LiveSerials::Unchanged,
             };
-            let mut writes = Vec::from(self.revoke_device_writes(
-                id,
-                &device,
-                target,
-                reason,
-                at,
-                live_serials,
-            )?);
+            let mut writes =
+                Vec::from(self.revoke_device_writes(id, &device, reason, at, live_serials)?);
             for entry in &due {
                 writes.push(self.revoke_entry_write(id, entry, reason, at)?);
             }

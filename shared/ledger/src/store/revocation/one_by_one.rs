@@ -25,10 +25,11 @@ const ATTEMPTS: u32 = 20;
 /// The outcome of a write on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alone {
+    /// The write is carried out.
     Done,
-    /// Its condition does not hold.
+    /// The condition of the write does not hold, or others write the item all the time.
     Changed,
-    /// DynamoDB refuses it, which the report says.
+    /// DynamoDB refuses the write, which the report says.
     Refused,
 }
 
@@ -53,14 +54,7 @@ impl Store {
         let at = read.time_of(&device, reason, now);
         let is_out = device.status == Some(target(reason));
         if !is_out {
-            let writes = self.revoke_device_writes(
-                id,
-                &device,
-                target(reason),
-                reason,
-                at,
-                LiveSerials::Any,
-            )?;
+            let writes = self.revoke_device_writes(id, &device, reason, at, LiveSerials::Any)?;
             let [revoke, deny] = writes;
             for (what, write) in [("its denial", deny), ("the device", revoke)] {
                 outcome.changed |= self.try_alone(write, what, &mut report).await?;

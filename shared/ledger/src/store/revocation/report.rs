@@ -1,4 +1,4 @@
-//! What a revocation did, what it could not do, and what an operator has to repair.
+//! The outcome of a revocation, and the report of what an operator has to repair.
 
 use pki::crl::RevocationReason;
 

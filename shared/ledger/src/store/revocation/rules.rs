@@ -1,4 +1,4 @@
-//! What a revocation changes.
+//! Rules that decide whether a revocation changes a device or an entry of the ledger.
 
 use pki::{clock::Timestamp, crl::RevocationReason};
 

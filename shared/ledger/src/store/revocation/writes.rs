@@ -1,8 +1,6 @@
 //! The writes of which the transactions of revocations and releases consist.
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, TransactWriteItem, Update, builders::UpdateBuilder,
-};
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update, builders::UpdateBuilder};
 use pki::{clock::Timestamp, crl::RevocationReason, names::DeviceId};
 
 use crate::{
@@ -10,19 +8,14 @@ use crate::{
     store::{
         certificate::entry::LedgerEntry,
         client::Store,
-        condition::unchanged,
+        condition::{Unchanged, unchanged},
         device::{standing::DeviceStanding, status::DeviceStatus},
         item::{key, number, string, to_item},
         layout::{self, META},
+        revocation::rules::target,
         write::{condition_write, update_write},
     },
 };
-
-/// The attributes of a device that a write is conditioned on, and their aliases.
-const STATUS: (&str, &str) = ("status", "#status");
-const STATUS_CHANGES: (&str, &str) = ("status_changes", "status_changes");
-const REVOKED_AT: (&str, &str) = ("revoked_at", "revoked_at");
-const LIVE_SERIALS: (&str, &str) = ("live_serials", "live_serials");
 
 /// The condition of a write on the device's live serials, which every issuance changes.
 #[derive(Clone, Copy)]
@@ -34,44 +27,48 @@ pub(crate) enum LiveSerials {
 }
 
 impl Store {
-    /// Returns the writes that revoke a device or put it on hold, as `target` says, and deny it. From then on
+    /// Returns the writes that revoke a device, or put it on hold if that is the reason, and deny it. From then on
     /// its token does not authenticate.
     pub(crate) fn revoke_device_writes(
         &self,
         id: DeviceId,
         device: &DeviceStanding,
-        target: DeviceStatus,
         reason: RevocationReason,
         now: Timestamp,
         live_serials: LiveSerials,
     ) -> Result<[TransactWriteItem; 2]> {
-        let seen: &[_] = match live_serials {
-            LiveSerials::Any => &[STATUS, STATUS_CHANGES],
-            LiveSerials::Unchanged => &[STATUS, STATUS_CHANGES, LIVE_SERIALS],
+        let target = target(reason);
+        let Unchanged { condition, names, mut values } = match live_serials {
+            LiveSerials::Any => unchanged(&device.item, &["status", "status_changes"]),
+            LiveSerials::Unchanged => {
+                unchanged(&device.item, &["status", "status_changes", "live_serials"])
+            }
         };
-        let (condition, values) = unchanged(&device.item, seen);
-        let mut update = self.device_update_builder(id).condition_expression(condition);
-        let mut set = "SET #status = :target, status_changes = :count, revocation_reason = :reason"
-            .to_owned();
+        let mut set =
+            "SET #status = :target, #status_changes = :count, revocation_reason = :reason"
+                .to_owned();
         let is_dated = device.revoked_at.is_some()
             && matches!(device.status, Some(DeviceStatus::Held | DeviceStatus::Revoked));
         if !is_dated {
             set += ", revoked_at = :now";
-            update = update.expression_attribute_values(":now", number(now.unix()));
+            values.insert(":now".into(), number(now.unix()));
         }
         if target == DeviceStatus::Held && device.status != Some(DeviceStatus::Held) {
             set += ", held_from = :back";
             // Nobody knows whether a device with a damaged status was active.
             let back = device.status.unwrap_or(DeviceStatus::Disabled);
-            update = update.expression_attribute_values(":back", string(back.as_str()));
+            values.insert(":back".into(), string(back.as_str()));
         }
-        let update = update
+        let update = self
+            .device_update_builder(id)
+            .condition_expression(condition)
             .update_expression(set)
-            .expression_attribute_names("#status", "status")
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
             .expression_attribute_values(":target", string(target.as_str()))
             .expression_attribute_values(":count", device.next_count())
             .expression_attribute_values(":reason", string(reason.as_str()));
-        Ok([update_write(with_values(update, values))?, self.deny_device_write(id, now)?])
+        Ok([update_write(update)?, self.deny_device_write(id, now)?])
     }
 
     /// Returns the writes that release a device from a hold, to its status before, and no longer deny it; on the
@@ -82,18 +79,19 @@ impl Store {
         device: &DeviceStanding,
     ) -> Result<[TransactWriteItem; 2]> {
         let back = device.held_from.unwrap_or(DeviceStatus::Disabled);
-        let (condition, values) = unchanged(&device.item, &[STATUS, STATUS_CHANGES, REVOKED_AT]);
+        let seen = device.unchanged();
         let update = self
             .device_update_builder(id)
-            .condition_expression(condition)
+            .condition_expression(seen.condition)
             .update_expression(
-                "SET #status = :back, status_changes = :count \
+                "SET #status = :back, #status_changes = :count \
                  REMOVE revocation_reason, revoked_at, held_from",
             )
-            .expression_attribute_names("#status", "status")
+            .set_expression_attribute_names(Some(seen.names))
+            .set_expression_attribute_values(Some(seen.values))
             .expression_attribute_values(":count", device.next_count())
             .expression_attribute_values(":back", string(back.as_str()));
-        Ok([update_write(with_values(update, values))?, self.undeny_device_write(id)?])
+        Ok([update_write(update)?, self.undeny_device_write(id)?])
     }
 
     /// Returns the write that changes nothing, on the condition that the device was neither held, released nor
@@ -103,16 +101,15 @@ impl Store {
         id: DeviceId,
         device: &DeviceStanding,
     ) -> Result<TransactWriteItem> {
-        let (condition, values) = unchanged(&device.item, &[STATUS, STATUS_CHANGES, REVOKED_AT]);
-        let check = ConditionCheck::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(layout::device(id), META.into())))
-            .condition_expression(condition)
-            .expression_attribute_names("#status", "status");
-        let check = values
-            .into_iter()
-            .fold(check, |check, (name, value)| check.expression_attribute_values(name, value));
-        condition_write(check)
+        let seen = device.unchanged();
+        condition_write(
+            ConditionCheck::builder()
+                .table_name(&self.table)
+                .set_key(Some(key(layout::device(id), META.into())))
+                .condition_expression(seen.condition)
+                .set_expression_attribute_names(Some(seen.names))
+                .set_expression_attribute_values(Some(seen.values)),
+        )
     }
 
     /// Returns the write that revokes a ledger entry, or puts it on hold if that is the reason.
@@ -181,17 +178,13 @@ impl Store {
             layout::ledger(id),
             layout::certificate_sort_key(&entry.serial_number),
         )));
-        let seen = to_item(layout::ledger(id), String::new(), entry)?;
-        let attributes = ["revoked_at", "superseded_at", "revocation_reason"].map(|it| (it, it));
-        let (condition, values) = unchanged(&seen, &attributes);
-        Ok(with_values(update.condition_expression(condition), values))
+        let item = to_item(layout::ledger(id), String::new(), entry)?;
+        let seen = unchanged(&item, &["revoked_at", "superseded_at", "revocation_reason"]);
+        Ok(update
+            .condition_expression(seen.condition)
+            .set_expression_attribute_names(Some(seen.names))
+            .set_expression_attribute_values(Some(seen.values)))
     }
-}
-
-fn with_values(update: UpdateBuilder, values: Vec<(String, AttributeValue)>) -> UpdateBuilder {
-    values
-        .into_iter()
-        .fold(update, |update, (name, value)| update.expression_attribute_values(name, value))
 }
 
 /// Returns true if a certificate is on hold.
