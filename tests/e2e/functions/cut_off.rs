@@ -164,14 +164,27 @@ async fn a_superseded_certificate_is_not_released(
     emulators: &Emulators,
     backend: Backend,
 ) -> anyhow::Result<()> {
-    let env = Strict::start(emulators, backend, 3).await?;
+    a_slow_signature_is_too_late(emulators, backend, 3, 0).await
+}
+
+/// Makes KMS sign slowly for a re-issue, while the device obtains another certificate `later`, in seconds by the
+/// functions' clock. The slow request must release nothing, and not count.
+async fn a_slow_signature_is_too_late(
+    emulators: &Emulators,
+    backend: Backend,
+    limit: u32,
+    later: u64,
+) -> anyhow::Result<()> {
+    let env = Strict::start(emulators, backend, limit).await?;
     let device = env.api.enrolled(&env.token).await?;
     env.api.released(&device).await?;
     let slow = env.function().await?;
+    let request = request(&device)?;
     env.kms.fail("Sign", Fault::Slow);
-    let (answer, second) = tokio::join!(slow.handle(request(&device)?), async {
+    let (answer, second) = tokio::join!(slow.handle(request), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         env.kms.mend();
+        env.advance(later);
         env.api.released(&device).await
     });
     let second = second?.serial_number;
@@ -309,22 +322,7 @@ async fn an_issuance_that_was_withdrawn_meanwhile_releases_nothing(
     emulators: &Emulators,
     backend: Backend,
 ) -> anyhow::Result<()> {
-    let env = Strict::start(emulators, backend, 2).await?;
-    let device = env.api.enrolled(&env.token).await?;
-    env.api.released(&device).await?;
-    let frozen = env.function().await?;
-    let request = request(&device)?;
-    env.kms.fail("Sign", Fault::Slow);
-    let (answer, second) = tokio::join!(frozen.handle(request), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        env.kms.mend();
-        env.advance(61);
-        env.api.released(&device).await
-    });
-    let second = second?.serial_number;
-    ensure!(answer.status() == 503, "{}", answer.status());
-    ensure!(env.is_good(&device, &second).await? && env.issued(&device).await? == 2);
-    env.verify_ledger(&[device]).await
+    a_slow_signature_is_too_late(emulators, backend, 2, 61).await
 }
 
 /// A device that gives up waiting and asks again has the second answer, also if the first request is slow because
