@@ -15,6 +15,7 @@ mod deployment;
 mod examples;
 mod functions;
 mod harness;
+mod items;
 mod local_stack;
 mod revocation;
 mod rotation;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ("cut_off", functions::cut_off::tests()),
         ("crl", revocation::crl::tests()),
         ("crl_damage", revocation::crl_damage::tests()),
+        ("damaged_items", revocation::damaged_items::tests()),
         ("crl_faults", revocation::crl_faults::tests()),
         ("crl_lag", revocation::crl_lag::tests()),
         ("crl_publishers", revocation::crl_publishers::tests()),

@@ -5,5 +5,6 @@ pub(crate) mod crl_damage;
 pub(crate) mod crl_faults;
 pub(crate) mod crl_lag;
 pub(crate) mod crl_publishers;
+pub(crate) mod damaged_items;
 pub(crate) mod holds;
 pub(crate) mod ledger;

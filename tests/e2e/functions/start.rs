@@ -3,7 +3,6 @@
 
 mod attempt;
 mod authority;
-mod items;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -20,11 +19,11 @@ use ledger::store::Store;
 use pki::clock::Timestamp;
 use serde_json::Value;
 
+use crate::items::{get, put};
 use attempt::{FUNCTIONS, refuses, serves};
 use authority::{
     the_certificate_of_the_ca, the_key_of_the_ca, the_record_of_the_ca, the_root_of_the_ca,
 };
-use items::{get, put};
 
 pub(crate) fn tests() -> Vec<crate::suite::BackendTest> {
     crate::suite::per_backend![

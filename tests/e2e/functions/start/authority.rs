@@ -15,7 +15,7 @@ use pki::profile::Usage;
 use sha2::{Digest as _, Sha256};
 
 use super::attempt::{FUNCTIONS, refuses, serves, warns};
-use super::items::{Item, get, put, text};
+use crate::items::{Item, get, put, text};
 
 const DAY: u64 = 24 * 60 * 60;
 
